@@ -1,0 +1,209 @@
+//! The engine: everything between Plans and the kernel. It links the plans of this node into one
+//! image, loads it (one program per hook, whatever the number of policies), and reads records back.
+//!
+//! ```text
+//! Plans --link--> hook images --load--> slot of each hook --state word--> judged calls --> Records
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tetragon_abi::record;
+use tetragon_api::plan::Plan;
+
+/// One policy as the engine is asked to run it.
+#[derive(Clone, Debug)]
+pub struct PolicyInput {
+    /// The caller's number for the policy; a changed policy has a new one.
+    pub id: u64,
+    /// What it says.
+    pub plan: Arc<Plan>,
+    /// False: enforcing actions are reported, not taken (monitor mode).
+    pub enforce: bool,
+}
+
+/// What became of a call of [`Engine::apply`].
+#[derive(Clone, Debug, Default)]
+pub struct ApplyReport {
+    /// The state word now in force.
+    pub state: u64,
+    /// By policy id.
+    pub policies: BTreeMap<u64, PolicyReport>,
+}
+
+/// One policy on this node.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyReport {
+    /// By hook of the plan.
+    pub hooks: Vec<HookReport>,
+    /// Kernel memory in bytes that the policy's entries take (an estimate from sizes of map
+    /// elements; what it shares with others is not counted).
+    pub kernel_memory: u64,
+}
+
+impl PolicyReport {
+    /// All errors, one a line; `None`: every hook runs (or is allowed to be missing).
+    pub fn error(&self) -> Option<String> {
+        let all: Vec<_> = self.hooks.iter().filter_map(|h| h.error.clone()).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
+    }
+}
+
+/// One hook of a policy on this node.
+#[derive(Clone, Debug, Default)]
+pub struct HookReport {
+    /// `spec.kprobes[0]`.
+    pub field: String,
+    /// The function, LSM hook or tracepoint.
+    pub function: String,
+    /// How it is attached; `None` with no error: not on this kernel, and the policy allows that.
+    pub backend: Option<Backend>,
+    /// Why it does not run, and what would be right.
+    pub error: Option<String>,
+}
+
+/// How a hook is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Backend {
+    /// BPF LSM program.
+    Lsm,
+    /// kprobe.
+    Kprobe,
+    /// fentry program (trampoline).
+    Fentry,
+    /// Tracepoint by its format.
+    Tracepoint,
+    /// Raw tracepoint.
+    RawTracepoint,
+}
+
+impl Backend {
+    /// As logs, status and metrics say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Lsm => "lsm",
+            Backend::Kprobe => "kprobe",
+            Backend::Fentry => "fentry",
+            Backend::Tracepoint => "tracepoint",
+            Backend::RawTracepoint => "raw_tracepoint",
+        }
+    }
+}
+
+/// Something that the kernel told, decoded and owned.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A process was made.
+    Fork(record::Fork),
+    /// A program was executed.
+    Exec(Box<ExecRecord>),
+    /// A process ended.
+    Exit(record::Exit),
+    /// Selectors of some policies matched a call.
+    Call(Box<CallRecord>),
+}
+
+/// A program was executed.
+#[derive(Clone, Debug, Default)]
+pub struct ExecRecord {
+    /// The fixed part.
+    pub fixed: record::Exec,
+    /// As given to execve.
+    pub filename: String,
+    /// argv, argv[0] first.
+    pub args: Vec<String>,
+    /// Working directory.
+    pub cwd: String,
+    /// Path of the executable, resolved: what matchBinaries compares.
+    pub exe: String,
+    /// Name of the cgroup (the last component of its path).
+    pub cgroup: String,
+}
+
+/// Selectors matched a call.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// About the caller: time, ids.
+    pub header: record::Header,
+    /// Which; policy by policy, the first of its selectors that matched and reports.
+    pub matches: Vec<Match>,
+    /// The hook's arguments, those of all its policies.
+    pub args: Vec<ArgValue>,
+}
+
+/// A selector of a policy that matched.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// The policy, as it was given.
+    pub policy: Arc<PolicyInput>,
+    /// Index in `plan.hooks`.
+    pub hook: usize,
+    /// Index in that hook's selectors.
+    pub selector: usize,
+    /// For each of the plan hook's arguments, its index in [`CallRecord::args`].
+    pub args: Arc<[usize]>,
+}
+
+/// The value of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgValue {
+    /// An integer; unsigned 64-bit ones are reinterpreted.
+    Int(i64),
+    /// A string or a path; `mode` is the file's (0: not a file).
+    Text {
+        /// Without its NUL; invalid UTF-8 is replaced.
+        text: String,
+        /// `st_mode`.
+        mode: u32,
+    },
+    /// It could not be read, or has no text.
+    None,
+}
+
+/// Losses in the kernel since the programs were loaded.
+#[derive(Clone, Debug, Default)]
+pub struct KernelLosses {
+    /// Records that were put into the ring.
+    pub sent: u64,
+    /// Records of hooks that found the ring full.
+    pub call: u64,
+    /// Exec records.
+    pub exec: u64,
+    /// Fork records.
+    pub fork: u64,
+    /// Exit records.
+    pub exit: u64,
+    /// Calls that found no scratch memory and were not judged.
+    pub scratch: u64,
+    /// Calls of which the loss could not be counted by policy.
+    pub uncounted: u64,
+    /// Processes that did not fit in the process table.
+    pub process: u64,
+    /// Executables that did not fit in their table.
+    pub exe: u64,
+    /// Paths too deep or too long to read.
+    pub path: u64,
+    /// Runs of a hook's program that the kernel skipped (recursion_misses), all hooks.
+    pub skipped: u64,
+    /// By policy name, namespace and hook function: events lost because the ring was full.
+    pub by_policy: BTreeMap<(String, Option<String>, String), u64>,
+}
+
+/// One loaded program and what the kernel counts of it (times need `kernel.bpf_stats_enabled`).
+#[derive(Clone, Debug, Default)]
+pub struct ProgramStats {
+    /// The program's name in the kernel.
+    pub name: String,
+    /// The hook it serves, or the base sensor's tracepoint.
+    pub hook: String,
+    /// How it is attached.
+    pub attach: String,
+    /// Times it ran.
+    pub run_count: u64,
+    /// Time it took, in ns.
+    pub run_time_ns: u64,
+    /// Runs that were skipped.
+    pub recursion_misses: u64,
+    /// Locked memory of the program.
+    pub memlock: u64,
+}

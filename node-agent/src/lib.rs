@@ -1,0 +1,3 @@
+//! The node agent: links Plans into a node image, loads it, reads events and serves them.
+
+pub mod engine;
