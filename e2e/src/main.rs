@@ -1,0 +1,2 @@
+//! tetragon-e2e
+fn main() {}

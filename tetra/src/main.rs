@@ -1,0 +1,2 @@
+//! tetra
+fn main() {}
