@@ -2,3 +2,4 @@
 #![warn(missing_docs)]
 
 pub mod plan;
+pub mod policy;
