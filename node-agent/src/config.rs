@@ -1,0 +1,656 @@
+//! The agent's flags: Tetragon's names and defaults where it has them. A flag is also an environment
+//! variable (`TETRAGON_` and the name in upper case) and a file in a configuration directory.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+/// Where the agent keeps its sockets and what it tells clients about itself.
+pub const RUN_DIR: &str = "/var/run/tetragon";
+
+/// The Unix socket that is served beside a TCP address.
+pub const DEFAULT_SOCKET: &str = "unix:///var/run/tetragon/tetragon.sock";
+
+const EXAMPLES: &str = "\
+Examples:
+  # Report and enforce the policies of a folder, events to a file:
+  tetragon --tracing-policy-dir /etc/tetragon/tetragon.tp.d --export-filename /var/log/tetragon/tetragon.log
+
+  # One policy, events to standard output, no gRPC:
+  tetragon --tracing-policy policy.yaml --export-stdout --server-address ''
+
+  # Only what one binary does, without exits:
+  tetragon --export-stdout --export-allowlist '{\"binary_regex\":[\"^/usr/bin/curl$\"]}' \\
+      --export-denylist '{\"event_set\":[\"PROCESS_EXIT\"]}'
+
+Exit codes: 0 stopped by a signal; 1 could not start or run; 2 a policy or a flag is wrong (nothing was loaded).";
+
+/// Runtime security with eBPF: loads tracing policies, enforces them and reports events.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "tetragon",
+    version,
+    after_help = EXAMPLES,
+    args_override_self = true,
+    next_line_help = false
+)]
+pub struct Config {
+    /// A policy file, or a folder of them that is watched.
+    #[arg(long, env = "TETRAGON_TRACING_POLICY", value_name = "FILE|DIR")]
+    pub tracing_policy: Option<PathBuf>,
+
+    /// Folder of policies (*.yaml, *.yml, *.json). It is watched: files that come, change or go are
+    /// loaded, replaced or removed at once. Empty: none.
+    #[arg(
+        long,
+        env = "TETRAGON_TRACING_POLICY_DIR",
+        value_name = "DIR",
+        default_value = "/etc/tetragon/tetragon.tp.d"
+    )]
+    pub tracing_policy_dir: PathBuf,
+
+    /// File that events are written to as JSON, one a line; `-` is standard output. Empty: none.
+    #[arg(long, env = "TETRAGON_EXPORT_FILENAME", value_name = "FILE", default_value = "")]
+    pub export_filename: String,
+
+    /// Write events as JSON to standard output.
+    #[arg(long, env = "TETRAGON_EXPORT_STDOUT", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub export_stdout: bool,
+
+    /// Leave out of exported events what a consumer can look up in the PROCESS_EXEC event of the
+    /// same exec_id: about half of the bytes.
+    #[arg(long, env = "TETRAGON_EXPORT_SLIM", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub export_slim: bool,
+
+    /// Rotate the export file at this size.
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_FILE_MAX_SIZE_MB",
+        value_name = "MB",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=1_048_576)
+    )]
+    pub export_file_max_size_mb: u64,
+
+    /// Rotated files that are kept; 0 keeps all.
+    #[arg(long, env = "TETRAGON_EXPORT_FILE_MAX_BACKUPS", value_name = "N", default_value_t = 5)]
+    pub export_file_max_backups: usize,
+
+    /// Mode of the export file, in octal.
+    #[arg(long, env = "TETRAGON_EXPORT_FILE_PERM", value_name = "MODE", default_value = "600", value_parser = parse_mode)]
+    pub export_file_perm: Mode,
+
+    /// Rotate the export file after this time too, such as 24h; 0: by size only.
+    #[arg(long, env = "TETRAGON_EXPORT_FILE_ROTATION_INTERVAL", value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
+    pub export_file_rotation_interval: Duration,
+
+    /// Filters of events to export, as JSON objects one after the other; ORed. None: all.
+    #[arg(long, env = "TETRAGON_EXPORT_ALLOWLIST", value_name = "JSON", default_value = "")]
+    pub export_allowlist: String,
+
+    /// Filters of events not to export.
+    #[arg(long, env = "TETRAGON_EXPORT_DENYLIST", value_name = "JSON", default_value = "")]
+    pub export_denylist: String,
+
+    /// Events a minute that are exported at most; -1: no limit; 0: no export. What is dropped is
+    /// counted and told in the stream (rate_limit_info).
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_RATE_LIMIT",
+        value_name = "N",
+        default_value_t = -1,
+        allow_negative_numbers = true
+    )]
+    pub export_rate_limit: i64,
+
+    /// Fields to include in or exclude from exported events, as JSON objects:
+    /// {"fields":"process.cap,parent","action":"EXCLUDE"}.
+    #[arg(long, env = "TETRAGON_FIELD_FILTERS", value_name = "JSON", default_value = "")]
+    pub field_filters: String,
+
+    /// Where gRPC is served: HOST:PORT or unix:///PATH. On HOST:PORT the socket
+    /// /var/run/tetragon/tetragon.sock is served too. Empty: nowhere.
+    #[arg(long, env = "TETRAGON_SERVER_ADDRESS", value_name = "ADDRESS", default_value = "localhost:54321")]
+    pub server_address: String,
+
+    /// Where metrics are served (/metrics, /healthz, /readyz), such as :2112. Empty: nowhere.
+    #[arg(long, env = "TETRAGON_METRICS_SERVER", value_name = "ADDRESS", default_value = "")]
+    pub metrics_server: String,
+
+    /// Labels of event metrics to keep, of namespace, workload, pod and binary.
+    #[arg(
+        long,
+        env = "TETRAGON_METRICS_LABEL_FILTER",
+        value_name = "LABELS",
+        default_value = "namespace,workload,pod,binary"
+    )]
+    pub metrics_label_filter: String,
+
+    /// Where /healthz and /readyz are served over HTTP besides --metrics-server. Empty: nowhere.
+    #[arg(long, env = "TETRAGON_HEALTH_SERVER_ADDRESS", value_name = "ADDRESS", default_value = "")]
+    pub health_server_address: String,
+
+    /// Put capabilities and credentials into events.
+    #[arg(long, env = "TETRAGON_ENABLE_PROCESS_CRED", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_process_cred: bool,
+
+    /// Put namespaces into events.
+    #[arg(long, env = "TETRAGON_ENABLE_PROCESS_NS", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_process_ns: bool,
+
+    /// Kinds of events that get the process's ancestors: base (always needed), kprobe, tracepoint, lsm.
+    #[arg(long, env = "TETRAGON_ENABLE_ANCESTORS", value_name = "KINDS", value_delimiter = ',')]
+    pub enable_ancestors: Vec<Ancestors>,
+
+    /// Allow pid_set in the export's filters.
+    #[arg(long, env = "TETRAGON_ENABLE_PID_SET_FILTER", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_pid_set_filter: bool,
+
+    /// Processes remembered at most.
+    #[arg(
+        long,
+        env = "TETRAGON_PROCESS_CACHE_SIZE",
+        value_name = "N",
+        default_value_t = 65536,
+        value_parser = clap::value_parser!(u32).range(64..=16_777_216)
+    )]
+    pub process_cache_size: u32,
+
+    /// Events that may wait for one gRPC client; what does not fit is dropped and counted.
+    #[arg(
+        long,
+        env = "TETRAGON_EVENT_QUEUE_SIZE",
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000)
+    )]
+    pub event_queue_size: u32,
+
+    /// Size of the ring buffer between kernel and agent in bytes, with K, M or G; rounded up to a
+    /// power of two. 0: the default of 8M.
+    #[arg(long, env = "TETRAGON_RB_SIZE_TOTAL", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub rb_size_total: Size,
+
+    /// The host's /proc.
+    #[arg(long, env = "TETRAGON_PROCFS", value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+
+    /// Folder below /sys/fs/bpf where programs and maps are pinned.
+    #[arg(long, env = "TETRAGON_BPF_DIR", value_name = "NAME", default_value = "tetragon")]
+    pub bpf_dir: String,
+
+    /// Leave everything loaded and enforcing when the agent is stopped.
+    #[arg(long, env = "TETRAGON_KEEP_SENSORS_ON_EXIT", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub keep_sensors_on_exit: bool,
+
+    /// At start, remove what an earlier agent left pinned that this one cannot adopt.
+    #[arg(long, env = "TETRAGON_RELEASE_PINNED_BPF", value_name = "BOOL", default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub release_pinned_bpf: bool,
+
+    /// Name of the cluster, for cluster_name of events.
+    #[arg(long, env = "TETRAGON_CLUSTER_NAME", value_name = "NAME", default_value = "")]
+    pub cluster_name: String,
+
+    /// trace, debug, info, warn or error.
+    #[arg(long, env = "TETRAGON_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_level)]
+    pub log_level: tracing::Level,
+
+    /// How the log looks. It goes to standard error.
+    #[arg(long, env = "TETRAGON_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// The same as --log-level debug.
+    #[arg(short, long, env = "TETRAGON_DEBUG", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub debug: bool,
+
+    /// Folder with a file per flag: the file's name is the flag's, its content the value.
+    #[arg(long, env = "TETRAGON_CONFIG_DIR", value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+}
+
+/// A file mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of text.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// `--enable-ancestors`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ancestors {
+    /// PROCESS_EXEC and PROCESS_EXIT.
+    Base,
+    /// PROCESS_KPROBE.
+    Kprobe,
+    /// PROCESS_TRACEPOINT.
+    Tracepoint,
+    /// PROCESS_LSM.
+    Lsm,
+}
+
+/// Flags of Tetragon that have nothing to set here. They are accepted, so that its configurations
+/// keep working.
+const HARMLESS: &[&str] = &[
+    "bpf-lib",
+    "btf",
+    "data-cache-size",
+    "deleted-pod-cache-size",
+    "disable-kprobe-multi",
+    "enable-cgtrackerid",
+    "enable-deprecated-tracingpolicy-grpc",
+    "enable-event-metrics",
+    "enable-export-aggregation",
+    "enable-policy-filter-cgroup-map",
+    "enable-policy-filter-debug",
+    "enable-tracing-policy-crd",
+    "event-cache-retries",
+    "event-cache-retry-delay",
+    "execve-map-entries",
+    "execve-map-size",
+    "export-aggregation-buffer-size",
+    "export-aggregation-window-size",
+    "expose-stack-addresses",
+    "force-large-progs",
+    "force-small-progs",
+    "gops-address",
+    "health-server-interval",
+    "k8s-controlplane-retry",
+    "netns-dir",
+    "parents-map-enabled",
+    "parents-map-entries",
+    "parents-map-size",
+    "pprof-address",
+    "process-cache-gc-interval",
+    "rb-queue-size",
+    "rb-size",
+    "retprobes-cache-size",
+    "sleepable-preload-size",
+    "verbose",
+];
+
+/// Flags of Tetragon whose effect does not exist here yet: refused, unless they ask for nothing.
+const REFUSED: &[(&str, &str)] = &[
+    ("cgroup-rate", "events are not throttled by cgroup"),
+    ("cpuprofile", "use perf"),
+    ("cri-endpoint", "containers are known by their cgroup's name"),
+    ("disable-process-cache", "the cache is what events get their process from"),
+    ("enable-cgidmap", "pods are not known yet"),
+    ("enable-cgidmap-debug", "pods are not known yet"),
+    ("enable-cri", "containers are known by their cgroup's name"),
+    ("enable-k8s-api", "policies come from files and gRPC"),
+    ("enable-msg-handling-latency", "there is no latency histogram"),
+    ("enable-pod-annotations", "pods are not known yet"),
+    ("enable-pod-info", "pods are not known yet"),
+    ("enable-policy-filter", "policies cannot select workloads yet"),
+    ("enable-process-environment-variables", "the environment is not read"),
+    ("export-file-compress", "rotated files are not compressed; compress them with logrotate or a cron job"),
+    ("filter-environment-variables", "the environment is not read"),
+    ("generate-docs", "see --help"),
+    ("k8s-kubeconfig-path", "policies come from files and gRPC"),
+    ("kernel", "the kernel is asked for what it can do"),
+    ("log-file", "the log goes to standard error; redirect it"),
+    ("memprofile", "use heaptrack"),
+    (
+        "persist-grpc-policies",
+        "policies added over gRPC end with the agent; put them into --tracing-policy-dir",
+    ),
+    (
+        "persist-grpc-policies-dir",
+        "policies added over gRPC end with the agent; put them into --tracing-policy-dir",
+    ),
+    ("redaction-filters", "arguments cannot be redacted yet"),
+    ("server-tls-cert-file", "gRPC has no TLS yet; use a Unix socket"),
+    ("server-tls-client-ca-files", "gRPC has no TLS yet; use a Unix socket"),
+    ("server-tls-key-file", "gRPC has no TLS yet; use a Unix socket"),
+    ("server-tls-require-client-cert", "gRPC has no TLS yet; use a Unix socket"),
+    ("use-perf-ring-buffer", "events come through the BPF ring buffer"),
+    ("username-metadata", "user names are not looked up"),
+];
+
+/// Configuration folders, from the weakest to the strongest; `--config-dir` comes after them.
+const CONFIG_DIRS: &[&str] = &[
+    "/usr/lib/tetragon/tetragon.conf.d",
+    "/usr/local/lib/tetragon/tetragon.conf.d",
+    "/etc/tetragon/tetragon.conf.d",
+];
+
+impl Config {
+    /// Reads the command line, the environment and the configuration folders. `Err`: what is wrong,
+    /// for standard error; help and version are errors of clap too, that print to standard output.
+    pub fn load<I, T>(args: I) -> Result<Config, LoadError>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let dirs: Vec<PathBuf> = CONFIG_DIRS.iter().map(PathBuf::from).collect();
+        Self::load_from(&args, &dirs)
+    }
+
+    fn load_from(args: &[OsString], dirs: &[PathBuf]) -> Result<Config, LoadError> {
+        let first = command().try_get_matches_from(args)?;
+        let mut settings = BTreeMap::new();
+        let last = first.get_one::<PathBuf>("config_dir");
+        for dir in dirs {
+            settings.extend(read_config_dir(dir, false)?);
+        }
+        if let Some(dir) = last {
+            settings.extend(read_config_dir(dir, true)?);
+        }
+        let mut all = args.get(..1).unwrap_or_default().to_vec();
+        for (name, (value, path)) in settings {
+            let id = name.replace('-', "_");
+            if first.try_get_raw(&id).is_err() {
+                return Err(LoadError::Other(anyhow::anyhow!(
+                    "{}: there is no flag `{name}`; see tetragon --help",
+                    path.display()
+                )));
+            }
+            // Stronger ones win: what the command line or the environment says is not replaced.
+            let source = first.value_source(&id);
+            if !matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+                all.push(OsString::from(format!("--{name}={value}")));
+            }
+        }
+        all.extend_from_slice(args.get(1..).unwrap_or_default());
+        let matches = command().try_get_matches_from(all)?;
+        refuse(&matches)?;
+        let config = Config::from_arg_matches(&matches)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Rules between flags, and values that clap cannot check.
+    fn check(&self) -> Result<()> {
+        if !self.enable_ancestors.is_empty() && !self.enable_ancestors.contains(&Ancestors::Base) {
+            bail!("--enable-ancestors needs `base` too: ancestors are kept by the events of the base sensor");
+        }
+        if self.bpf_dir.is_empty() || self.bpf_dir.contains("..") || self.bpf_dir.starts_with('/') {
+            bail!("--bpf-dir {:?}: a name below /sys/fs/bpf is needed, such as tetragon", self.bpf_dir);
+        }
+        for label in self.metric_labels() {
+            if !["namespace", "workload", "pod", "binary"].contains(&label) {
+                bail!("--metrics-label-filter: {label:?} is not one of namespace, workload, pod, binary");
+            }
+        }
+        Ok(())
+    }
+
+    /// The labels of `--metrics-label-filter`.
+    pub fn metric_labels(&self) -> impl Iterator<Item = &str> {
+        self.metrics_label_filter.split(',').map(str::trim).filter(|l| !l.is_empty())
+    }
+
+    /// The log level, with `--debug`.
+    pub fn level(&self) -> tracing::Level {
+        if self.debug { self.log_level.max(tracing::Level::DEBUG) } else { self.log_level }
+    }
+
+    /// The folder of policies, if any.
+    pub fn policy_dir(&self) -> Option<&Path> {
+        Some(self.tracing_policy_dir.as_path()).filter(|d| !d.as_os_str().is_empty())
+    }
+
+    /// The export file; `-` and an empty name are none.
+    pub fn export_file(&self) -> Option<&Path> {
+        Some(Path::new(&self.export_filename)).filter(|_| !matches!(self.export_filename.as_str(), "" | "-"))
+    }
+
+    /// Events go to standard output.
+    pub fn exports_to_stdout(&self) -> bool {
+        self.export_stdout || self.export_filename == "-"
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum LoadError {
+    /// From the command line; it knows how to print itself and its exit code.
+    Clap(clap::Error),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<clap::Error> for LoadError {
+    fn from(e: clap::Error) -> Self {
+        LoadError::Clap(e)
+    }
+}
+
+impl From<anyhow::Error> for LoadError {
+    fn from(e: anyhow::Error) -> Self {
+        LoadError::Other(e)
+    }
+}
+
+/// The command line: the flags of [`Config`], and Tetragon's other ones, hidden.
+pub fn command() -> clap::Command {
+    let mut command = Config::command();
+    for name in HARMLESS.iter().copied().chain(REFUSED.iter().map(|(name, _)| *name)) {
+        let arg = Arg::new(name.replace('-', "_"))
+            .long(name)
+            .env(format!("TETRAGON_{}", name.replace('-', "_").to_uppercase()))
+            .num_args(0..=1)
+            .default_missing_value("true")
+            .hide(true);
+        command = command.arg(arg);
+    }
+    command
+}
+
+/// An error for the first flag whose effect does not exist here.
+fn refuse(matches: &clap::ArgMatches) -> Result<()> {
+    for (name, instead) in REFUSED {
+        let given: Option<&String> = matches.get_one(&name.replace('-', "_"));
+        match given.map(String::as_str) {
+            None | Some("" | "false" | "disabled" | "0") => {}
+            Some(value) => bail!("--{name} {value}: not supported yet: {instead}"),
+        }
+    }
+    Ok(())
+}
+
+/// The settings of a folder, with the file each comes from. Kubernetes mounts a ConfigMap as links
+/// to hidden folders: those are passed over, the links are read.
+fn read_config_dir(dir: &Path, must_exist: bool) -> Result<BTreeMap<String, (String, PathBuf)>> {
+    let mut settings = BTreeMap::new();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(settings),
+        Err(e) => return Err(e).with_context(|| format!("--config-dir {}: cannot be read", dir.display())),
+    };
+    for entry in entries {
+        let path = entry.with_context(|| format!("{}: cannot be read", dir.display()))?.path();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        if name.starts_with('.') || !path.is_file() {
+            continue;
+        }
+        let value =
+            std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        settings.insert(name.to_owned(), (value.trim().to_owned(), path.clone()));
+    }
+    Ok(settings)
+}
+
+fn parse_mode(text: &str) -> Result<Mode, String> {
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o777 => Ok(Mode(mode)),
+        _ => Err(format!("{text:?} is not a file mode; right would be three octal digits, such as 600")),
+    }
+}
+
+/// Bytes, with K, M or G.
+fn parse_size(text: &str) -> Result<Size, String> {
+    let wrong = || {
+        format!("{text:?} is not a size; right would be a number of bytes, such as 1048576, 64K, 8M or 1G")
+    };
+    let upper = text.trim().to_ascii_uppercase();
+    let (digits, unit) = match upper.trim_end_matches('B').strip_suffix(['K', 'M', 'G']) {
+        Some(digits) => {
+            let shift = if upper.contains('K') {
+                10
+            } else if upper.contains('M') {
+                20
+            } else {
+                30
+            };
+            (digits, 1u64 << shift)
+        }
+        None => (upper.as_str(), 1),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).map(Size).ok_or_else(wrong)
+}
+
+/// A duration as Go writes it: `1h30m`, `15s`, `500ms`; `0` and plain seconds too.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || {
+        format!(
+            "{text:?} is not a duration; right would be a number with a unit, such as 500ms, 15s, 10m or 24h"
+        )
+    };
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut total = 0f64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_len = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, next) = tail.split_at(unit_len);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            _ => return Err(wrong()),
+        };
+        total += number.parse::<f64>().map_err(|_| wrong())? * seconds;
+        rest = next;
+    }
+    if text.is_empty() {
+        return Err(wrong());
+    }
+    Duration::try_from_secs_f64(total).map_err(|_| wrong())
+}
+
+fn parse_level(text: &str) -> Result<tracing::Level, String> {
+    // Tetragon also knows "warning", "fatal" and "panic".
+    let name = match text {
+        "warning" => "warn",
+        "fatal" | "panic" => "error",
+        other => other,
+    };
+    name.parse().map_err(|_| format!("{text:?} is not one of trace, debug, info, warn, error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(args: &[&str]) -> Result<Config, String> {
+        load_dirs(args, &[])
+    }
+
+    fn load_dirs(args: &[&str], dirs: &[PathBuf]) -> Result<Config, String> {
+        let args: Vec<OsString> =
+            std::iter::once("tetragon").chain(args.iter().copied()).map(OsString::from).collect();
+        Config::load_from(&args, dirs).map_err(|e| match e {
+            LoadError::Clap(e) => e.to_string(),
+            LoadError::Other(e) => format!("{e:#}"),
+        })
+    }
+
+    #[test]
+    fn defaults_are_tetragons() {
+        let c = load(&[]).unwrap();
+        assert_eq!(c.tracing_policy_dir, Path::new("/etc/tetragon/tetragon.tp.d"));
+        assert_eq!(c.server_address, "localhost:54321");
+        assert_eq!(
+            (c.export_file_max_size_mb, c.export_file_max_backups, c.export_file_perm),
+            (10, 5, Mode(0o600))
+        );
+        assert_eq!((c.event_queue_size, c.process_cache_size, c.export_rate_limit), (10_000, 65_536, -1));
+        assert!(c.release_pinned_bpf && !c.keep_sensors_on_exit && c.export_file().is_none());
+        command().debug_assert();
+    }
+
+    #[test]
+    fn booleans_take_a_value_or_none() {
+        assert!(load(&["--enable-process-cred"]).unwrap().enable_process_cred);
+        assert!(!load(&["--enable-process-cred=false"]).unwrap().enable_process_cred);
+        assert!(!load(&["--release-pinned-bpf=false"]).unwrap().release_pinned_bpf);
+        assert_eq!(load(&["--debug"]).unwrap().level(), tracing::Level::DEBUG);
+    }
+
+    #[test]
+    fn flags_of_tetragon_without_effect_are_refused_by_name() {
+        let error = load(&["--export-file-compress"]).unwrap_err();
+        assert!(error.contains("--export-file-compress true: not supported yet"), "{error}");
+        assert!(load(&["--enable-k8s-api=false", "--bpf-lib", "/x", "--verbose=2"]).is_ok());
+        let error = load(&["--no-such-flag"]).unwrap_err();
+        assert!(error.contains("--no-such-flag"), "{error}");
+    }
+
+    #[test]
+    fn wrong_values_say_what_would_be_right() {
+        for (args, text) in [
+            (["--export-file-perm", "999"], "three octal digits"),
+            (["--rb-size-total", "8X"], "8M"),
+            (["--export-file-rotation-interval", "soon"], "24h"),
+            (["--metrics-label-filter", "pod,color"], "\"color\""),
+            (["--enable-ancestors", "kprobe"], "`base`"),
+            (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
+            (["--log-level", "loud"], "trace, debug"),
+        ] {
+            let error = load(&args).unwrap_err();
+            assert!(error.contains(text), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_durations() {
+        assert_eq!(parse_size("64K"), Ok(Size(65536)));
+        assert_eq!(parse_size("8MB"), Ok(Size(8 << 20)));
+        assert_eq!(parse_size("12"), Ok(Size(12)));
+        assert!(parse_size("99999999999999G").is_err());
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        assert!(parse_duration("").is_err() && parse_duration("5x").is_err());
+    }
+
+    #[test]
+    fn configuration_folders_are_weaker_than_flags() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cluster-name"), "from-file\n").unwrap();
+        std::fs::write(dir.path().join("enable-process-ns"), "true").unwrap();
+        let dirs = [dir.path().to_owned()];
+        let c = load_dirs(&[], &dirs).unwrap();
+        assert_eq!((c.cluster_name.as_str(), c.enable_process_ns), ("from-file", true));
+        let c = load_dirs(&["--cluster-name", "mine"], &dirs).unwrap();
+        assert_eq!(c.cluster_name, "mine");
+        std::fs::write(dir.path().join("colour"), "red").unwrap();
+        let error = load_dirs(&[], &dirs).unwrap_err();
+        assert!(error.contains("no flag `colour`"), "{error}");
+        let missing = load(&["--config-dir", "/nonexistent/dir"]).unwrap_err();
+        assert!(missing.contains("/nonexistent/dir"), "{missing}");
+    }
+}
