@@ -83,7 +83,7 @@ pub struct ArgSpec {
     pub raw: u8,
     /// Its text buffer, if it is a text.
     pub text: u8,
-    /// One of `FROM_*` for a string.
+    /// `FROM_*` for a string, and `LATE`.
     pub from: u8,
 }
 
@@ -110,6 +110,8 @@ pub const ARG_BINPRM: u8 = 0x45;
 pub const FROM_USER: u8 = 0;
 /// A string in the kernel's memory.
 pub const FROM_KERNEL: u8 = 1;
+/// No dimension needs the text: it is read only for a record.
+pub const LATE: u8 = 2;
 
 /// One dimension of a hook: what is looked up and where.
 #[repr(C)]
@@ -121,13 +123,18 @@ pub struct DimSpec {
     pub arg: u8,
     /// Which index group it belongs to; see [`crate::engine::Head::group`].
     pub group: u8,
-    /// 1: the last dimension of its group.
-    pub last: u8,
+    /// `LAST`, `READ`.
+    pub flags: u8,
     /// The entry that holds when the argument has no text; or, for predicates, when it holds.
     pub entry: u32,
     /// `DIM_MASK`: the mask.
     pub param: u64,
 }
+
+/// The last dimension of its group.
+pub const LAST: u8 = 1;
+/// The first dimension that needs its argument's text.
+pub const READ: u8 = 2;
 
 /// The caller's binary, whole.
 pub const DIM_BINARY: u8 = 1;
@@ -182,8 +189,8 @@ pub struct HookConfig {
     pub lpm_bytes: u32,
     /// 1: actions are compiled in (a hook where nobody acts leaves the code out).
     pub acts: u32,
-    /// Number of words in use is at most this.
-    pub words: u32,
+    /// 1: the kernel can switch preemption off for a program (`bpf_preempt_disable`).
+    pub preempt: u32,
     /// How each argument is read.
     pub arg: [ArgSpec; MAX_ARGS],
     /// The dimensions, in order of evaluation.
@@ -202,9 +209,9 @@ impl HookConfig {
         syscall: 0,
         lpm_bytes: 0,
         acts: 0,
-        words: 0,
+        preempt: 0,
         arg: [ArgSpec { kind: 0, raw: 0, text: 0, from: 0 }; MAX_ARGS],
-        dim: [DimSpec { kind: 0, arg: 0, group: 0, last: 0, entry: 0, param: 0 }; MAX_DIMS],
+        dim: [DimSpec { kind: 0, arg: 0, group: 0, flags: 0, entry: 0, param: 0 }; MAX_DIMS],
         field: [0; MAX_ARGS],
     };
 }

@@ -60,6 +60,8 @@ pub struct Set {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
+    /// The state word that made this slot the one in force: it stands in every record.
+    pub state: u64,
     /// Words with selectors.
     pub live: u64,
     /// Words in which some selector passes every dimension by default.
@@ -83,7 +85,9 @@ pub struct Word {
     pub top: u64,
     /// Makes an event.
     pub post: u64,
-    /// Sends a signal.
+    /// Sends SIGKILL.
+    pub kill: u64,
+    /// Sends another signal.
     pub signal: u64,
     /// Denies the call.
     pub deny: u64,
@@ -220,4 +224,4 @@ const _: () = assert!(size_of::<ExactKey>() == 24);
 const _: () = assert!(size_of::<Act>() == 16);
 const _: () = assert!(size_of::<Proc>() == 56);
 const _: () = assert!(size_of::<LostKey>() == 24);
-const _: () = assert!(size_of::<Word>() == 56);
+const _: () = assert!(size_of::<Word>() == 64);

@@ -170,5 +170,5 @@ const _: () = assert!(size_of::<Call>() == 56);
 const _: () = assert!(size_of::<Fork>() == 56);
 const _: () = assert!(size_of::<Exit>() == 40);
 const _: () = assert!(size_of::<Credentials>() == 104);
-const _: () = assert!(size_of::<Exec>() == 232);
+const _: () = assert!(size_of::<Exec>() == 216);
 const _: () = assert!(size_of::<ArgHeader>() == 16);

@@ -1,0 +1,186 @@
+//! The kernel's own type information: offsets of members, functions and their signatures.
+//! Format: Documentation/bpf/btf.rst. Nothing in it is trusted: every read is checked.
+
+use std::collections::HashMap;
+
+const KIND_STRUCT: u8 = 4;
+const KIND_UNION: u8 = 5;
+const KIND_FUNC: u8 = 12;
+const KIND_FUNC_PROTO: u8 = 13;
+
+/// Parsed BTF of a kernel.
+#[derive(Debug)]
+pub struct Btf {
+    data: Vec<u8>,
+    strings: usize,
+    /// Offset of each type's header, by id; 0 is void.
+    types: Vec<usize>,
+    /// Ids of named structs and unions, and of functions.
+    structs: HashMap<Box<str>, u32>,
+    functions: HashMap<Box<str>, u32>,
+}
+
+/// Why BTF could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// There is no file, or it cannot be read.
+    #[error("/sys/kernel/btf/vmlinux: {0} (the kernel needs CONFIG_DEBUG_INFO_BTF)")]
+    Read(#[from] std::io::Error),
+    /// It does not hold together.
+    #[error("the kernel's BTF is damaged at byte {0}")]
+    Damaged(usize),
+}
+
+impl Btf {
+    /// Reads the running kernel's.
+    pub fn of_kernel() -> Result<Btf, BtfError> {
+        Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?)
+    }
+
+    /// Parses raw BTF.
+    pub fn parse(data: Vec<u8>) -> Result<Btf, BtfError> {
+        let mut b = Btf { data, strings: 0, types: vec![0], structs: HashMap::new(), functions: HashMap::new() };
+        if b.half(0)? & 0xffff != 0xeb9f {
+            return Err(BtfError::Damaged(0));
+        }
+        let header = b.half(4)? as usize;
+        let at = |n: u32| header.checked_add(n as usize).ok_or(BtfError::Damaged(4));
+        let (mut p, len) = (at(b.half(8)?)?, b.half(12)? as usize);
+        b.strings = at(b.half(16)?)?;
+        let end = p + len;
+        while p < end {
+            let info = b.half(p + 4)?;
+            let (kind, n) = (((info >> 24) & 0x1f) as u8, (info & 0xffff) as usize);
+            let id = b.types.len() as u32;
+            b.types.push(p);
+            let names = match kind {
+                KIND_STRUCT | KIND_UNION => Some(&mut b.structs),
+                KIND_FUNC => Some(&mut b.functions),
+                _ => None,
+            };
+            if let Some(names) = names {
+                let off = u32::from_le_bytes(b.data[p..p + 4].try_into().unwrap_or_default());
+                let name = text(&b.data, b.strings, off).ok_or(BtfError::Damaged(p))?;
+                if !name.is_empty() {
+                    names.entry(name.into()).or_insert(id);
+                }
+            }
+            p += 12 + match kind {
+                1 | 14 | 17 => 4,
+                3 => 12,
+                KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * n,
+                6 | KIND_FUNC_PROTO => 8 * n,
+                _ => 0,
+            };
+        }
+        Ok(b)
+    }
+
+    fn half(&self, at: usize) -> Result<u32, BtfError> {
+        let b = self.data.get(at..at + 4).ok_or(BtfError::Damaged(at))?;
+        Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    }
+
+    fn field(&self, at: usize) -> Option<u32> {
+        self.half(at).ok()
+    }
+
+    fn name(&self, off: u32) -> &str {
+        text(&self.data, self.strings, off).unwrap_or("")
+    }
+
+    /// (kind, number of members, offset of the header) of a type.
+    fn header(&self, id: u32) -> Option<(u8, usize, usize)> {
+        let p = *self.types.get(id as usize).filter(|_| id != 0)?;
+        let info = self.field(p + 4)?;
+        Some((((info >> 24) & 0x1f) as u8, (info & 0xffff) as usize, p))
+    }
+
+    /// BTF id of a function.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name).copied()
+    }
+
+    /// Types of a function's parameters, and whether it returns something.
+    pub fn signature(&self, function: &str) -> Option<(Vec<u32>, bool)> {
+        let (_, _, p) = self.header(self.function(function)?)?;
+        let (kind, n, p) = self.header(self.field(p + 8)?)?;
+        if kind != KIND_FUNC_PROTO {
+            return None;
+        }
+        let params = (0..n).map(|i| self.field(p + 12 + 8 * i + 4)).collect::<Option<_>>()?;
+        Some((params, self.field(p + 8)? != 0))
+    }
+
+    /// Size of a struct in bytes.
+    pub fn size(&self, name: &str) -> Option<u32> {
+        let (_, _, p) = self.header(*self.structs.get(name)?)?;
+        self.field(p + 8)
+    }
+
+    /// Byte offset of `path` (`f_path.dentry`) in struct `name`.
+    pub fn offset(&self, name: &str, path: &str) -> Option<u32> {
+        let mut id = *self.structs.get(name)?;
+        let mut bits = 0;
+        for member in path.split('.') {
+            let (off, of) = self.member(self.strip(id), member, 0)?;
+            bits += off;
+            id = of;
+        }
+        (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// Goes through typedefs and qualifiers.
+    fn strip(&self, mut id: u32) -> u32 {
+        for _ in 0..32 {
+            match self.header(id) {
+                Some((8..=11 | 18, _, p)) => id = self.field(p + 8).unwrap_or(0),
+                _ => break,
+            }
+        }
+        id
+    }
+
+    /// (offset in bits, type) of a member; members of unnamed members are its own.
+    fn member(&self, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
+        let (kind, n, p) = self.header(id)?;
+        if depth > 16 || !matches!(kind, KIND_STRUCT | KIND_UNION) {
+            return None;
+        }
+        let bitfields = self.field(p + 4)? >> 31 == 1;
+        for i in 0..n {
+            let q = p + 12 + 12 * i;
+            let (called, of, off) = (self.name(self.field(q)?), self.field(q + 4)?, self.field(q + 8)?);
+            let off = if bitfields { off & 0xff_ffff } else { off };
+            if called == name {
+                return Some((off, of));
+            }
+            if called.is_empty()
+                && let Some((inner, of)) = self.member(self.strip(of), name, depth + 1)
+            {
+                return Some((off + inner, of));
+            }
+        }
+        None
+    }
+}
+
+fn text(data: &[u8], strings: usize, off: u32) -> Option<&str> {
+    let rest = data.get(strings.checked_add(off as usize)?..)?;
+    let end = rest.iter().position(|c| *c == 0)?;
+    std::str::from_utf8(&rest[..end]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_input_is_refused_and_never_panics() {
+        for cut in [0, 3, 4, 23, 24] {
+            let mut d = vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0];
+            d.truncate(cut);
+            assert!(matches!(Btf::parse(d), Err(BtfError::Damaged(_))));
+        }
+    }
+}
