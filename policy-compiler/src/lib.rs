@@ -1,1 +1,121 @@
-//! tetragon-compiler
+//! TracingPolicy to Plan: a pure function from text to diagnostics and Plans, the same in the
+//! operator, in the agent and in the command line.
+//!
+//! No I/O, no clock, no kernel, no cluster. It never stops at the first finding and never panics:
+//! broken input gives diagnostics and no Plan.
+#![warn(missing_docs)]
+
+mod action;
+mod args;
+mod call;
+mod codes;
+mod diagnostic;
+mod draft;
+mod json;
+mod lint;
+mod match_args;
+mod node;
+pub mod normalise;
+mod policy;
+mod render;
+mod schema;
+mod selector;
+mod source;
+mod suggest;
+mod syscalls;
+mod value;
+mod yaml;
+
+use tetragon_api::plan::Plan;
+
+pub use codes::{Code, explain};
+pub use diagnostic::{Diagnostic, Label, Severity, Span};
+
+use diagnostic::Cx;
+use node::quote;
+use source::Source;
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    /// Its policies, in the order of the file. Documents that are no policy are not among them.
+    pub policies: Vec<CompiledPolicy>,
+    /// The findings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// Some finding is an error.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+}
+
+/// A policy of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompiledPolicy {
+    /// `metadata.name`; empty if it has none.
+    pub name: String,
+    /// `metadata.namespace` of a TracingPolicyNamespaced.
+    pub namespace: Option<String>,
+    /// The Plan, if the policy has no error.
+    pub plan: Option<Plan>,
+    /// The text of its document; empty for an object that was no text.
+    pub source: String,
+}
+
+/// Compiles a file with any number of documents. `file_name` is for the diagnostics only.
+pub fn compile_yaml(file_name: &str, text: &str) -> Compiled {
+    let source = Source::new(file_name, text);
+    let mut cx = Cx::new(&source);
+    let documents = yaml::parse(&mut cx);
+    let mut policies: Vec<CompiledPolicy> = Vec::new();
+    let mut found = !cx.diagnostics.is_empty();
+    for document in &documents {
+        cx.policy = None;
+        if document.root.value == node::Value::Null {
+            continue;
+        }
+        found = true;
+        let read = policy::read(&mut cx, &document.root);
+        if let Some(place) = &read.place
+            && policies.iter().any(|p| p.name == read.name && p.namespace == read.namespace)
+        {
+            let message = format!("the file has a policy {} already", quote(&read.name));
+            cx.report(Code::DuplicateName, place, message).help("give each policy a name of its own");
+        }
+        policies.push(CompiledPolicy {
+            name: read.name,
+            namespace: read.namespace,
+            plan: read.plan,
+            source: text[document.range.clone()].to_owned(),
+        });
+    }
+    if !found {
+        let place = node::Place { path: String::new(), span: Some(0..0) };
+        cx.report(Code::NoPolicy, &place, "the file has no policy").help("write apiVersion, kind, metadata and spec");
+    }
+    let diagnostics = cx.finish();
+    // Errors of the YAML itself, and of names, are found outside a policy's own check.
+    for (document, policy) in documents.iter().filter(|d| d.root.value != node::Value::Null).zip(&mut policies) {
+        let within = |s: &Span| s.start >= document.range.start && s.start < document.range.end.max(1);
+        if diagnostics.iter().any(|d| d.severity == Severity::Error && d.span.as_ref().is_some_and(within)) {
+            policy.plan = None;
+        }
+    }
+    Compiled { policies, diagnostics }
+}
+
+/// Compiles an object from an API server. Its diagnostics have field paths and no positions.
+pub fn compile_value(object: &serde_json::Value) -> Compiled {
+    let source = Source::new("", "");
+    let mut cx = Cx::new(&source);
+    let read = policy::read(&mut cx, &json::node(object));
+    let policy = CompiledPolicy {
+        name: read.name,
+        namespace: read.namespace,
+        plan: read.plan,
+        source: String::new(),
+    };
+    Compiled { policies: vec![policy], diagnostics: cx.finish() }
+}

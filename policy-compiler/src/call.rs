@@ -1,0 +1,228 @@
+//! What a hook watches: names of functions, system calls, LSM hooks and tracepoints.
+
+use std::collections::BTreeMap;
+
+use tetragon_api::plan::Target;
+use tetragon_api::policy::ListType;
+
+use crate::codes::Code;
+use crate::diagnostic::Cx;
+use crate::node::{Fields, Item, Place, quote};
+use crate::{schema, suggest, syscalls};
+
+/// An entry of `spec.lists` that could be read.
+pub(crate) struct List {
+    place: Place,
+    kind: Option<ListType>,
+    values: Vec<(String, Place)>,
+}
+
+/// The lists by name; `None` for one that exists and could not be read.
+pub(crate) type Lists = BTreeMap<String, Option<List>>;
+
+/// Reads `spec.lists`.
+pub(crate) fn lists(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Lists {
+    let mut lists = Lists::new();
+    for item in spec.items(cx, "lists") {
+        let Some(fields) = item.fields(cx, schema::LIST) else { continue };
+        let list = list(cx, &fields);
+        let Some(named) = fields.require(cx, "name", "write name: NAME, to be used as list:NAME") else { continue };
+        let Some(name) = named.text(cx) else { continue };
+        if lists.contains_key(name) {
+            cx.report(Code::DuplicateName, &named.place, format!("a list {} is already there", quote(name)))
+                .help("give each list a name of its own");
+        } else {
+            lists.insert(name.to_owned(), list);
+        }
+    }
+    lists
+}
+
+fn list(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<List> {
+    let mut kind = None;
+    if let Some(item) = fields.get("type") {
+        let name = item.text(cx)?;
+        kind = match ListType::from_name(name) {
+            Some(ListType::Syscalls) => Some(ListType::Syscalls),
+            Some(_) => {
+                cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: lists of type {name}"))
+                    .help("type syscalls and lists without a type work: write the names into values");
+                return None;
+            }
+            None if name.is_empty() => None,
+            None => {
+                let known: Vec<_> = ListType::ALL.iter().map(|t| t.name()).collect();
+                let message = format!("unknown list type {}", quote(name));
+                cx.report(Code::UnknownName, &item.place, message).help(suggest::one_of(name, &known));
+                return None;
+            }
+        };
+    }
+    let items = fields.items(cx, "values");
+    if items.is_empty() {
+        cx.report(Code::MissingValues, &fields.place, "the list is empty").help("write the names into values");
+    }
+    let mut values = Vec::new();
+    for item in items {
+        if let Some(value) = item.text(cx) {
+            values.push((value.to_owned(), item.place));
+        }
+    }
+    Some(List { place: fields.place.clone(), kind, values })
+}
+
+/// The targets of a kprobe: one, or those of its list, sorted. Also returns whether they are
+/// system calls.
+pub(crate) fn kprobe(cx: &mut Cx<'_>, fields: &Fields<'_>, lists: &Lists) -> (Vec<Target>, bool) {
+    let syscall = fields.boolean(cx, "syscall", true);
+    let explicit = fields.get("syscall").is_some();
+    let Some(item) = fields.require(cx, "call", "write the function, as call: security_file_open") else {
+        return (Vec::new(), syscall);
+    };
+    let Some(call) = item.text(cx) else { return (Vec::new(), syscall) };
+    let Some(name) = call.strip_prefix("list:") else {
+        let target = one(cx, &item.place, call, Naming { syscall, explicit, listed: false });
+        return (target.into_iter().collect(), syscall);
+    };
+    let list = match lists.get(name) {
+        Some(Some(list)) => list,
+        Some(None) => return (Vec::new(), syscall),
+        None => {
+            let known: Vec<_> = lists.keys().map(String::as_str).collect();
+            let help = if known.is_empty() {
+                format!("write it into spec.lists: name: {name}, values: [...]")
+            } else {
+                suggest::one_of(name, &known)
+            };
+            let message = format!("spec.lists has no list {}", quote(name));
+            cx.report(Code::UnknownList, &item.place, message).help(help);
+            return (Vec::new(), syscall);
+        }
+    };
+    if list.kind == Some(ListType::Syscalls) && !syscall {
+        let at = cx.span(list.place.span.as_ref());
+        cx.report(Code::ListMismatch, &item.place, format!("the list {name} is of system calls, and syscall is false"))
+            .help("say syscall: true")
+            .label(at, "type: syscalls");
+        return (Vec::new(), syscall);
+    }
+    let naming = Naming { syscall, explicit: explicit || list.kind.is_some(), listed: true };
+    let mut targets: Vec<_> = list.values.iter().filter_map(|(v, place)| one(cx, place, v, naming)).collect();
+    targets.sort();
+    targets.dedup();
+    (targets, syscall)
+}
+
+/// How a name is to be read.
+#[derive(Clone, Copy)]
+struct Naming {
+    syscall: bool,
+    /// The policy says so itself.
+    explicit: bool,
+    /// From a list: `x64/sys_NAME` is possible.
+    listed: bool,
+}
+
+fn one(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option<Target> {
+    if naming.syscall { syscall(cx, place, call, naming) } else { function(cx, place, call) }
+}
+
+fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option<Target> {
+    let name = match call.strip_prefix("x64/") {
+        Some(name) if naming.listed => name,
+        _ => call,
+    };
+    if let Some(name) = name.strip_prefix("__x64_sys_").or_else(|| name.strip_prefix("sys_")) {
+        if !valid(cx, place, name, "a system call", "letters, digits and _") {
+            return None;
+        }
+        if !syscalls::is_known(name) {
+            unknown_syscall(cx, place, name);
+        }
+        return Some(Target::Syscall(name.to_owned()));
+    }
+    let other = ["i386/", "arm64/", "arm32/", "__ia32_", "__x32_", "__arm64_", "compat_sys_", "x64/"];
+    if other.iter().any(|p| call.starts_with(p)) {
+        cx.report(Code::NotSupportedYet, place, format!("not supported yet: {}", quote(call)))
+            .help("system calls of x86-64 work, as sys_NAME (in lists also x64/sys_NAME)");
+    } else if syscalls::is_known(call) || syscalls::symbol_of(call).is_some() {
+        let name = syscalls::symbol_of(call).unwrap_or(call);
+        cx.report(Code::BadCall, place, format!("{} is not how a system call is written", quote(call)))
+            .help(format!("write sys_{name}"));
+    } else {
+        let why = if naming.explicit { "" } else { " (its default)" };
+        let message = format!("{} looks like a kernel function, and syscall is true{why}", quote(call));
+        cx.report(Code::SyscallDefault, place, message)
+            .help("say syscall: false for a kernel function; a system call is written sys_NAME");
+    }
+    None
+}
+
+fn unknown_syscall(cx: &mut Cx<'_>, place: &Place, name: &str) {
+    let help = match (syscalls::symbol_of(name), suggest::nearest(name, syscalls::SYSCALLS)) {
+        (Some(symbol), _) => format!("its symbol has another name: write sys_{symbol}"),
+        (None, Some(near)) => format!("did you mean \"sys_{near}\"?"),
+        (None, None) => "the node refuses it unless its kernel has it".to_owned(),
+    };
+    cx.report(Code::UnknownSyscall, place, format!("x86-64 has no system call sys_{name} that is known here"))
+        .help(help);
+}
+
+fn function(cx: &mut Cx<'_>, place: &Place, call: &str) -> Option<Target> {
+    if !valid(cx, place, call, "a kernel function", "letters, digits, _ and .") {
+        return None;
+    }
+    let short = call.strip_prefix("__x64_sys_").or_else(|| call.strip_prefix("sys_"));
+    if let Some(name) = short.filter(|n| syscalls::is_known(n)) {
+        cx.report(
+            Code::SyscallAsFunction,
+            place,
+            format!("{call} is a system call, hooked as a function: its only argument is a pointer to registers"),
+        )
+        .help(format!("write call: sys_{name} and syscall: true"));
+    }
+    Some(Target::Function(call.to_owned()))
+}
+
+/// Target of an entry of `lsmhooks`.
+pub(crate) fn lsm(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Target> {
+    let hook = item.text(cx)?;
+    let bare = hook.strip_prefix("bpf_lsm_").or_else(|| hook.strip_prefix("security_")).unwrap_or(hook);
+    let right = if bare == "bprm_check" { "bprm_check_security" } else { bare };
+    if right != hook {
+        cx.report(Code::BadCall, &item.place, format!("{} is not the name of an LSM hook", quote(hook)))
+            .help(format!("write {right}"));
+        return None;
+    }
+    valid(cx, &item.place, hook, "an LSM hook", "letters, digits and _").then(|| Target::Lsm(hook.to_owned()))
+}
+
+/// Target of an entry of `tracepoints`.
+pub(crate) fn tracepoint(cx: &mut Cx<'_>, subsystem: &Item<'_>, event: &Item<'_>, raw: bool) -> Option<Target> {
+    let (sub, name) = (subsystem.text(cx), event.text(cx));
+    let (sub, name) = (sub?, name?);
+    if let Some((s, e)) = name.split_once('/').or_else(|| name.split_once(':')) {
+        cx.report(Code::BadCall, &event.place, format!("{} names a subsystem too", quote(name)))
+            .help(format!("write subsystem: {s} and event: {e}"));
+        return None;
+    }
+    let good = valid(cx, &subsystem.place, sub, "a subsystem", "letters, digits, _ and -")
+        & valid(cx, &event.place, name, "an event", "letters, digits, _ and -");
+    let (sub, name) = (sub.to_owned(), name.to_owned());
+    good.then(|| if raw { Target::RawTracepoint(sub, name) } else { Target::Tracepoint(sub, name) })
+}
+
+/// Longest name of a kernel symbol (KSYM_NAME_LEN less its NUL).
+const LONGEST: usize = 511;
+
+fn valid(cx: &mut Cx<'_>, place: &Place, name: &str, what: &str, of: &str) -> bool {
+    let extra = |c| (of.ends_with('.') && c == '.') || (of.ends_with('-') && c == '-');
+    let good = !name.is_empty()
+        && name.len() <= LONGEST
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || extra(c));
+    if !good {
+        cx.report(Code::BadCall, place, format!("{} cannot be the name of {what}", quote(name)))
+            .help(format!("a name has {of}"));
+    }
+    good
+}

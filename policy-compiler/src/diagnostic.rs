@@ -1,0 +1,155 @@
+//! A finding about a policy, as data. One place renders it: [`crate::render`].
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::codes::Code;
+use crate::node::Place;
+use crate::source::Source;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The policy is not compiled.
+    Error,
+    /// The policy is compiled, and most likely does not do what its author wants.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// `error`, `warning`, `note`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// A part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// The byte after the last one.
+    pub end: usize,
+    /// Line of the first byte, from 1.
+    pub line: usize,
+    /// Column of the first byte in characters, from 1.
+    pub column: usize,
+}
+
+/// A second place that belongs to a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What is there.
+    pub text: String,
+}
+
+/// A finding. `message` and `help` are one line each, in lower case, without a full stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// Kind of finding; [`crate::explain`] has its page.
+    pub code: Code,
+    /// How bad it is.
+    pub severity: Severity,
+    /// File; empty for an object that was no file.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// Name of the policy, when it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Path of the field: `spec.kprobes[0].call`. Empty for the document itself.
+    pub field: String,
+    /// What is wrong, and why.
+    pub message: String,
+    /// What would be right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// YAML that would be right, when a line cannot hold it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// Where; `None` for an object that was no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
+    /// Other places that belong to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label>,
+}
+
+impl Diagnostic {
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn fix(&mut self, fix: impl Into<String>) -> &mut Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    pub(crate) fn label(&mut self, span: Option<Span>, text: impl Into<String>) -> &mut Self {
+        self.labels.extend(span.map(|span| Label { span, text: text.into() }));
+        self
+    }
+}
+
+/// What the checks share: the text, the policy's name once it is known, and the findings.
+pub(crate) struct Cx<'a> {
+    pub(crate) source: &'a Source<'a>,
+    pub(crate) policy: Option<String>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) fn new(source: &'a Source<'a>) -> Self {
+        Cx { source, policy: None, diagnostics: Vec::new() }
+    }
+
+    /// Adds a finding; its help, fix and labels follow.
+    pub(crate) fn report(&mut self, code: Code, place: &Place, message: impl Into<String>) -> &mut Diagnostic {
+        let diagnostic = Diagnostic {
+            code,
+            severity: code.severity(),
+            file: self.source.file.to_owned(),
+            policy: self.policy.clone(),
+            field: place.path.clone(),
+            message: message.into(),
+            help: None,
+            fix: None,
+            span: self.span(place.span.as_ref()),
+            labels: Vec::new(),
+        };
+        self.diagnostics.push(diagnostic);
+        let last = self.diagnostics.len() - 1;
+        &mut self.diagnostics[last]
+    }
+
+    pub(crate) fn span(&self, range: Option<&Range<usize>>) -> Option<Span> {
+        range.map(|r| self.source.span(r))
+    }
+
+    /// Errors so far.
+    pub(crate) fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+
+    /// The findings, in the order of the text, each once (a macro is checked wherever it is used).
+    pub(crate) fn finish(self) -> Vec<Diagnostic> {
+        let mut list: Vec<Diagnostic> = Vec::new();
+        for d in self.diagnostics {
+            if !list.contains(&d) {
+                list.push(d);
+            }
+        }
+        list.sort_by_key(|d| d.span.map_or(0, |s| s.start));
+        list
+    }
+}

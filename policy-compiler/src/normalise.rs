@@ -1,0 +1,63 @@
+//! One form for all policies that mean the same. Idempotent.
+
+use tetragon_api::plan::{IntRange, Matcher, Plan, TextOp};
+
+/// Sorts what has no order, merges what overlaps, drops what another value covers. Selectors, args
+/// and actions keep their order: it means something.
+pub fn plan(plan: &mut Plan) {
+    for hook in &mut plan.hooks {
+        for selector in &mut hook.selectors {
+            selector.matchers.iter_mut().for_each(matcher);
+            selector.matchers.sort();
+            selector.matchers.dedup();
+        }
+    }
+}
+
+fn matcher(matcher: &mut Matcher) {
+    match matcher {
+        Matcher::Binary { op, values, .. }
+        | Matcher::ParentBinary { op, values, .. }
+        | Matcher::Text { op, values, .. } => texts(*op, values),
+        Matcher::Pid { values, .. } => {
+            values.sort_unstable();
+            values.dedup();
+        }
+        Matcher::Namespace { values, .. } => {
+            values.sort_unstable();
+            values.dedup();
+        }
+        Matcher::Int { ranges, .. } => merge(ranges),
+        Matcher::Mask { .. } => {}
+    }
+}
+
+fn texts(op: TextOp, values: &mut Vec<String>) {
+    values.sort_unstable();
+    values.dedup();
+    let all = std::mem::take(values);
+    // The values are ORed: one that a shorter one covers adds nothing.
+    *values = all.iter().filter(|v| !all.iter().any(|w| w.len() < v.len() && covers(op, w, v))).cloned().collect();
+}
+
+/// Whatever matches `value` matches `by` too.
+pub(crate) fn covers(op: TextOp, by: &str, value: &str) -> bool {
+    match op {
+        TextOp::Equal => value == by,
+        TextOp::Prefix => value.starts_with(by),
+        TextOp::Postfix => value.ends_with(by),
+    }
+}
+
+/// Sorts ranges and joins those that overlap or touch.
+pub(crate) fn merge(ranges: &mut Vec<IntRange>) {
+    ranges.sort_unstable();
+    let mut merged: Vec<IntRange> = Vec::with_capacity(ranges.len());
+    for range in ranges.drain(..) {
+        match merged.last_mut() {
+            Some(last) if range.min <= last.max.saturating_add(1) => last.max = last.max.max(range.max),
+            _ => merged.push(range),
+        }
+    }
+    *ranges = merged;
+}

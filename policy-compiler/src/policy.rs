@@ -1,0 +1,279 @@
+//! A document to a policy: kind, metadata, spec and its hooks.
+
+use std::collections::BTreeMap;
+
+use tetragon_api::plan::{FORMAT, Mode, Plan};
+use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED, OptionName};
+
+use crate::args::args;
+use crate::call::{self, Lists};
+use crate::codes::Code;
+use crate::diagnostic::Cx;
+use crate::draft::{HookDraft, HookKind};
+use crate::node::{Fields, Item, Node, Place, Value, quote};
+use crate::selector::{self, Macros};
+use crate::{lint, normalise, schema, suggest};
+
+/// What a document says it is.
+pub(crate) struct Read {
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) plan: Option<Plan>,
+    /// Where the name stands.
+    pub(crate) place: Option<Place>,
+}
+
+/// Reads one document. Its Plan is there only if nothing in it is an error.
+pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
+    let before = cx.errors();
+    let mut read = Read { name: String::new(), namespace: None, plan: None, place: None };
+    let root = Item::root(document);
+    let Some(unchecked) = root.entries(cx) else { return read };
+    if !kind(cx, &unchecked) {
+        return read;
+    }
+    let Some(fields) = root.fields(cx, schema::DOCUMENT) else { return read };
+    metadata(cx, &fields, &mut read);
+    cx.policy = Some(read.name.clone()).filter(|n| !n.is_empty());
+    let spec = fields.require(cx, "spec", "write spec: with kprobes, lsmhooks or tracepoints");
+    let Some(spec) = spec.and_then(|item| item.fields(cx, schema::SPEC)) else { return read };
+    let (mode, hooks) = self::spec(cx, &spec);
+    if cx.errors() > before {
+        return read;
+    }
+    lint::run(cx, &hooks, mode);
+    let hooks = hooks.iter().map(HookDraft::finish).collect::<Option<Vec<_>>>();
+    read.plan = hooks.map(|hooks| {
+        let hooks = hooks.into_iter().flatten().collect();
+        let (name, namespace) = (read.name.clone(), read.namespace.clone());
+        let mut plan = Plan { format: FORMAT, name, namespace, mode, hooks };
+        normalise::plan(&mut plan);
+        plan
+    });
+    read
+}
+
+/// Checks `apiVersion` and `kind`. False: the document is something else, and not worth a look.
+fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
+    let kind = match fields.get("kind").map(|i| (i, &i.node.value)) {
+        Some((item, Value::Str(kind))) => {
+            if kind == KIND_NAMESPACED {
+                cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: kind {KIND_NAMESPACED}"))
+                    .help(format!("kind: {KIND} works: it applies to every process of the node"));
+            } else if kind != KIND {
+                let help = suggest::one_of(kind, &[KIND, KIND_NAMESPACED]);
+                cx.report(Code::WrongKind, &item.place, format!("{} is no policy", quote(kind))).help(help);
+                return false;
+            }
+            true
+        }
+        Some((item, _)) => item.text(cx).is_some(),
+        None => {
+            fields.require(cx, "kind", "write kind: TracingPolicy");
+            // Something that has a spec is meant as a policy.
+            fields.get("spec").is_some()
+        }
+    };
+    if let Some(item) = fields.require(cx, "apiVersion", "write apiVersion: cilium.io/v1alpha1")
+        && let Some(version) = item.text(cx)
+        && version != API_VERSION
+    {
+        cx.report(Code::WrongKind, &item.place, format!("apiVersion {} is not known", quote(version)))
+            .help(format!("write {API_VERSION}"));
+    }
+    kind
+}
+
+fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {
+    let Some(item) = document.require(cx, "metadata", "write metadata: with name: NAME") else { return };
+    let Some(fields) = item.fields(cx, schema::METADATA) else { return };
+    if let Some(item) = fields.require(cx, "name", "write name: NAME")
+        && let Some(name) = item.text(cx)
+    {
+        read.place = Some(item.place.clone());
+        read.name = name.to_owned();
+        if !is_subdomain(name) {
+            cx.report(Code::BadName, &item.place, format!("{} cannot be a name", quote(name)))
+                .help("a name has lower-case letters, digits, - and ., begins and ends with a letter or digit, and has at most 253 bytes");
+        }
+    }
+    if let Some(item) = fields.get("namespace")
+        && let Some(namespace) = item.text(cx)
+    {
+        let namespaced = document.get("kind").is_some_and(|i| i.node.value == Value::Str(KIND_NAMESPACED.into()));
+        if namespaced {
+            read.namespace = Some(namespace.to_owned());
+        } else {
+            cx.report(Code::NamespaceIgnored, &item.place, format!("a {KIND} is cluster-wide: its namespace means nothing"))
+                .help("leave namespace out");
+        }
+    }
+}
+
+/// A DNS subdomain of RFC 1123, as Kubernetes wants names.
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            let bytes = label.as_bytes();
+            matches!((bytes.first(), bytes.last()), (Some(a), Some(z)) if inner(*a) && inner(*z))
+                && bytes.iter().all(|b| inner(*b) || *b == b'-')
+        })
+}
+
+fn spec(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Vec<HookDraft>) {
+    let mode = options(cx, spec);
+    let lists = call::lists(cx, spec);
+    let macros = selector::macros(cx, spec);
+    let mut hooks = Vec::new();
+    for item in spec.items(cx, "kprobes") {
+        hooks.extend(kprobe(cx, &item, &lists, &macros));
+    }
+    for item in spec.items(cx, "lsmhooks") {
+        hooks.extend(lsm_hook(cx, &item, &macros));
+    }
+    for item in spec.items(cx, "tracepoints") {
+        hooks.extend(tracepoint(cx, &item, &macros));
+    }
+    (mode, hooks)
+}
+
+fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Mode {
+    let mut mode = Mode::default();
+    let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
+    for item in spec.items(cx, "options") {
+        let Some(fields) = item.fields(cx, schema::OPTION) else { continue };
+        let Some(named) = fields.require(cx, "name", "write name: policy-mode").cloned() else { continue };
+        let Some(name) = named.text(cx) else { continue };
+        if seen.insert(name, ()).is_some() {
+            cx.report(Code::DuplicateName, &named.place, format!("the option {} stands twice", quote(name)))
+                .help("keep one of them");
+        }
+        match OptionName::from_name(name) {
+            Some(OptionName::PolicyMode) => mode = policy_mode(cx, &fields).unwrap_or(mode),
+            Some(OptionName::DisableKprobeMulti) => kprobe_multi(cx, &fields, &named.place),
+            Some(_) => {
+                cx.report(Code::NotSupportedYet, &named.place, format!("not supported yet: option {name}"))
+                    .help("leave it out: policy-mode and disable-kprobe-multi are accepted");
+            }
+            None => {
+                let names: Vec<_> = OptionName::ALL.iter().map(|o| o.name()).collect();
+                let message = format!("unknown option {}", quote(name));
+                cx.report(Code::UnknownName, &named.place, message).help(suggest::one_of(name, &names));
+            }
+        }
+    }
+    mode
+}
+
+fn policy_mode(cx: &mut Cx<'_>, option: &Fields<'_>) -> Option<Mode> {
+    let item = option.require(cx, "value", "write value: enforce or value: monitor")?;
+    match item.text(cx)? {
+        "enforce" => Some(Mode::Enforce),
+        "monitor" => Some(Mode::Monitor),
+        other => {
+            let help = suggest::one_of(other, &["enforce", "monitor"]);
+            cx.report(Code::BadValue, &item.place, format!("{} is no policy mode", quote(other))).help(help);
+            None
+        }
+    }
+}
+
+fn kprobe_multi(cx: &mut Cx<'_>, option: &Fields<'_>, place: &Place) {
+    let Some(item) = option.require(cx, "value", "write value: \"true\"") else { return };
+    let Some(value) = item.text(cx) else { return };
+    // The spellings that Go's ParseBool takes.
+    if !["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"].contains(&value) {
+        cx.report(Code::BadValue, &item.place, format!("{} is neither true nor false", quote(value)))
+            .help("write value: \"true\" or value: \"false\"");
+        return;
+    }
+    cx.report(Code::NoEffect, place, "disable-kprobe-multi changes nothing here: the node chooses how each hook is attached")
+        .help("leave it in for Tetragon, or leave it out");
+}
+
+fn kprobe<'n>(cx: &mut Cx<'_>, item: &Item<'n>, lists: &Lists, macros: &Macros<'n>) -> Option<HookDraft> {
+    let fields = item.fields(cx, schema::KPROBE)?;
+    let (targets, syscall) = call::kprobe(cx, &fields, lists);
+    let kind = if syscall { HookKind::Syscall } else { HookKind::Function };
+    let mut ignore_missing = false;
+    if let Some(ignore) = fields.get("ignore").and_then(|i| i.fields(cx, schema::IGNORE)) {
+        ignore_missing = ignore.boolean(cx, "callNotFound", false);
+    }
+    let name = fields.get("call").map_or_else(|| fields.place.clone(), |i| i.place.clone());
+    Some(HookDraft { ignore_missing, ..hook(cx, fields, name, kind, targets, macros) })
+}
+
+fn lsm_hook<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Option<HookDraft> {
+    let fields = item.fields(cx, schema::LSM_HOOK)?;
+    let named = fields.require(cx, "hook", "write the LSM hook, as hook: file_open").cloned();
+    let target = named.as_ref().and_then(|i| call::lsm(cx, i));
+    let name = named.map_or_else(|| fields.place.clone(), |i| i.place);
+    Some(hook(cx, fields, name, HookKind::Lsm, target.into_iter().collect(), macros))
+}
+
+fn tracepoint<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Option<HookDraft> {
+    let fields = item.fields(cx, schema::TRACEPOINT)?;
+    let raw = fields.boolean(cx, "raw", false);
+    let subsystem = fields.require(cx, "subsystem", "write subsystem: sched, or another").cloned();
+    let event = fields.require(cx, "event", "write event: sched_process_exec, or another").cloned();
+    let target = match (&subsystem, &event) {
+        (Some(subsystem), Some(event)) => call::tracepoint(cx, subsystem, event, raw),
+        _ => None,
+    };
+    let name = event.map_or_else(|| fields.place.clone(), |i| i.place);
+    let kind = if raw { HookKind::RawTracepoint } else { HookKind::Tracepoint };
+    Some(hook(cx, fields, name, kind, target.into_iter().collect(), macros))
+}
+
+/// What all sections share.
+fn hook<'n>(
+    cx: &mut Cx<'_>,
+    fields: Fields<'n>,
+    name: Place,
+    kind: HookKind,
+    targets: Vec<tetragon_api::plan::Target>,
+    macros: &Macros<'n>,
+) -> HookDraft {
+    let args = args(cx, &fields, kind);
+    let selectors = selector::selectors(cx, &fields, kind, &targets, &args, macros);
+    let message = message(cx, &fields);
+    let tags = tags(cx, &fields);
+    HookDraft { place: fields.place, name, kind, targets, ignore_missing: false, message, tags, args, selectors }
+}
+
+/// Characters of a message, and of a tag.
+const LONGEST_MESSAGE: usize = 256;
+const LONGEST_TAG: usize = 128;
+const MAX_TAGS: usize = 16;
+
+fn message(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<String> {
+    let text = fields.text(cx, "message")?;
+    let place = &fields.get("message")?.place;
+    Some(cut(cx, place, text, LONGEST_MESSAGE))
+}
+
+fn cut(cx: &mut Cx<'_>, place: &Place, text: &str, most: usize) -> String {
+    let Some((at, _)) = text.char_indices().nth(most) else { return text.to_owned() };
+    let message = format!("{} characters are cut to {most}", text.chars().count());
+    cx.report(Code::CutShort, place, message).help("shorten it");
+    text[..at].to_owned()
+}
+
+fn tags(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Vec<String> {
+    let items = fields.items(cx, "tags");
+    if let Some(item) = items.get(MAX_TAGS) {
+        cx.report(Code::TooMany, &item.place, format!("{} tags; {MAX_TAGS} are possible", items.len()))
+            .help("leave some out");
+    }
+    let mut tags = Vec::new();
+    for item in items {
+        let Some(tag) = item.text(cx) else { continue };
+        if tag.is_empty() {
+            cx.report(Code::BadValue, &item.place, "the tag is empty").help("write a tag, or leave it out");
+        } else {
+            tags.push(cut(cx, &item.place, tag, LONGEST_TAG));
+        }
+    }
+    tags
+}

@@ -1,0 +1,176 @@
+//! The fields of each object of the language, and which of them this build carries out.
+
+/// A field of an object.
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) state: State,
+}
+
+/// What this build does with a field.
+pub(crate) enum State {
+    /// It does what it says.
+    Works,
+    /// It is refused; what works instead.
+    NotYet(&'static str),
+}
+
+const fn works(name: &'static str) -> Field {
+    Field { name, state: State::Works }
+}
+
+const fn not_yet(name: &'static str, instead: &'static str) -> Field {
+    Field { name, state: State::NotYet(instead) }
+}
+
+const WORKLOADS: &str = "leave it out: the policy then applies to every process of the node";
+const RETURN: &str = "leave it out: the arguments are reported at entry";
+const SECTIONS: &str = "kprobes, lsmhooks and tracepoints work";
+const MATCHERS: &str =
+    "matchArgs, matchBinaries, matchParentBinaries, matchPIDs and matchNamespaces work";
+const BUFFERS: &str = "read a string, or an integer of its size";
+
+pub(crate) const DOCUMENT: &[Field] =
+    &[works("apiVersion"), works("kind"), works("metadata"), works("spec"), works("status")];
+
+/// Kubernetes' ObjectMeta. Only name and namespace mean something to the compiler.
+pub(crate) const METADATA: &[Field] = &[
+    works("name"),
+    works("namespace"),
+    works("labels"),
+    works("annotations"),
+    works("generateName"),
+    works("creationTimestamp"),
+    works("deletionGracePeriodSeconds"),
+    works("deletionTimestamp"),
+    works("finalizers"),
+    works("generation"),
+    works("managedFields"),
+    works("ownerReferences"),
+    works("resourceVersion"),
+    works("selfLink"),
+    works("uid"),
+];
+
+pub(crate) const SPEC: &[Field] = &[
+    works("kprobes"),
+    works("lsmhooks"),
+    works("tracepoints"),
+    works("lists"),
+    works("options"),
+    works("selectorsMacros"),
+    not_yet("uprobes", SECTIONS),
+    not_yet("usdts", SECTIONS),
+    not_yet("fentries", "write the functions under kprobes: the agent attaches by fentry where that is best"),
+    not_yet("enforcers", "lsmhooks with Override denies a call, Sigkill in any hook kills"),
+    not_yet("loader", SECTIONS),
+    not_yet("containerSelector", WORKLOADS),
+    not_yet("hostSelector", WORKLOADS),
+    not_yet("nodeSelector", "leave it out: the policy then applies to every node"),
+    not_yet("podSelector", WORKLOADS),
+];
+
+pub(crate) const KPROBE: &[Field] = &[
+    works("call"),
+    works("syscall"),
+    works("args"),
+    works("selectors"),
+    works("message"),
+    works("tags"),
+    works("ignore"),
+    not_yet("data", "leave it out: args works"),
+    not_yet("return", RETURN),
+    not_yet("returnArg", RETURN),
+    not_yet("returnArgAction", RETURN),
+];
+
+pub(crate) const IGNORE: &[Field] = &[works("callNotFound")];
+
+pub(crate) const TRACEPOINT: &[Field] = &[
+    works("subsystem"),
+    works("event"),
+    works("raw"),
+    works("args"),
+    works("selectors"),
+    works("message"),
+    works("tags"),
+];
+
+pub(crate) const LSM_HOOK: &[Field] =
+    &[works("hook"), works("args"), works("selectors"), works("message"), works("tags")];
+
+pub(crate) const ARG: &[Field] = &[
+    works("index"),
+    works("type"),
+    works("label"),
+    not_yet("btfType", "leave it out: an argument is read as its type says"),
+    not_yet("btfTypeModule", "leave it out: an argument is read as its type says"),
+    not_yet("maxData", BUFFERS),
+    not_yet("resolve", "leave it out: file, path, dentry and linux_binprm give the path within"),
+    not_yet("returnCopy", RETURN),
+    not_yet("sizeArgIndex", BUFFERS),
+    not_yet("source", "leave it out: args reads the function's arguments"),
+];
+
+pub(crate) const SELECTOR: &[Field] = &[
+    works("label"),
+    works("macros"),
+    works("matchActions"),
+    works("matchArgs"),
+    works("matchBinaries"),
+    works("matchNamespaces"),
+    works("matchPIDs"),
+    works("matchParentBinaries"),
+    not_yet("matchCapabilities", MATCHERS),
+    not_yet("matchCapabilityChanges", MATCHERS),
+    not_yet("matchData", MATCHERS),
+    not_yet("matchNamespaceChanges", "matchNamespaces with NotIn host_ns works"),
+    not_yet("matchReturnActions", RETURN),
+    not_yet("matchReturnArgs", RETURN),
+    not_yet("matchWorkloads", MATCHERS),
+];
+
+pub(crate) const MATCH_PIDS: &[Field] =
+    &[works("operator"), works("values"), works("followForks"), works("isNamespacePID")];
+
+pub(crate) const MATCH_ARGS: &[Field] =
+    &[works("operator"), works("values"), works("index"), works("args")];
+
+pub(crate) const MATCH_BINARIES: &[Field] = &[
+    works("operator"),
+    works("values"),
+    not_yet("followChildren", "matchParentBinaries looks at the parent, matchPIDs with followForks at descendants"),
+];
+
+pub(crate) const MATCH_NAMESPACES: &[Field] = &[works("namespace"), works("operator"), works("values")];
+
+const OVERRIDE: &str = "Override takes argError";
+
+pub(crate) const ACTION: &[Field] = &[
+    works("action"),
+    works("argError"),
+    works("argSig"),
+    works("rateLimit"),
+    works("rateLimitScope"),
+    not_yet("argFqdn", "Post, NoPost, Sigkill, Signal and Override work"),
+    not_yet("argIndex", "Post, NoPost, Sigkill, Signal and Override work"),
+    not_yet("argNewAddr", OVERRIDE),
+    not_yet("argNewOffset", OVERRIDE),
+    not_yet("argNewSymbol", OVERRIDE),
+    not_yet("argRegs", OVERRIDE),
+    not_yet("argSock", "Post, NoPost, Sigkill, Signal and Override work"),
+    not_yet("argUrl", "Post, NoPost, Sigkill, Signal and Override work"),
+    not_yet("argValue", "Post, NoPost, Sigkill, Signal and Override work"),
+    not_yet("imaHash", "leave it out: the event has the path"),
+    not_yet("kernelStackTrace", "leave it out: the event has the process and its parent"),
+    not_yet("userStackTrace", "leave it out: the event has the process and its parent"),
+];
+
+pub(crate) const LIST: &[Field] = &[
+    works("name"),
+    works("type"),
+    works("values"),
+    not_yet("pattern", "write the names into values"),
+    not_yet("validated", "leave it out: Tetragon's agent sets it for itself"),
+];
+
+pub(crate) const OPTION: &[Field] = &[works("name"), works("value")];

@@ -1,0 +1,49 @@
+//! The text of a file and the positions in it.
+
+use std::ops::Range;
+
+use crate::diagnostic::Span;
+
+/// A file's name and text, with an index of its lines.
+pub(crate) struct Source<'a> {
+    /// Name for messages; empty for an object that has no text.
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
+    lines: Vec<usize>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        Source { file, text, lines }
+    }
+
+    /// The span of a byte range. A range outside the text or within a character is moved into it.
+    pub(crate) fn span(&self, range: &Range<usize>) -> Span {
+        let start = self.text.floor_char_boundary(range.start);
+        let end = self.text.ceil_char_boundary(range.end.max(start));
+        let line = self.lines.partition_point(|&l| l <= start).max(1);
+        let column = self.text[self.lines[line - 1]..start].chars().count() + 1;
+        Span { start, end, line, column }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_count_from_one_in_characters() {
+        let source = Source::new("f", "a: ü\nbé: x\n");
+        let at = |range| {
+            let s = source.span(&range);
+            (s.line, s.column)
+        };
+        assert_eq!(at(0..1), (1, 1));
+        assert_eq!(at(3..5), (1, 4));
+        let x = source.text.find('x').expect("x is there");
+        assert_eq!(at(x..x + 1), (2, 5));
+        assert_eq!(at(999..1000), (3, 1));
+        assert_eq!(source.span(&(4..4)).start, 3, "inside ü");
+    }
+}

@@ -1,0 +1,375 @@
+//! YAML text to documents. Reads the parser's events rather than its tree: duplicate keys, aliases
+//! and depth are judged here, and a broken document does not take the following ones with it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
+
+use crate::codes::Code;
+use crate::diagnostic::Cx;
+use crate::node::{Entry, Node, Place, Value, quote};
+
+/// Most bytes of a file. The API server's limit for one object is a tenth of it.
+const MAX_BYTES: usize = 16 << 20;
+/// Most nodes that aliases may add to a file.
+const MAX_ALIASED: usize = 50_000;
+/// Deepest nesting. A policy needs 10.
+const MAX_DEPTH: usize = 64;
+
+/// A document of a file.
+pub(crate) struct Document {
+    pub(crate) root: Node,
+    /// Its bytes, from its first line to the next document.
+    pub(crate) range: Range<usize>,
+}
+
+/// The documents of the text that could be read; what could not is reported.
+pub(crate) fn parse(cx: &mut Cx<'_>) -> Vec<Document> {
+    let text = cx.source.text;
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes, more than {MAX_BYTES}", text.len());
+        report(cx, Code::YamlLimit, 0..1, message, "split it into several files");
+        return Vec::new();
+    }
+    let mut documents = Vec::new();
+    let mut begin = text.len() - text.trim_start_matches('\u{feff}').len();
+    while begin < text.len() {
+        let stopped = Reader::new(cx, begin).read(&mut documents);
+        // `---` at the beginning of a line ends every construct of YAML: the next document is whole.
+        let Some(stopped) = stopped else { break };
+        let rest = stopped.min(text.len());
+        match text[text.floor_char_boundary(rest)..].find("\n---") {
+            Some(at) => begin = text.floor_char_boundary(rest) + at + 1,
+            None => break,
+        }
+    }
+    for i in 0..documents.len() {
+        let end = documents.get(i + 1).map_or(text.len(), |d| d.range.start);
+        documents[i].range.end = end.max(documents[i].range.start);
+    }
+    documents
+}
+
+fn report(cx: &mut Cx<'_>, code: Code, range: Range<usize>, message: String, help: &str) {
+    let place = Place { path: String::new(), span: Some(range) };
+    cx.report(code, &place, message).help(help);
+}
+
+/// A collection that is not closed yet.
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// Key of a mapping that waits for its value.
+    key: Option<Key>,
+}
+
+struct Key {
+    name: Option<String>,
+    span: Range<usize>,
+}
+
+/// Builds the trees of a run of documents that begins at byte `base`.
+struct Reader<'c, 'a> {
+    cx: &'c mut Cx<'a>,
+    base: usize,
+    chars: Chars<'a>,
+    stack: Vec<Open>,
+    anchors: BTreeMap<usize, Node>,
+    aliased: usize,
+    root: Option<Node>,
+}
+
+impl<'c, 'a> Reader<'c, 'a> {
+    fn new(cx: &'c mut Cx<'a>, base: usize) -> Self {
+        let chars = Chars::new(&cx.source.text[base..]);
+        Reader { cx, base, chars, stack: vec![], anchors: BTreeMap::new(), aliased: 0, root: None }
+    }
+
+    /// Adds documents until the end, or until an error: then returns the byte where it stands.
+    fn read(mut self, documents: &mut Vec<Document>) -> Option<usize> {
+        let text: &'a str = self.cx.source.text;
+        let mut start = self.base;
+        let mut first = true;
+        for event in Parser::new_from_str(&text[self.base..]) {
+            let (event, marks) = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    let at = self.base + self.chars.byte(error.marker().index());
+                    let message = format!("not YAML: {}", error.info());
+                    report(self.cx, Code::YamlSyntax, at..at + 1, message, "mend the syntax here or just before");
+                    return Some(at);
+                }
+            };
+            let range = self.range(&marks);
+            match event {
+                Event::DocumentStart(explicit) => {
+                    // What stands before the first `---` (comments) belongs to the first document.
+                    start = if first || !explicit { start } else { line_start(text, range.start) };
+                    first = false;
+                }
+                Event::DocumentEnd => {
+                    if let Some(root) = self.root.take() {
+                        documents.push(Document { root, range: start..start });
+                    }
+                    start = range.end;
+                }
+                event => {
+                    if let Err(at) = self.event(event, range) {
+                        return Some(at);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn range(&mut self, marks: &Marks) -> Range<usize> {
+        let start = self.base + self.chars.byte(marks.start.index());
+        let end = self.base + self.chars.byte(marks.end.index());
+        start..end.max(start)
+    }
+
+    fn event(&mut self, event: Event<'_>, range: Range<usize>) -> Result<(), usize> {
+        let begin = range.start..range.start + 1;
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = self.scalar(text, style, tag.as_deref(), &range);
+                self.add(Node { value, span: Some(range) }, anchor);
+            }
+            Event::SequenceStart(anchor, _) => self.open(Value::List(Vec::new()), anchor, begin)?,
+            Event::MappingStart(anchor, _) => self.open(Value::Map(Vec::new()), anchor, begin)?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(mut open) = self.stack.pop() {
+                    merge(&mut open.node);
+                    self.add(open.node, open.anchor);
+                }
+            }
+            Event::Alias(anchor) => self.alias(anchor, range)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, value: Value, anchor: usize, span: Range<usize>) -> Result<(), usize> {
+        if self.stack.len() >= MAX_DEPTH {
+            let message = format!("more than {MAX_DEPTH} levels of nesting");
+            report(self.cx, Code::YamlLimit, span.clone(), message, "a policy needs ten");
+            return Err(span.start);
+        }
+        self.stack.push(Open { node: Node { value, span: Some(span) }, anchor, key: None });
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, range: Range<usize>) -> Result<(), usize> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            report(
+                self.cx,
+                Code::YamlLimit,
+                range.clone(),
+                "an alias within its own anchor never ends".into(),
+                "write the value out",
+            );
+            return Err(range.start);
+        };
+        self.aliased += size(node);
+        if self.aliased > MAX_ALIASED || self.stack.len() + depth(node) > MAX_DEPTH {
+            report(
+                self.cx,
+                Code::YamlLimit,
+                range.clone(),
+                format!("aliases grow to more than {MAX_ALIASED} values or {MAX_DEPTH} levels"),
+                "write the values out",
+            );
+            return Err(range.start);
+        }
+        // What is wrong in an aliased value is shown where it is used.
+        let mut node = node.clone();
+        place_at(&mut node, &range);
+        self.add(node, 0);
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs.
+    fn add(&mut self, node: Node, anchor: usize) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(open) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        match (&mut open.node.value, open.key.take()) {
+            (Value::List(list), _) => list.push(node),
+            (Value::Map(map), Some(Key { name: Some(name), span })) => {
+                if map.is_empty() && open.node.span.as_ref().is_some_and(|s| s.start <= span.start) {
+                    open.node.span = Some(span.clone());
+                }
+                let first = map.iter().find(|e| e.key == name && name != "<<").map(|e| e.span.clone());
+                if let Some(first) = first {
+                    let place = Place { path: String::new(), span: Some(span) };
+                    let first = self.cx.span(first.as_ref());
+                    let message = format!("the key {} stands twice in one mapping", quote(&name));
+                    self.cx
+                        .report(Code::DuplicateKey, &place, message)
+                        .help("keep one of them")
+                        .label(first, "it is already here");
+                } else {
+                    map.push(Entry { key: name, span: Some(span), value: node });
+                }
+            }
+            (Value::Map(_), Some(Key { name: None, .. })) => {}
+            (Value::Map(_), None) => {
+                let span = node.span.unwrap_or(0..0);
+                let name = match node.value {
+                    Value::Str(s) | Value::Float(s) => Some(s),
+                    Value::Int(i) => Some(i.to_string()),
+                    Value::Bool(b) => Some(b.to_string()),
+                    other => {
+                        let message = format!("a key must be a name, not {}", other.describe());
+                        report(self.cx, Code::WrongType, span.clone(), message, "write NAME: VALUE");
+                        None
+                    }
+                };
+                open.key = Some(Key { name, span });
+            }
+            _ => {}
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        range: &Range<usize>,
+    ) -> Value {
+        match tag {
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Value::Str(text.into_owned()),
+            Some(tag) if tag.is_yaml_core_schema() => plain(text),
+            Some(tag) => {
+                let message = format!("the tag {tag} means nothing in a policy");
+                report(self.cx, Code::YamlSyntax, range.clone(), message, "leave the tag out");
+                Value::Str(text.into_owned())
+            }
+            None if style == ScalarStyle::Plain => plain(text),
+            None => Value::Str(text.into_owned()),
+        }
+    }
+}
+
+/// A scalar without quotes, as YAML's core schema reads it.
+fn plain(text: Cow<'_, str>) -> Value {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(&text);
+    match &*text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        _ => {}
+    }
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Value::Str(text.into_owned());
+    }
+    let number = match unsigned.get(..2) {
+        Some("0x") => i128::from_str_radix(&text[2..], 16).ok(),
+        Some("0o") => i128::from_str_radix(&text[2..], 8).ok(),
+        _ => text.parse().ok(),
+    };
+    match number {
+        Some(number) => Value::Int(number),
+        // `1e3` and `0.5`, not a version or an address.
+        None if unsigned.chars().all(|c| c.is_ascii_digit() || ".eE+-".contains(c))
+            && text.parse::<f64>().is_ok() =>
+        {
+            Value::Float(text.into_owned())
+        }
+        None => Value::Str(text.into_owned()),
+    }
+}
+
+/// `<<: *base` puts the fields of `base` beside those of the mapping, which win.
+fn merge(node: &mut Node) {
+    let Value::Map(map) = &mut node.value else { return };
+    while let Some(at) = map.iter().position(|e| {
+        e.key == "<<"
+            && match &e.value.value {
+                Value::Map(_) => true,
+                Value::List(list) => list.iter().all(|n| matches!(n.value, Value::Map(_))),
+                _ => false,
+            }
+    }) {
+        let bases = match map.remove(at).value {
+            Node { value: Value::List(list), .. } => list,
+            node => vec![node],
+        };
+        for base in bases {
+            let Value::Map(fields) = base.value else { continue };
+            for field in fields {
+                if !map.iter().any(|e| e.key == field.key) {
+                    map.push(field);
+                }
+            }
+        }
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(list) => list.iter().map(size).sum(),
+        Value::Map(map) => map.iter().map(|e| size(&e.value)).sum(),
+        _ => 0,
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.value {
+        Value::List(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Map(map) => 1 + map.iter().map(|e| depth(&e.value)).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn place_at(node: &mut Node, range: &Range<usize>) {
+    node.span = Some(range.clone());
+    match &mut node.value {
+        Value::List(list) => list.iter_mut().for_each(|n| place_at(n, range)),
+        Value::Map(map) => {
+            for entry in map {
+                entry.span = Some(range.clone());
+                place_at(&mut entry.value, range);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..text.floor_char_boundary(at)].rfind('\n').map_or(0, |i| i + 1)
+}
+
+/// Character numbers (of the parser's marks) to bytes. Marks mostly grow, so it walks on from the
+/// last one.
+struct Chars<'a> {
+    text: &'a str,
+    last: (usize, usize),
+}
+
+impl<'a> Chars<'a> {
+    fn new(text: &'a str) -> Self {
+        Chars { text, last: (0, 0) }
+    }
+
+    fn byte(&mut self, index: usize) -> usize {
+        let (mut chars, mut bytes) = if index >= self.last.0 { self.last } else { (0, 0) };
+        for c in self.text[bytes..].chars() {
+            if chars == index {
+                break;
+            }
+            chars += 1;
+            bytes += c.len_utf8();
+        }
+        self.last = (chars, bytes);
+        bytes
+    }
+}
