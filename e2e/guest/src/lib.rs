@@ -29,7 +29,7 @@ pub enum Kind {
     End = 3,
     /// Start a process: see [`Run`]. Answered by `Started`, `Output`, `Exit`, or `Error`.
     Run = 4,
-    /// Send a signal (`i32`) to the process of that id.
+    /// Send a signal (`i32`) to the process of that id; no answer, it may just have ended.
     Signal = 5,
     /// Read a file: path. Answered by `Output`s and `Done`, or `Error`.
     Get = 6,
@@ -61,11 +61,9 @@ impl Kind {
         use Kind::{
             Clock, Data, Done, End, Error, Exit, Get, Output, Ping, Pong, PowerOff, Put, Run, Signal, Started,
         };
-        [
-            Put, Data, End, Run, Signal, Get, Clock, Ping, PowerOff, Pong, Started, Output, Exit, Done, Error,
-        ]
-        .into_iter()
-        .find(|k| *k as u8 == n)
+        [Put, Data, End, Run, Signal, Get, Clock, Ping, PowerOff, Pong, Started, Output, Exit, Done, Error]
+            .into_iter()
+            .find(|k| *k as u8 == n)
     }
 }
 
@@ -215,8 +213,11 @@ mod tests {
 
     #[test]
     fn frames_survive_a_stream_cut_anywhere() {
-        let frames =
-            [Frame::new(Kind::Ping, 0, []), Frame::new(Kind::Output, 7, *b"\x01text"), Frame::new(Kind::Exit, 9, [0; 4])];
+        let frames = [
+            Frame::new(Kind::Ping, 0, []),
+            Frame::new(Kind::Output, 7, *b"\x01text"),
+            Frame::new(Kind::Exit, 9, [0; 4]),
+        ];
         let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
         for cut in 0..bytes.len() {
             let mut buffer = bytes[..cut].to_vec();

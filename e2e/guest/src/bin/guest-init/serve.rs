@@ -88,7 +88,8 @@ impl Server<'_> {
             match (&mut &*self.port).write(rest) {
                 Ok(n) => rest = &rest[n..],
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    let mut fds = [libc::pollfd { fd: self.port.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
+                    let mut fds =
+                        [libc::pollfd { fd: self.port.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
                     sys::poll(&mut fds)?;
                     if fds[0].revents & libc::POLLOUT == 0 {
                         std::thread::sleep(Duration::from_millis(5));
@@ -111,7 +112,10 @@ impl Server<'_> {
             Kind::Data => self.data(id, &frame.payload).map(|()| false),
             Kind::End => Ok(self.end(id)),
             Kind::Run => self.run(id, &frame.payload).map(|()| false),
-            Kind::Signal => self.signal(id, &frame.payload).map(|()| true),
+            Kind::Signal => {
+                self.signal(id, &frame.payload);
+                Ok(false)
+            }
             Kind::Get => self.get(id, &frame.payload).map(|()| true),
             Kind::Clock => match frame.payload.as_slice().try_into() {
                 Ok(time) => sys::set_clock(u64::from_le_bytes(time)).map(|()| true),
@@ -146,9 +150,9 @@ impl Server<'_> {
 
     fn data(&mut self, id: u32, payload: &[u8]) -> io::Result<()> {
         if let Some((path, file)) = self.files.get_mut(&id) {
-            return file.write_all(payload).map_err(|e| {
-                io::Error::new(e.kind(), format!("writing {}: {e}", path.display()))
-            });
+            return file
+                .write_all(payload)
+                .map_err(|e| io::Error::new(e.kind(), format!("writing {}: {e}", path.display())));
         }
         let process = self.processes.iter_mut().find(|p| p.id == id);
         match process.and_then(|p| p.stdin.as_mut()) {
@@ -170,10 +174,9 @@ impl Server<'_> {
         let run = Run::decode(payload).ok_or_else(|| io::Error::other("not a process's description"))?;
         let mut child = start(&run)?;
         let pid = child.id();
-        for (number, fd) in [
-            (1, child.stdout.take().map(OwnedFd::from)),
-            (2, child.stderr.take().map(OwnedFd::from)),
-        ] {
+        for (number, fd) in
+            [(1, child.stdout.take().map(OwnedFd::from)), (2, child.stderr.take().map(OwnedFd::from))]
+        {
             if let Some(fd) = fd {
                 sys::set_nonblocking(&fd)?;
                 self.streams.push(Stream { id, number, from: File::from(fd) });
@@ -183,10 +186,12 @@ impl Server<'_> {
         self.send(&Frame::new(Kind::Started, id, pid.to_le_bytes()))
     }
 
-    fn signal(&self, id: u32, payload: &[u8]) -> io::Result<()> {
-        let number = payload.try_into().map(i32::from_le_bytes).map_err(io::Error::other)?;
+    fn signal(&self, id: u32, payload: &[u8]) {
         let process = self.processes.iter().find(|p| p.id == id);
-        sys::kill(process.ok_or_else(|| io::Error::other("that process has ended"))?.pid, number)
+        if let (Some(process), Ok(number)) = (process, payload.try_into()) {
+            // It may have ended just now; its `Exit` is on its way.
+            let _ = sys::kill(process.pid, i32::from_le_bytes(number));
+        }
     }
 
     fn get(&self, id: u32, payload: &[u8]) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const SYSCTLS: &[(&str, &str)] = &[
 
 /// Prepares the guest and gives the port to the host.
 pub(crate) fn prepare() -> io::Result<File> {
+    // The kernel makes the root world-writable, as it does any tmpfs.
+    fs::set_permissions("/", fs::Permissions::from_mode(0o755))?;
     for (kind, at, options) in MOUNTS {
         sys::mount(kind, at, options).map_err(|e| said(e, &format!("mounting {kind} at {at}")))?;
     }
@@ -41,7 +44,12 @@ pub(crate) fn prepare() -> io::Result<File> {
         let file = Path::new("/proc/sys").join(name);
         fs::write(&file, value).map_err(|e| said(e, &format!("setting {}", file.display())))?;
     }
-    let standard = [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2")];
+    let standard = [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+    ];
     for (link, target) in standard {
         std::os::unix::fs::symlink(target, link)?;
     }
@@ -53,7 +61,8 @@ pub(crate) fn prepare() -> io::Result<File> {
 
 /// Loads the modules of a folder in the order of their names.
 fn load_modules(folder: &Path) -> io::Result<()> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
     for file in files {
         sys::load_module(&file).map_err(|e| said(e, &format!("loading {}", file.display())))?;

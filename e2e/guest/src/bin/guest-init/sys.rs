@@ -18,9 +18,7 @@ pub(crate) fn mount(kind: &str, at: &str, options: &str) -> io::Result<()> {
     std::fs::create_dir_all(at)?;
     let (kind, at, options) = (c(kind)?, c(at)?, c(options)?);
     // SAFETY: four strings that live through the call.
-    check(unsafe {
-        libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast())
-    })?;
+    check(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) })?;
     Ok(())
 }
 

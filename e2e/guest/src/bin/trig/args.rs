@@ -85,7 +85,9 @@ pub(crate) unsafe fn step(
         b"exec" => return Ok(unsafe { Step::Exec(*words.add(1), words.add(1)) }),
         b"sleep" => {
             let time = if count == 2 { number(word(1)) } else { None };
-            return time.map(Step::Sleep).ok_or(Wrong { at: 0, what: "one number of milliseconds must follow" });
+            return time
+                .map(Step::Sleep)
+                .ok_or(Wrong { at: 0, what: "one number of milliseconds must follow" });
         }
         _ => {}
     }
@@ -333,8 +335,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in [&["no_such_call"][..], &["sleep"], &["sleep", "x"], &["lseek", "1", "2", "3", "4", "5", "6", "7"], &[","]]
-        {
+        for line in [
+            &["no_such_call"][..],
+            &["sleep"],
+            &["sleep", "x"],
+            &["lseek", "1", "2", "3", "4", "5", "6", "7"],
+            &[","],
+        ] {
             assert!(read(line).0.is_err(), "{line:?}");
         }
         assert_eq!(read(&["sleep", "20"]).0, Ok(Step::Sleep(20)));

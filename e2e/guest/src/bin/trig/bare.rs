@@ -38,7 +38,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     exit(254)
 }
 
-// The compiler calls these four for copies and comparisons; a C library would have them.
+// The compiler calls these for copies and comparisons; a C library would have them.
 
 /// # Safety
 /// As in C.
@@ -99,4 +99,16 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
 unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { memcmp(a, b, n) }
+}
+
+/// # Safety
+/// As in C.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    let mut n = 0;
+    // SAFETY: the caller's promise; volatile keeps this loop from becoming a call of itself.
+    while unsafe { text.add(n).read_volatile() } != 0 {
+        n += 1;
+    }
+    n
 }

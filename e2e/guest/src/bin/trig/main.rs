@@ -27,7 +27,12 @@ const RESULTS: usize = 128;
 /// # Safety
 /// `argv` has `argc` pointers to strings with a NUL, and a null pointer after them; `envp` ends with a null
 /// pointer too.
-pub(crate) unsafe fn run(argc: usize, argv: *const *const u8, envp: *const *const u8, arena: &mut Arena) -> i32 {
+pub(crate) unsafe fn run(
+    argc: usize,
+    argv: *const *const u8,
+    envp: *const *const u8,
+    arena: &mut Arena,
+) -> i32 {
     let mut results = [0_i64; RESULTS];
     let mut done = 0;
     let mut status = 0;
@@ -47,9 +52,8 @@ pub(crate) unsafe fn run(argc: usize, argv: *const *const u8, envp: *const *cons
             }
             Ok(Step::Exec(path, arguments)) => {
                 // SAFETY: three pointers as execve wants them.
-                let result = unsafe {
-                    sys::call(sys::EXECVE, [path as i64, arguments as i64, envp as i64, 0, 0, 0])
-                };
+                let result =
+                    unsafe { sys::call(sys::EXECVE, [path as i64, arguments as i64, envp as i64, 0, 0, 0]) };
                 end = argc;
                 result
             }
@@ -60,7 +64,8 @@ pub(crate) unsafe fn run(argc: usize, argv: *const *const u8, envp: *const *cons
             }
             Err(wrong) => {
                 // SAFETY: `at` is below `argc`.
-                let (before, what) = unsafe { (wrong.what, args::text(*argv.add(at + wrong.at.min(argc - at - 1)))) };
+                let (before, what) =
+                    unsafe { (wrong.what, args::text(*argv.add(at + wrong.at.min(argc - at - 1)))) };
                 for part in [b"trig: ", before.as_bytes(), b": ", what, b"\n"] {
                     // SAFETY: the part lives through the call.
                     unsafe { sys::call(sys::WRITE, [2, part.as_ptr() as i64, part.len() as i64, 0, 0, 0]) };
@@ -85,9 +90,8 @@ fn main() {
         all.into_iter().filter_map(|s| std::ffi::CString::new(s).ok()).collect()
     };
     let arguments = strings(std::env::args_os().map(OsStringExt::into_vec).collect());
-    let environment = strings(
-        std::env::vars_os().map(|(k, v)| [k.into_vec(), v.into_vec()].join(&b'=')).collect(),
-    );
+    let environment =
+        strings(std::env::vars_os().map(|(k, v)| [k.into_vec(), v.into_vec()].join(&b'=')).collect());
     let pointers = |of: &[std::ffi::CString]| -> Vec<*const u8> {
         of.iter().map(|s| s.as_ptr().cast()).chain([core::ptr::null()]).collect()
     };

@@ -10,6 +10,8 @@ pub(crate) const EXIT_GROUP: i64 = 231;
 ///
 /// # Safety
 /// As safe as the call is.
+// Always inlined: after a vfork the child would otherwise overwrite the parent's way back.
+#[inline(always)]
 pub(crate) unsafe fn call(number: i64, a: [i64; 6]) -> i64 {
     let result;
     // SAFETY: the kernel's calling convention; what it changes is named.

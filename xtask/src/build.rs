@@ -1,0 +1,116 @@
+//! Builds what runs in a guest: everything static, with one set of flags and one target folder, so that no
+//! two steps undo each other's work.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::tools::{cache, command, root, run};
+
+/// The only target.
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
+const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
+
+/// cargo with the flags of everything that is built for the target.
+pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = command(program, args);
+    command
+        .current_dir(root())
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", FLAGS)
+        // These would replace the flags above.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // Standard output belongs to results.
+        .stdout(Stdio::from(std::io::stderr()));
+    // Set by `cargo run` for this program; cargo would rebuild dependencies that look at them.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+fn output_folder(profile: &str) -> PathBuf {
+    root().join("target").join(TARGET).join(profile)
+}
+
+/// The guest's first process and `trig`.
+pub(crate) fn guest_programs() -> Result<(PathBuf, PathBuf)> {
+    let common = ["--quiet", "--package", "tetragon-guest", "--profile", "guest", "--target", TARGET];
+    run(cargo(["build"]).args(common).args(["--bin", "guest-init"]))?;
+    run(cargo(["rustc"]).args(common).args(["--bin", "trig", "--", "-C", "link-arg=-nostartfiles"]))?;
+    let folder = output_folder("guest");
+    Ok((folder.join("guest-init"), folder.join("trig")))
+}
+
+/// The agent and, where there is one, the command line tool beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub(crate) tetragon: PathBuf,
+    pub(crate) tetra: Option<PathBuf>,
+}
+
+/// Builds the agent and `tetra` of this repository.
+pub(crate) fn agent(release: bool) -> Result<Agent> {
+    let mut build =
+        cargo(["build", "--quiet", "--package", "tetragon-agent", "--package", "tetra", "--target", TARGET]);
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)?;
+    let folder = output_folder(if release { "release" } else { "debug" });
+    Ok(Agent { tetragon: folder.join("tetragon"), tetra: Some(folder.join("tetra")) })
+}
+
+/// An agent built elsewhere; `tetra` may stand beside it.
+pub(crate) fn given_agent(tetragon: &Path) -> Result<Agent> {
+    let tetragon =
+        tetragon.canonicalize().with_context(|| format!("there is no agent at {}", tetragon.display()))?;
+    let tetra = tetragon.with_file_name("tetra");
+    Ok(Agent { tetra: tetra.is_file().then_some(tetra), tetragon })
+}
+
+/// A copy without debugging information, made once per version of the file: guests get it over a serial port.
+pub(crate) fn stripped(program: &Path) -> Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(program).with_context(|| format!("reading {}", program.display()))?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let folder = cache().join("vm/programs");
+    let copy = folder.join(format!(
+        "{name}-{:x}-{:x}-{:x}{:09}",
+        meta.ino(),
+        meta.len(),
+        meta.mtime(),
+        meta.mtime_nsec()
+    ));
+    if copy.is_file() {
+        return Ok(copy);
+    }
+    std::fs::create_dir_all(&folder)?;
+    forget_old_copies(&folder, &name);
+    let new = folder.join(format!("new-{}", std::process::id()));
+    run(command("strip", ["--strip-debug", "-o"]).arg(&new).arg(program))?;
+    std::fs::rename(&new, &copy)?;
+    Ok(copy)
+}
+
+/// Keeps the newest few copies of a program, for two people at work and two profiles.
+fn forget_old_copies(folder: &Path, name: &str) {
+    let prefix = format!("{name}-");
+    let mut copies: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
+        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .collect();
+    copies.sort();
+    copies.reverse();
+    for (_, path) in copies.into_iter().skip(4) {
+        let _ = std::fs::remove_file(path);
+    }
+}

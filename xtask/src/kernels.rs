@@ -1,0 +1,325 @@
+//! Debian's kernel packages: found, downloaded, unpacked and kept in the cache, one folder per series.
+//!
+//! Nothing is installed. apt runs with its own sources list and state, so that a machine of another release
+//! (or Ubuntu) can download from any suite with signatures checked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::modules;
+use crate::tools::{cache, command, find, output, run, say};
+
+/// The kernels that the project is tested on.
+pub(crate) const BED: &[&str] = &["5.10", "6.1", "6.12", "6.18", "7.3"];
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const MIRROR: &str = "http://deb.debian.org";
+const SUITES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid"];
+/// Written last, so that a folder with it is complete. The number is the layout's.
+const COMPLETE: &str = "complete-2";
+
+/// A kernel in the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    /// What it was asked for: `6.12`.
+    pub(crate) series: String,
+    /// What `uname -r` says.
+    pub(crate) release: String,
+    /// Its folder: `vmlinuz`, `config`, `boot/` (modules to load, in order), `modules/`.
+    folder: PathBuf,
+}
+
+impl Kernel {
+    /// The bootable image.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.folder.join("vmlinuz")
+    }
+
+    /// Modules that a guest loads before anything else; the order of the names is the order of loading.
+    pub(crate) fn boot_modules(&self) -> PathBuf {
+        self.folder.join("boot")
+    }
+
+    /// Further modules, with a `modules.dep`.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.folder.join("modules")
+    }
+
+    /// What must be on the kernel's command line so that BPF programs can be LSM hooks: Debian has `bpf` in
+    /// its own list from 6.1.
+    pub(crate) fn command_line(&self) -> &'static str {
+        if self.series == "5.10" { " lsm=lockdown,yama,apparmor,bpf" } else { "" }
+    }
+}
+
+/// The kernel of a series, downloaded when the cache lacks it.
+pub(crate) fn get(series: &str) -> Result<Kernel> {
+    if !series.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        || series.split('.').count() != 2
+    {
+        bail!("`{series}` is no kernel series; right would be one of {}", BED.join(", "));
+    }
+    let folder = cache().join("kernels").join(series);
+    if let Some(kernel) = cached(series, &folder) {
+        return Ok(kernel);
+    }
+    fs::create_dir_all(cache().join("kernels/deb"))?;
+    let lock = fs::File::create(cache().join("kernels/lock"))?;
+    lock.lock().context("waiting for another download of kernels")?;
+    if let Some(kernel) = cached(series, &folder) {
+        return Ok(kernel);
+    }
+    let packages = match downloaded(series)? {
+        packages if packages.is_empty() => {
+            download(series).with_context(|| format!("downloading a kernel of series {series}"))?
+        }
+        packages => packages,
+    };
+    unpack(series, &packages, &folder).with_context(|| format!("unpacking kernel {series}"))?;
+    cached(series, &folder).with_context(|| format!("kernel {series} is incomplete after unpacking"))
+}
+
+/// The kernel of a series, if the cache has it.
+pub(crate) fn in_cache(series: &str) -> Option<Kernel> {
+    cached(series, &cache().join("kernels").join(series))
+}
+
+fn cached(series: &str, folder: &Path) -> Option<Kernel> {
+    let release = fs::read_to_string(folder.join(COMPLETE)).ok()?.trim().to_owned();
+    Some(Kernel { series: series.to_owned(), release, folder: folder.to_path_buf() })
+}
+
+fn packages_folder() -> PathBuf {
+    cache().join("kernels/deb")
+}
+
+/// The packages of a series that are in the cache, if they are complete.
+fn downloaded(series: &str) -> Result<Vec<PathBuf>> {
+    let files: Vec<PathBuf> =
+        fs::read_dir(packages_folder())?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let kind = |kind: &str| -> Option<PathBuf> {
+        let prefix = format!("linux-{kind}-{series}.");
+        let mut found: Vec<_> = files
+            .iter()
+            .filter(|p| {
+                let name = p.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with(&prefix) && name.contains("-cloud-amd64_") && name.ends_with(".deb")
+            })
+            .collect();
+        found.sort_by_key(|p| version_key(&p.to_string_lossy()));
+        found.last().map(|p| (*p).clone())
+    };
+    let Some(image) = kind("image") else { return Ok(Vec::new()) };
+    // A small image package only depends on those with the kernel and its modules.
+    if fs::metadata(&image)?.len() > 1 << 20 {
+        return Ok(vec![image]);
+    }
+    Ok(match (kind("binary"), kind("modules")) {
+        (Some(binary), Some(modules)) => vec![image, binary, modules],
+        _ => Vec::new(),
+    })
+}
+
+/// The numbers in a version, so that 6.12.9 comes before 6.12.118.
+fn version_key(text: &str) -> Vec<u64> {
+    let name = text.rsplit('/').next().unwrap_or(text);
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
+}
+
+/// apt with its own sources and state.
+struct Apt {
+    options: Vec<String>,
+}
+
+impl Apt {
+    fn new(suites: &[&str]) -> Result<Apt> {
+        if find("apt-get").is_none() {
+            bail!(
+                "kernels come from Debian's packages, and there is no apt-get here: a Debian or Ubuntu machine is needed"
+            );
+        }
+        if !Path::new(KEYRING).exists() {
+            bail!("{KEYRING} is missing: `cargo xtask setup` installs the package debian-archive-keyring");
+        }
+        let folder = cache().join("kernels/apt");
+        for sub in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(folder.join(sub))?;
+        }
+        let (main, security) = mirrors();
+        let mut list = String::new();
+        for suite in suites {
+            list += &format!("deb [arch=amd64 signed-by={KEYRING}] {main} {suite} main\n");
+            if !suite.contains("backports") && *suite != "sid" {
+                list += &format!("deb [arch=amd64 signed-by={KEYRING}] {security} {suite}-security main\n");
+            }
+        }
+        let sources = folder.join(format!("{}.list", suites.join("-")));
+        fs::write(&sources, list)?;
+        let options = [
+            format!("Dir::Etc::sourcelist={}", sources.display()),
+            "Dir::Etc::sourceparts=-".into(),
+            format!("Dir::State::lists={}", folder.join("lists").display()),
+            format!("Dir::Cache={}", folder.join("cache").display()),
+            "APT::Get::List-Cleanup=0".into(),
+            "APT::Sandbox::User=root".into(),
+            "Acquire::Languages=none".into(),
+            "Acquire::Retries=5".into(),
+        ];
+        Ok(Apt { options: options.into_iter().flat_map(|o| ["-o".into(), o]).collect() })
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = command(program, &self.options);
+        command.args(args).current_dir(packages_folder()).env("LC_ALL", "C");
+        command
+    }
+}
+
+/// Where the machine itself gets Debian's packages and security updates from, else Debian's own address.
+fn mirrors() -> (String, String) {
+    let mut sites = Vec::new();
+    if let Ok(text) =
+        output(&mut command("apt-get", ["indextargets", "--format", "$(SITE)", "Created-By: Packages"]))
+    {
+        sites.extend(text.lines().map(|l| l.trim_end_matches('/').to_owned()));
+    }
+    let site = |end: &str| {
+        sites
+            .iter()
+            .find(|s| s.starts_with("http") && s.ends_with(end))
+            .cloned()
+            .unwrap_or_else(|| format!("{MIRROR}{end}"))
+    };
+    (site("/debian"), site("/debian-security"))
+}
+
+/// Downloads the newest kernel of a series: first from the suites where one expects it, then from all.
+fn download(series: &str) -> Result<Vec<PathBuf>> {
+    let expected: &[&str] = match series {
+        "5.10" => &["bullseye"],
+        "6.1" => &["bookworm"],
+        "6.12" => &["trixie"],
+        _ => &["trixie-backports"],
+    };
+    for suites in [expected, SUITES] {
+        say(&format!("kernel {series}: asking Debian's index ({})", suites.join(", ")));
+        let apt = Apt::new(suites)?;
+        retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
+        let Some(image) = newest_image(&apt, series)? else { continue };
+        let depends = output(&mut apt.command("apt-cache", &["depends", &image]))?;
+        let parts = depends.lines().filter_map(|l| l.trim().strip_prefix("Depends: "));
+        let mut names = vec![image.clone()];
+        names.extend(
+            parts
+                .filter(|n| n.starts_with("linux-binary-") || n.starts_with("linux-modules-"))
+                .map(str::to_owned),
+        );
+        for name in &names {
+            say(&format!("kernel {series}: downloading {name}"));
+            retry(|| run(&mut apt.command("apt-get", &["-q", "download", name])))?;
+        }
+        let packages = downloaded(series)?;
+        if packages.is_empty() {
+            bail!(
+                "apt downloaded {}, but not all of it is in {}",
+                names.join(", "),
+                packages_folder().display()
+            );
+        }
+        return Ok(packages);
+    }
+    bail!("none of Debian's suites ({}) has linux-image-{series}.*-cloud-amd64", SUITES.join(", "))
+}
+
+fn newest_image(apt: &Apt, series: &str) -> Result<Option<String>> {
+    let pattern = format!("^linux-image-{}\\.[0-9].*-cloud-amd64$", series.replace('.', "\\."));
+    let found = output(&mut apt.command("apt-cache", &["search", "--names-only", &pattern]))?;
+    let mut names: Vec<_> =
+        found.lines().filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect();
+    names.sort_by_key(|n| version_key(n));
+    Ok(names.pop())
+}
+
+/// Mirrors fail for moments; three attempts, with pauses.
+fn retry(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+    for pause in [3, 15] {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(error) => say(&format!("{error:#}; once more in {pause} s")),
+        }
+        std::thread::sleep(std::time::Duration::from_secs(pause));
+    }
+    attempt()
+}
+
+/// Takes out of the packages what a guest needs.
+fn unpack(series: &str, packages: &[PathBuf], folder: &Path) -> Result<()> {
+    say(&format!("kernel {series}: unpacking"));
+    let work = cache().join(format!("kernels/{series}.unpacking"));
+    let _ = fs::remove_dir_all(&work);
+    fs::create_dir_all(&work)?;
+    let _ = fs::remove_dir_all(folder);
+    for package in packages {
+        run(command("dpkg-deb", ["-x"]).arg(package).arg(work.join("tree")))?;
+    }
+    let tree = work.join("tree");
+    let (release, tree_modules) = modules_tree(&tree)?;
+    let image = [tree.join(format!("boot/vmlinuz-{release}")), tree_modules.join("vmlinuz")]
+        .into_iter()
+        .chain(extra_module_trees(&tree, &release).map(|d| d.join("vmlinuz")))
+        .find(|p| p.is_file())
+        .with_context(|| format!("the packages of {release} have no vmlinuz where one was expected"))?;
+    let done = work.join("done");
+    fs::create_dir_all(&done)?;
+    fs::rename(image, done.join("vmlinuz"))?;
+    for config in [tree.join(format!("boot/config-{release}")), tree_modules.join("config")] {
+        if config.is_file() {
+            fs::copy(config, done.join("config"))?;
+        }
+    }
+    let set = modules::Modules::open(&tree_modules)?;
+    set.install_in_order(&["virtio_pci", "virtio_console"], &done.join("boot"))?;
+    set.install(&["overlay", "veth", "bridge", "dummy", "loop"], &done.join("modules"))?;
+    fs::write(done.join(COMPLETE), &release)?;
+    fs::rename(&done, folder)?;
+    fs::remove_dir_all(&work)?;
+    Ok(())
+}
+
+/// The kernel's release and its folder of modules (the one with most in it: from 7.2 the image package has
+/// such a folder too).
+fn modules_tree(tree: &Path) -> Result<(String, PathBuf)> {
+    ["lib/modules", "usr/lib/modules"]
+        .into_iter()
+        .flat_map(|d| fs::read_dir(tree.join(d)).into_iter().flatten().flatten())
+        .find(|e| e.path().join("kernel").is_dir())
+        .map(|e| (e.file_name().to_string_lossy().into_owned(), e.path()))
+        .context("the packages have no modules")
+}
+
+fn extra_module_trees<'a>(tree: &'a Path, release: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+    ["lib/modules", "usr/lib/modules"].into_iter().map(move |d| tree.join(d).join(release))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_sort_by_number() {
+        let mut names = ["linux-image-6.12.118+deb13-cloud-amd64", "linux-image-6.12.9+deb13-cloud-amd64"];
+        names.sort_by_key(|n| version_key(n));
+        assert_eq!(names[1], "linux-image-6.12.118+deb13-cloud-amd64");
+    }
+
+    #[test]
+    fn what_is_no_series_is_refused() {
+        for wrong in ["6", "six", "6.12.3", "6.", "../etc", ""] {
+            let error = get(wrong).expect_err(wrong).to_string();
+            assert!(error.contains("5.10, 6.1, 6.12, 6.18, 7.3"), "{error}");
+        }
+    }
+}

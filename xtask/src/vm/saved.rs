@@ -1,0 +1,151 @@
+//! Guests that were booted once and saved, so that a fresh one starts in a moment.
+//!
+//! A saved guest is its RAM, a sparse file, and its state without RAM. Whoever resumes it maps the RAM
+//! privately: pages are read when they are touched, and guests that run at once share them.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+
+use super::guest::{Guest, Origin};
+use super::machine::{Console, Machine};
+use crate::build::{Agent, stripped};
+use crate::tools::{cache, command, run, say};
+
+/// Written last, so that a folder with it is complete.
+const COMPLETE: &str = "complete";
+/// How many saved guests of one kernel are kept: each takes about 200 MB.
+const KEPT: usize = 4;
+
+/// A saved guest. While this exists, it is not thrown away.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    folder: PathBuf,
+    _in_use: File,
+}
+
+impl Saved {
+    /// A fresh guest that goes on where the saved one stood.
+    pub(crate) fn resume(&self, machine: &Machine, console: Console) -> Result<Guest> {
+        let (state, memory) = (self.folder.join("state"), self.folder.join("memory"));
+        Guest::start(machine, &Origin::Saved { state: &state, memory: &memory, keep: false }, console)
+    }
+}
+
+/// The saved guest of a machine, booted and saved when there is none.
+pub(crate) fn booted(machine: &Machine) -> Result<Saved> {
+    let name = machine.digest()?;
+    existing_or(&name, |folder| {
+        say(&format!("booting {} once, to resume it from now on", machine.kernel.release));
+        let memory = folder.join("memory");
+        let guest = Guest::start(machine, &Origin::Boot(Some(&memory)), Console::File)?;
+        // The kernel's last steps of booting go on beside the first process.
+        std::thread::sleep(Duration::from_millis(1500));
+        guest.save(&folder.join("state"))
+    })
+}
+
+/// The saved guest of a machine with this agent on its disk, when there is one.
+pub(crate) fn existing_with_agent(machine: &Machine, agent: &Agent) -> Result<Option<Saved>> {
+    Ok(existing(&folder_of(&agent_name(machine, agent)?)))
+}
+
+/// The saved guest of a machine with this agent on its disk.
+pub(crate) fn with_agent(machine: &Machine, agent: &Agent) -> Result<Saved> {
+    let name = agent_name(machine, agent)?;
+    if let Some(saved) = existing(&folder_of(&name)) {
+        return Ok(saved);
+    }
+    let base = booted(machine)?;
+    existing_or(&name, |folder| {
+        let memory = folder.join("memory");
+        run(command("cp", ["--sparse=always", "--reflink=auto"])
+            .arg(base.folder.join("memory"))
+            .arg(&memory))?;
+        let origin = Origin::Saved { state: &base.folder.join("state"), memory: &memory, keep: true };
+        let guest = Guest::start(machine, &origin, Console::File)?;
+        install_agent(&guest, agent)?;
+        guest.save(&folder.join("state"))
+    })
+}
+
+/// Puts the agent and `tetra` into a guest.
+pub(crate) fn install_agent(guest: &Guest, agent: &Agent) -> Result<()> {
+    guest.put_path(&stripped(&agent.tetragon)?, "/usr/bin/tetragon", Some(0o755))?;
+    if let Some(tetra) = &agent.tetra {
+        guest.put_path(&stripped(tetra)?, "/usr/bin/tetra", Some(0o755))?;
+    }
+    Ok(())
+}
+
+fn agent_name(machine: &Machine, agent: &Agent) -> Result<String> {
+    let mut name = machine.digest()?;
+    for program in std::iter::once(&agent.tetragon).chain(&agent.tetra) {
+        let copy = stripped(program)?;
+        name = format!("{name}+{}", copy.file_name().unwrap_or_default().to_string_lossy());
+    }
+    Ok(name)
+}
+
+fn folder_of(name: &str) -> PathBuf {
+    cache().join("vm/saved").join(name)
+}
+
+fn existing(folder: &Path) -> Option<Saved> {
+    let in_use = File::options().read(true).write(true).open(folder.join(COMPLETE)).ok()?;
+    in_use.lock_shared().ok()?;
+    // Thrown away between the two lines above?
+    if !folder.join(COMPLETE).exists() {
+        return None;
+    }
+    // For the next cleaning: the longest unused goes first.
+    let _ = in_use.set_modified(SystemTime::now());
+    Some(Saved { folder: folder.to_path_buf(), _in_use: in_use })
+}
+
+fn existing_or(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Saved> {
+    let folder = folder_of(name);
+    if let Some(saved) = existing(&folder) {
+        return Ok(saved);
+    }
+    let all = cache().join("vm/saved");
+    fs::create_dir_all(&all)?;
+    let lock = File::create(all.join(format!("{name}.lock")))?;
+    lock.lock().context("waiting for another one who saves the same guest")?;
+    if let Some(saved) = existing(&folder) {
+        return Ok(saved);
+    }
+    clean(&all, name);
+    let new = all.join(format!("{name}.new"));
+    let _ = fs::remove_dir_all(&new);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&new)?;
+    make(&new)?;
+    File::create(new.join(COMPLETE))?;
+    fs::rename(&new, &folder)?;
+    let _ = fs::remove_file(all.join(format!("{name}.lock")));
+    existing(&folder).with_context(|| format!("the saved guest {} is not complete", folder.display()))
+}
+
+/// Throws away the saved guests of this kernel that nobody uses, but for the last used few.
+fn clean(all: &Path, name: &str) {
+    let series = name.split('-').next().unwrap_or_default();
+    let mut found: Vec<(SystemTime, PathBuf)> = fs::read_dir(all)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with(&format!("{series}-")))
+        .filter_map(|e| Some((fs::metadata(e.path().join(COMPLETE)).ok()?.modified().ok()?, e.path())))
+        .collect();
+    found.sort();
+    found.reverse();
+    for (_, folder) in found.into_iter().skip(KEPT - 1) {
+        let Ok(lock) = File::options().read(true).write(true).open(folder.join(COMPLETE)) else { continue };
+        if lock.try_lock().is_ok() {
+            let _ = fs::remove_file(folder.join(COMPLETE));
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}

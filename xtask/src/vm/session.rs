@@ -1,0 +1,180 @@
+//! The agent in a guest: started, watched, stopped, its events collected.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use tetragon_guest::Run;
+
+use super::guest::{Guest, Happened, Process, Status};
+
+/// Where policies are put; the agent watches it.
+pub(crate) const POLICIES: &str = "/etc/tetragon/tetragon.tp.d";
+const EXPORT: &str = "/run/tetragon";
+/// The agent says this when it reports events.
+const READY: &str = "Listening for events";
+/// What a process of the guest has of an environment.
+const ENVIRONMENT: &[&str] =
+    &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux"];
+/// Time for the last events to reach the agent.
+const DRAIN: Duration = Duration::from_millis(300);
+/// Time for the agent to write out what it has and end.
+const STOP: Duration = Duration::from_secs(30);
+
+/// Takes what a process wrote: stream, bytes.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(u8, &[u8]);
+
+/// A process of the guest with the usual environment.
+pub(crate) fn process<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Run {
+    Run {
+        cwd: "/".into(),
+        argv: argv.into_iter().map(Into::into).collect(),
+        env: ENVIRONMENT.iter().map(|&e| e.to_owned()).collect(),
+        ..Run::default()
+    }
+}
+
+/// A shell command as a process of the guest.
+pub(crate) fn shell(text: &str) -> Run {
+    process(["/bin/sh", "-c", text])
+}
+
+/// A running agent.
+pub(crate) struct Running {
+    process: Process,
+    /// Set when it ended before it was told to.
+    ended: Option<Status>,
+}
+
+/// An agent that did not get ready.
+#[derive(Debug)]
+pub(crate) struct NotReady {
+    /// How it ended.
+    pub(crate) status: Status,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the agent ended before it was ready ({}); its log says why", self.status)?;
+        if self.status.code() == 2 {
+            f.write_str("; exit code 2 means that a policy or an option is wrong")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+impl Running {
+    /// Starts the agent and waits until it reports events. A [`NotReady`] is among the errors.
+    pub(crate) fn start(guest: &Guest, arguments: &[String], log: Sink<'_>) -> Result<Running> {
+        let fixed = [
+            "/usr/bin/tetragon",
+            "--tracing-policy-dir",
+            POLICIES,
+            "--export-filename",
+            "/run/tetragon/events.log",
+            "--server-address",
+            "unix:///var/run/tetragon/tetragon.sock",
+            "--metrics-server",
+            ":2112",
+            "--procfs",
+            "/proc",
+        ];
+        let mut run = process(fixed);
+        run.argv.extend(arguments.iter().cloned());
+        let agent = guest.spawn(&run)?;
+        let mut text = Vec::new();
+        loop {
+            match guest.wait(&agent, None)? {
+                Happened::Output(stream, bytes) => {
+                    log(stream, &bytes);
+                    text.extend_from_slice(&bytes);
+                    if contains(&text, READY.as_bytes()) {
+                        return Ok(Running { process: agent, ended: None });
+                    }
+                }
+                Happened::Exit(status) => return Err(NotReady { status }.into()),
+                Happened::Nothing => {}
+            }
+        }
+    }
+
+    /// Passes on what the agent has said meanwhile.
+    pub(crate) fn pump(&mut self, guest: &Guest, limit: Duration, log: Sink<'_>) -> Result<()> {
+        let mut limit = limit;
+        while self.ended.is_none() {
+            match guest.wait(&self.process, Some(limit))? {
+                Happened::Output(stream, bytes) => log(stream, &bytes),
+                Happened::Exit(status) => self.ended = Some(status),
+                Happened::Nothing => break,
+            }
+            limit = Duration::ZERO;
+        }
+        Ok(())
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&self) -> Option<Status> {
+        self.ended
+    }
+
+    /// Gives it time for the last events, then tells it to end, and waits for that.
+    pub(crate) fn stop(mut self, guest: &Guest, log: Sink<'_>) -> Result<Stopped> {
+        self.pump(guest, DRAIN, log)?;
+        if let Some(status) = self.ended {
+            return Ok(Stopped::Before(status));
+        }
+        guest.signal(&self.process, libc::SIGTERM)?;
+        let end = std::time::Instant::now() + STOP;
+        while std::time::Instant::now() < end {
+            match guest.wait(&self.process, Some(Duration::from_millis(500)))? {
+                Happened::Output(stream, bytes) => log(stream, &bytes),
+                Happened::Exit(status) => return Ok(Stopped::Asked(status)),
+                Happened::Nothing => {}
+            }
+        }
+        guest.signal(&self.process, libc::SIGKILL)?;
+        Ok(Stopped::Not)
+    }
+}
+
+/// How an agent's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// When it was told to.
+    Asked(Status),
+    /// Before it was told to.
+    Before(Status),
+    /// It did not end when it was told to, and was killed.
+    Not,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stopped::Asked(status) => write!(f, "the agent ended with {status} when it was told to end"),
+            Stopped::Before(status) => write!(f, "the agent ended before it was told to: {status}"),
+            Stopped::Not => {
+                write!(f, "the agent did not end within {} s of SIGTERM and was killed", STOP.as_secs())
+            }
+        }
+    }
+}
+
+/// All events that the agent wrote: rotated files first, in the order of their names.
+pub(crate) fn events(guest: &Guest) -> Result<Vec<u8>> {
+    let list = format!("ls -1 {EXPORT}/events*.log 2>/dev/null");
+    let (_, names) = guest.run(&shell(&list))?;
+    let mut names: Vec<_> = names.lines().map(str::to_owned).collect();
+    names.sort_by_key(|n| (n.ends_with("/events.log"), n.clone()));
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(guest.get(&name)?);
+    }
+    Ok(all)
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|w| w == word)
+}
