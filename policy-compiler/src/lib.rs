@@ -11,6 +11,7 @@ mod call;
 mod codes;
 mod diagnostic;
 mod draft;
+pub mod interpret;
 mod json;
 mod lint;
 mod match_args;
