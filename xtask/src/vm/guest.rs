@@ -1,6 +1,6 @@
 //! A running guest, as the host sees it: its files, its processes, its console.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -39,7 +39,7 @@ pub(crate) enum Origin<'a> {
 
 /// A guest. Dropping it ends it.
 pub(crate) struct Guest {
-    qemu: Child,
+    qemu: RefCell<Child>,
     qmp: Qmp,
     folder: PathBuf,
     port: Mutex<UnixStream>,
@@ -132,7 +132,7 @@ impl Guest {
         let listeners = Arc::clone(&waiting);
         std::thread::spawn(move || listen(reader, &listeners));
         let mut guest = Guest {
-            qemu,
+            qemu: RefCell::new(qemu),
             qmp,
             folder: folder.to_path_buf(),
             port: Mutex::new(port),
@@ -166,6 +166,10 @@ impl Guest {
 
     /// Stops the guest and saves its state; its RAM is the file that it was started with. The guest is over.
     pub(crate) fn save(mut self, state: &Path) -> Result<()> {
+        self.try_save(state).map_err(|e| e.context(self.told("the guest cannot be saved")))
+    }
+
+    fn try_save(&mut self, state: &Path) -> Result<()> {
         self.qmp.call("stop", json!({}))?;
         self.qmp.leave_out_memory()?;
         self.qmp.call("migrate", json!({"uri": format!("exec:cat > '{}'", state.display())}))?;
@@ -175,7 +179,7 @@ impl Guest {
             bail!("saving the guest: {outcome}");
         }
         self.qmp.call("quit", json!({}))?;
-        self.qemu.wait()?;
+        self.qemu.get_mut().wait()?;
         Ok(())
     }
 
@@ -358,6 +362,9 @@ impl Guest {
         if !qemu.is_empty() {
             text += &format!("\nQEMU said:\n{qemu}");
         }
+        if let Ok(Some(status)) = self.qemu.borrow_mut().try_wait() {
+            text += &format!("\nQEMU ended: {status}");
+        }
         text += &if console.is_empty() {
             "\nits console is empty".into()
         } else {
@@ -384,8 +391,9 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+        let qemu = self.qemu.get_mut();
+        let _ = qemu.kill();
+        let _ = qemu.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
