@@ -1,4 +1,8 @@
 //! The node agent: links Plans into a node image, loads it, reads events and serves them.
 
+pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod facts;
+pub mod process;
+pub mod procfs;

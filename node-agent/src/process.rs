@@ -1,0 +1,400 @@
+//! The process cache: what events say of processes, by the name the kernel gives them (thread group
+//! id and the time of the fork or exec). Parents stay while they have children; the rest is bounded.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tetragon_abi::config::NAMESPACES;
+use tetragon_abi::engine::{PROC_CLONE, PROC_INIT_TREE};
+use tetragon_abi::record;
+use tetragon_api::event::Process;
+
+use crate::clock::Clock;
+use crate::engine::ExecRecord;
+use crate::facts;
+use crate::procfs::ProcInfo;
+
+/// Name of a process: thread group id, and the time of its fork or last exec.
+pub type Key = (u32, u64);
+
+/// Ended processes that stay for a while even without children: records of other threads may follow.
+const GRAVES: usize = 256;
+
+/// What decides how a process is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Processes kept at most.
+    pub capacity: usize,
+    /// The node's name, for exec ids.
+    pub node: String,
+    /// Show capabilities and credentials.
+    pub cred: bool,
+    /// Show namespaces.
+    pub ns: bool,
+    /// The node's own namespaces, in the order of their kinds; 0: not known.
+    pub host_ns: [u32; NAMESPACES],
+}
+
+/// A process as events show it. It does not change: an exec makes a new one.
+#[derive(Debug)]
+pub struct Proc {
+    /// Its name.
+    pub key: Key,
+    /// The parent's name.
+    pub parent: Option<Key>,
+    /// What events say of it.
+    pub message: Process,
+    /// Of the program: privileges that it gained.
+    pub binary_properties: Option<tetragon_api::event::BinaryProperties>,
+    /// Permitted capabilities.
+    pub permitted: u64,
+}
+
+impl Proc {
+    /// Bytes that it takes, roughly.
+    fn size(&self) -> usize {
+        let m = &self.message;
+        let texts = [&m.exec_id, &m.cwd, &m.binary, &m.arguments, &m.flags, &m.docker, &m.parent_exec_id];
+        let caps = m.cap.as_ref().map_or(0, |c| c.permitted.len() + c.effective.len() + c.inheritable.len());
+        size_of::<Proc>() + texts.iter().map(|t| t.capacity()).sum::<usize>() + 4 * caps
+    }
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+enum Body {
+    /// All of it.
+    Known(Arc<Proc>),
+    /// It is a fork of this program that has executed nothing yet. Most forks execute or end soon:
+    /// the message is made when somebody asks.
+    Fork { of: Option<Arc<Proc>>, init_tree: bool },
+}
+
+#[derive(Debug)]
+struct Entry {
+    body: Body,
+    parent: Option<Key>,
+    children: u32,
+    ended: bool,
+    /// In the queue of recently ended ones.
+    grave: bool,
+}
+
+/// Numbers of the cache, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Processes in it.
+    pub size: usize,
+    /// Processes that fit.
+    pub capacity: usize,
+    /// Bytes that they take, roughly.
+    pub bytes: usize,
+    /// Processes that were thrown out because it was full.
+    pub evictions: u64,
+    /// Look-ups that found nothing.
+    pub misses: u64,
+}
+
+/// The cache.
+#[derive(Debug)]
+pub struct Cache {
+    options: Options,
+    clock: Clock,
+    entries: BTreeMap<Key, Entry>,
+    graves: VecDeque<Key>,
+    /// Ended processes with children, oldest first; what is gone meanwhile is passed over.
+    retained: VecDeque<Key>,
+    bytes: usize,
+    evictions: u64,
+    misses: u64,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(options: Options, clock: Clock) -> Cache {
+        Cache {
+            options,
+            clock,
+            entries: BTreeMap::new(),
+            graves: VecDeque::new(),
+            retained: VecDeque::new(),
+            bytes: 0,
+            evictions: 0,
+            misses: 0,
+        }
+    }
+
+    /// The clock that turns kernel times into times of day.
+    pub fn clock(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    /// How it is doing.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            size: self.entries.len(),
+            capacity: self.options.capacity,
+            bytes: self.bytes + self.entries.len() * (size_of::<Entry>() + size_of::<Key>()),
+            evictions: self.evictions,
+            misses: self.misses,
+        }
+    }
+
+    /// A process was made.
+    pub fn fork(&mut self, fork: &record::Fork) {
+        let parent = self.resolve(fork.parent, fork.parent_ktime);
+        let of = parent.and_then(|p| self.program(p));
+        let init_tree = fork.flags & PROC_INIT_TREE != 0;
+        let key = (fork.header.tgid, fork.header.process);
+        self.insert(key, parent, Body::Fork { of, init_tree });
+    }
+
+    /// A program was executed. The result is the process as it is from now on.
+    pub fn exec(&mut self, exec: &ExecRecord) -> Arc<Proc> {
+        let fixed = &exec.fixed;
+        let tgid = fixed.header.tgid;
+        let old = self.resolve(tgid, fixed.old_ktime);
+        let old_permitted = old.and_then(|o| self.program(o)).map(|p| p.permitted);
+        // The first program of a process has the process's parent; a later one has the one before.
+        let forked =
+            old.and_then(|o| self.entries.get(&o)).is_some_and(|e| matches!(e.body, Body::Fork { .. }));
+        let clone = fixed.flags & PROC_CLONE != 0;
+        let parent = match old {
+            Some(old) if !forked && !clone => Some(old),
+            Some(old) => self.entries.get(&old).and_then(|e| e.parent).or(self.latest(fixed.parent)),
+            None => self.latest(fixed.parent).filter(|p| p.0 != tgid),
+        };
+        let key = (tgid, fixed.header.process);
+        let message = facts::exec_message(exec, &self.options, &self.clock, key, parent);
+        let proc = Arc::new(Proc {
+            key,
+            parent,
+            message,
+            binary_properties: facts::binary_properties(exec, old_permitted),
+            permitted: fixed.cred.caps[1],
+        });
+        self.insert(key, parent, Body::Known(proc.clone()));
+        if let Some(old) = old.filter(|o| *o != key) {
+            self.end(old);
+        }
+        proc
+    }
+
+    /// A process ended; it stays known for a while. `None`: it was not known.
+    pub fn exit(&mut self, header: &record::Header) -> Option<Arc<Proc>> {
+        let proc = self.find(header.tgid, header.process)?;
+        let key = self.resolve(header.tgid, header.process)?;
+        self.end(key);
+        Some(proc)
+    }
+
+    /// A process of which a record speaks.
+    pub fn find(&mut self, tgid: u32, ktime: u64) -> Option<Arc<Proc>> {
+        let Some(key) = self.resolve(tgid, ktime) else {
+            self.misses += 1;
+            return None;
+        };
+        self.get(key)
+    }
+
+    /// A process by its name.
+    pub fn get(&mut self, key: Key) -> Option<Arc<Proc>> {
+        let entry = self.entries.get(&key)?;
+        match &entry.body {
+            Body::Known(proc) => Some(proc.clone()),
+            Body::Fork { of, init_tree } => {
+                let message = facts::fork_message(
+                    of.as_deref(),
+                    *init_tree,
+                    &self.options,
+                    &self.clock,
+                    key,
+                    entry.parent,
+                );
+                let permitted = of.as_ref().map_or(0, |p| p.permitted);
+                let proc =
+                    Arc::new(Proc { key, parent: entry.parent, message, binary_properties: None, permitted });
+                // A fork that nobody knows the program of is not remembered as known.
+                if of.is_some() {
+                    self.bytes += proc.size();
+                    if let Some(entry) = self.entries.get_mut(&key) {
+                        // It stays a fork for its first exec: `exec` sees PROC_CLONE then.
+                        entry.body = Body::Known(proc.clone());
+                    }
+                }
+                Some(proc)
+            }
+        }
+    }
+
+    /// The parents of a process, the nearest first, at most `limit`.
+    pub fn ancestors(&mut self, proc: &Proc, limit: usize) -> Vec<Arc<Proc>> {
+        let mut list = Vec::new();
+        let mut next = proc.parent;
+        while let Some(key) = next.filter(|_| list.len() < limit) {
+            let Some(parent) = self.get(key) else { break };
+            next = parent.parent;
+            list.push(parent);
+        }
+        list
+    }
+
+    /// Puts in what /proc says; parents are found whatever the order.
+    pub fn seed(&mut self, infos: &[ProcInfo]) -> Vec<Arc<Proc>> {
+        let starts: BTreeMap<u32, u64> = infos.iter().map(|i| (i.tgid, i.ktime)).collect();
+        let mut list = Vec::with_capacity(infos.len());
+        for info in infos {
+            list.push(self.seed_one(info, starts.get(&info.parent).map(|k| (info.parent, *k))));
+        }
+        list
+    }
+
+    /// Puts in one process that /proc knows.
+    pub fn seed_one(&mut self, info: &ProcInfo, parent: Option<Key>) -> Arc<Proc> {
+        let parent = parent.or_else(|| self.latest(info.parent));
+        let key = (info.tgid, info.ktime);
+        let message = facts::proc_message(info, &self.options, &self.clock, key, parent);
+        let permitted = info.cred.caps[1];
+        let proc = Arc::new(Proc { key, parent, message, binary_properties: None, permitted });
+        self.insert(key, parent, Body::Known(proc.clone()));
+        proc
+    }
+
+    /// The name in the cache of what the kernel calls `(tgid, ktime)`. The kernel may not know the
+    /// time of a process that is older than its tables (0), and what /proc said has a coarser one.
+    fn resolve(&self, tgid: u32, ktime: u64) -> Option<Key> {
+        let key = (tgid, ktime);
+        if self.entries.contains_key(&key) {
+            return Some(key);
+        }
+        let latest = self.latest(tgid)?;
+        let old = match &self.entries.get(&latest)?.body {
+            Body::Known(proc) => proc.message.flags.contains("procFS"),
+            Body::Fork { .. } => false,
+        };
+        (ktime == 0 || old).then_some(latest)
+    }
+
+    /// The newest process with this id.
+    fn latest(&self, tgid: u32) -> Option<Key> {
+        self.entries.range((tgid, 0)..=(tgid, u64::MAX)).next_back().map(|(key, _)| *key)
+    }
+
+    /// The program that runs in a process, without making a message for a fork.
+    fn program(&self, key: Key) -> Option<Arc<Proc>> {
+        match &self.entries.get(&key)?.body {
+            Body::Known(proc) => Some(proc.clone()),
+            Body::Fork { of, .. } => of.clone(),
+        }
+    }
+
+    fn insert(&mut self, key: Key, parent: Option<Key>, body: Body) {
+        // The parent first: it must not be thrown out to make room for its child.
+        let parent = parent.filter(|p| *p != key && self.entries.contains_key(p));
+        if let Some(parent) = parent.and_then(|p| self.entries.get_mut(&p)) {
+            parent.children += 1;
+        }
+        // The id is used again: what had it before is over, whether its exit was reported or not.
+        if let Some(before) = self.latest(key.0).filter(|b| *b != key) {
+            self.end(before);
+        }
+        while self.entries.len() >= self.options.capacity {
+            self.evict();
+        }
+        if let Body::Known(proc) = &body {
+            self.bytes += proc.size();
+        }
+        let entry = Entry { body, parent, children: 0, ended: false, grave: false };
+        if let Some(replaced) = self.entries.insert(key, entry) {
+            self.forget(&replaced);
+            // Children stay children of the name.
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.children = replaced.children;
+            }
+        }
+    }
+
+    /// The process is over.
+    fn end(&mut self, key: Key) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|e| !e.ended) else { return };
+        entry.ended = true;
+        entry.grave = true;
+        self.graves.push_back(key);
+        if self.graves.len() > GRAVES {
+            self.bury();
+        }
+    }
+
+    /// The longest ended process leaves the queue: it is removed unless it has children.
+    fn bury(&mut self) -> bool {
+        let Some(key) = self.graves.pop_front() else { return false };
+        let Some(entry) = self.entries.get_mut(&key).filter(|e| e.grave) else { return true };
+        entry.grave = false;
+        if entry.children == 0 {
+            self.remove(key);
+            return true;
+        }
+        self.retained.push_back(key);
+        if self.retained.len() > 2 * self.entries.len() + 64 {
+            let entries = &self.entries;
+            self.retained.retain(|k| entries.get(k).is_some_and(|e| e.ended && !e.grave));
+        }
+        true
+    }
+
+    /// Makes room: ended processes first, then ended ones with children, then any.
+    fn evict(&mut self) {
+        self.evictions += 1;
+        let before = self.entries.len();
+        while self.entries.len() == before {
+            if self.bury() {
+                continue;
+            }
+            let key = match self.retained.pop_front() {
+                Some(key) if self.entries.get(&key).is_some_and(|e| e.ended) => Some(key),
+                Some(_) => continue,
+                // The longest living have the lowest ids, mostly.
+                None => self.entries.keys().next_back().copied(),
+            };
+            let Some(key) = key else { return };
+            self.remove(key);
+        }
+    }
+
+    /// Removes a process, and those of its ancestors that were only kept for it.
+    fn remove(&mut self, key: Key) {
+        let mut next = Some(key);
+        while let Some(key) = next {
+            let Some(entry) = self.entries.remove(&key) else { return };
+            next = self.forget(&entry);
+        }
+    }
+
+    /// Accounts for an entry that is gone. The result is the parent, if it may go too.
+    fn forget(&mut self, entry: &Entry) -> Option<Key> {
+        if let Body::Known(proc) = &entry.body {
+            self.bytes -= proc.size();
+        }
+        let key = entry.parent?;
+        let parent = self.entries.get_mut(&key)?;
+        parent.children = parent.children.saturating_sub(1);
+        (parent.ended && !parent.grave && parent.children == 0).then_some(key)
+    }
+}
+
+/// The exec id of a process.
+pub fn exec_id(node: &str, key: Key) -> String {
+    let mut text = String::with_capacity(node.len() + 32);
+    text.push_str(node);
+    text.push(':');
+    text.push_str(&key.1.to_string());
+    text.push(':');
+    text.push_str(&key.0.to_string());
+    STANDARD.encode(text)
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;
