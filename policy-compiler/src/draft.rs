@@ -8,9 +8,6 @@ use crate::node::Place;
 pub(crate) struct HookDraft {
     /// The entry.
     pub(crate) place: Place,
-    /// `call`, `hook` or `event`.
-    pub(crate) name: Place,
-    pub(crate) kind: HookKind,
     pub(crate) targets: Vec<Target>,
     pub(crate) ignore_missing: bool,
     pub(crate) message: Option<String>,

@@ -1,17 +1,40 @@
-//! Warnings about policies that are right and most likely do not do what their author wants.
+//! Warnings about policies that are right and most likely do not do what their author wants. Each
+//! says what would do it. A warning that is wrong about a good policy is a defect.
+
+mod hooks;
+mod paths;
+mod reach;
+mod sets;
 
 use tetragon_api::plan::Mode;
 
 use crate::codes::Code;
 use crate::diagnostic::Cx;
-use crate::draft::HookDraft;
+use crate::draft::{HookDraft, MatcherDraft};
 use crate::node::Place;
 
-/// Looks at a policy without errors.
-pub(crate) fn run(cx: &mut Cx<'_>, hooks: &[HookDraft], _mode: Mode) {
-    if hooks.is_empty() {
-        let place = Place { path: "spec".into(), span: None };
-        cx.report(Code::NoHooks, &place, "the policy watches nothing")
-            .help("write kprobes, lsmhooks or tracepoints");
+/// Looks at a policy without errors. `spec` and `mode` are where these stand.
+pub(crate) fn run(cx: &mut Cx<'_>, policy: &[HookDraft], spec: &Place, mode: (Mode, Option<&Place>)) {
+    if policy.is_empty() {
+        cx.report(Code::NoHooks, spec, "the policy watches nothing").help("write kprobes, lsmhooks or tracepoints");
     }
+    let enforces = policy.iter().flat_map(|h| &h.selectors).any(|s| s.actions.enforces());
+    if let (Mode::Monitor, Some(place)) = mode
+        && !enforces
+    {
+        cx.report(Code::NoEffect, place, "policy-mode monitor changes nothing: no action of the policy enforces")
+            .help("leave it out, or add Sigkill, Signal or Override to a selector");
+    }
+    for hook in policy {
+        hooks::exec_binary(cx, hook);
+        hooks::too_late(cx, hook);
+        paths::look(cx, hook);
+        reach::contradictions(cx, hook);
+        reach::selectors(cx, hook);
+    }
+}
+
+/// Where a value of a matcher stands.
+fn value_place(matcher: &MatcherDraft, position: usize) -> &Place {
+    matcher.values.get(position).unwrap_or(&matcher.place)
 }

@@ -37,11 +37,11 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     cx.policy = Some(read.name.clone()).filter(|n| !n.is_empty());
     let spec = fields.require(cx, "spec", "write spec: with kprobes, lsmhooks or tracepoints");
     let Some(spec) = spec.and_then(|item| item.fields(cx, schema::SPEC)) else { return read };
-    let (mode, hooks) = self::spec(cx, &spec);
+    let (mode, mode_place, hooks) = self::spec(cx, &spec);
     if cx.errors() > before {
         return read;
     }
-    lint::run(cx, &hooks, mode);
+    lint::run(cx, &hooks, &spec.place, (mode, mode_place.as_ref()));
     let hooks = hooks.iter().map(HookDraft::finish).collect::<Option<Vec<_>>>();
     read.plan = hooks.map(|hooks| {
         let hooks = hooks.into_iter().flatten().collect();
@@ -121,8 +121,8 @@ fn is_subdomain(name: &str) -> bool {
         })
 }
 
-fn spec(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Vec<HookDraft>) {
-    let mode = options(cx, spec);
+fn spec(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Option<Place>, Vec<HookDraft>) {
+    let (mode, mode_place) = options(cx, spec);
     let lists = call::lists(cx, spec);
     let macros = selector::macros(cx, spec);
     let mut hooks = Vec::new();
@@ -135,11 +135,11 @@ fn spec(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Vec<HookDraft>) {
     for item in spec.items(cx, "tracepoints") {
         hooks.extend(tracepoint(cx, &item, &macros));
     }
-    (mode, hooks)
+    (mode, mode_place, hooks)
 }
 
-fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Mode {
-    let mut mode = Mode::default();
+fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Option<Place>) {
+    let mut mode = (Mode::default(), None);
     let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
     for item in spec.items(cx, "options") {
         let Some(fields) = item.fields(cx, schema::OPTION) else { continue };
@@ -150,7 +150,11 @@ fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Mode {
                 .help("keep one of them");
         }
         match OptionName::from_name(name) {
-            Some(OptionName::PolicyMode) => mode = policy_mode(cx, &fields).unwrap_or(mode),
+            Some(OptionName::PolicyMode) => {
+                if let Some(written) = policy_mode(cx, &fields) {
+                    mode = (written, Some(named.place.clone()));
+                }
+            }
             Some(OptionName::DisableKprobeMulti) => kprobe_multi(cx, &fields, &named.place),
             Some(_) => {
                 cx.report(Code::NotSupportedYet, &named.place, format!("not supported yet: option {name}"))
@@ -200,16 +204,14 @@ fn kprobe<'n>(cx: &mut Cx<'_>, item: &Item<'n>, lists: &Lists, macros: &Macros<'
     if let Some(ignore) = fields.get("ignore").and_then(|i| i.fields(cx, schema::IGNORE)) {
         ignore_missing = ignore.boolean(cx, "callNotFound", false);
     }
-    let name = fields.get("call").map_or_else(|| fields.place.clone(), |i| i.place.clone());
-    Some(HookDraft { ignore_missing, ..hook(cx, fields, name, kind, targets, macros) })
+    Some(HookDraft { ignore_missing, ..hook(cx, fields, kind, targets, macros) })
 }
 
 fn lsm_hook<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Option<HookDraft> {
     let fields = item.fields(cx, schema::LSM_HOOK)?;
     let named = fields.require(cx, "hook", "write the LSM hook, as hook: file_open").cloned();
     let target = named.as_ref().and_then(|i| call::lsm(cx, i));
-    let name = named.map_or_else(|| fields.place.clone(), |i| i.place);
-    Some(hook(cx, fields, name, HookKind::Lsm, target.into_iter().collect(), macros))
+    Some(hook(cx, fields, HookKind::Lsm, target.into_iter().collect(), macros))
 }
 
 fn tracepoint<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Option<HookDraft> {
@@ -221,16 +223,14 @@ fn tracepoint<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Opti
         (Some(subsystem), Some(event)) => call::tracepoint(cx, subsystem, event, raw),
         _ => None,
     };
-    let name = event.map_or_else(|| fields.place.clone(), |i| i.place);
     let kind = if raw { HookKind::RawTracepoint } else { HookKind::Tracepoint };
-    Some(hook(cx, fields, name, kind, target.into_iter().collect(), macros))
+    Some(hook(cx, fields, kind, target.into_iter().collect(), macros))
 }
 
 /// What all sections share.
 fn hook<'n>(
     cx: &mut Cx<'_>,
     fields: Fields<'n>,
-    name: Place,
     kind: HookKind,
     targets: Vec<tetragon_api::plan::Target>,
     macros: &Macros<'n>,
@@ -239,7 +239,7 @@ fn hook<'n>(
     let selectors = selector::selectors(cx, &fields, kind, &targets, &args, macros);
     let message = message(cx, &fields);
     let tags = tags(cx, &fields);
-    HookDraft { place: fields.place, name, kind, targets, ignore_missing: false, message, tags, args, selectors }
+    HookDraft { place: fields.place, targets, ignore_missing: false, message, tags, args, selectors }
 }
 
 /// Characters of a message, and of a tag.
