@@ -1,5 +1,6 @@
 //! The node agent: links Plans into a node image, loads it, reads events and serves them.
 
+pub mod assemble;
 pub mod clock;
 pub mod config;
 pub mod engine;

@@ -131,6 +131,11 @@ impl Cache {
         &mut self.clock
     }
 
+    /// The time of day of a kernel time.
+    pub fn timestamp(&self, ktime: u64) -> tetragon_api::event::Timestamp {
+        self.clock.timestamp(ktime)
+    }
+
     /// How it is doing.
     pub fn stats(&self) -> Stats {
         Stats {
