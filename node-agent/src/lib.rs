@@ -5,5 +5,6 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod facts;
+pub mod filters;
 pub mod process;
 pub mod procfs;

@@ -1,0 +1,192 @@
+//! Tests of filters: one event, and what takes it.
+
+use serde_json::json;
+
+use super::*;
+
+fn event(value: Value) -> GetEventsResponse {
+    serde_json::from_value(value).unwrap()
+}
+
+fn kprobe() -> GetEventsResponse {
+    event(json!({
+        "process_kprobe": {
+            "process": {
+                "exec_id": "a", "pid": 20, "binary": "/usr/bin/curl", "arguments": "-s https://ebpf.io",
+                "docker": "0123456789abcdef0123456789abcde", "in_init_tree": true, "cwd": "/tmp",
+                "cap": {"permitted": ["CAP_SYS_ADMIN", "CAP_KILL"], "effective": ["CAP_KILL"]}
+            },
+            "parent": {"pid": 19, "binary": "/bin/sh", "arguments": "-c x"},
+            "ancestors": [{"binary": "/sbin/init"}],
+            "args": [{"file_arg": {"path": "/etc/shadow", "permission": "-rw-------"}}],
+            "function_name": "security_file_open", "policy_name": "p1"
+        },
+        "node_name": "n", "time": "2026-11-24T09:11:32.739876270Z"
+    }))
+}
+
+fn exec(pid: u32, parent: u32) -> GetEventsResponse {
+    event(json!({"process_exec": {"process": {"pid": pid}, "parent": {"pid": parent}}}))
+}
+
+fn takes(filter: &str, event: &GetEventsResponse) -> bool {
+    let filters = parse_filters(filter).unwrap();
+    Filters::new(&filters, &[]).unwrap().pass(event)
+}
+
+#[test]
+fn each_member_takes_and_leaves() {
+    let e = kprobe();
+    for (filter, taken) in [
+        (r#"{"binary_regex":["^/usr/bin/cu"]}"#, true),
+        (r#"{"binary_regex":["^/bin"]}"#, false),
+        (r#"{"binary_regex":["^/bin","curl$"]}"#, true),
+        (r#"{"parent_binary_regex":["sh$"]}"#, true),
+        (r#"{"parent_binary_regex":["curl"]}"#, false),
+        (r#"{"ancestor_binary_regex":["init"]}"#, true),
+        (r#"{"ancestor_binary_regex":["sh$"]}"#, false),
+        (r#"{"arguments_regex":["ebpf"]}"#, true),
+        (r#"{"parent_arguments_regex":["ebpf"]}"#, false),
+        (r#"{"namespace":[""]}"#, true),
+        (r#"{"namespace":["default"]}"#, false),
+        (r#"{"namespace_regex":["^kube"]}"#, false),
+        (r#"{"pod_regex":["."]}"#, false),
+        (r#"{"container_name_regex":["."]}"#, false),
+        (r#"{"container_id":["^01234"]}"#, true),
+        (r#"{"labels":["app=x"]}"#, false),
+        (r#"{"health_check":true}"#, false),
+        (r#"{"health_check":false}"#, true),
+        (r#"{"in_init_tree":true}"#, true),
+        (r#"{"in_init_tree":false}"#, false),
+        (r#"{"pid":[19,20]}"#, true),
+        (r#"{"pid":[19]}"#, false),
+        (r#"{"pid_set":[19]}"#, true),
+        (r#"{"pid_set":[1]}"#, false),
+        (r#"{"event_set":["PROCESS_KPROBE"]}"#, true),
+        (r#"{"event_set":["PROCESS_EXEC","PROCESS_EXIT"]}"#, false),
+        (r#"{"policy_names":["p0","p1"]}"#, true),
+        (r#"{"policy_names":["p"]}"#, false),
+        (r#"{"capabilities":{"effective":{"any":["CAP_KILL","CAP_CHOWN"]}}}"#, true),
+        (r#"{"capabilities":{"effective":{"all":["CAP_KILL","CAP_CHOWN"]}}}"#, false),
+        (r#"{"capabilities":{"effective":{"exactly":["CAP_KILL"]}}}"#, true),
+        (r#"{"capabilities":{"permitted":{"exactly":["CAP_KILL"]}}}"#, false),
+        (r#"{"capabilities":{"permitted":{"none":["CAP_CHOWN"]}}}"#, true),
+        (r#"{"capabilities":{"permitted":{"none":["CAP_KILL"]}}}"#, false),
+        // Members are ANDed, objects ORed.
+        (r#"{"pid":[20],"binary_regex":["nothing"]}"#, false),
+        ("{\"pid\":[1]}\n{\"binary_regex\":[\"curl\"]}", true),
+    ] {
+        assert_eq!(takes(filter, &e), taken, "{filter}");
+    }
+}
+
+#[test]
+fn deny_wins() {
+    let list = |text| parse_filters(text).unwrap();
+    let allow = list(r#"{"binary_regex":["curl"]}"#);
+    let deny = list(r#"{"event_set":["PROCESS_KPROBE"]}"#);
+    assert!(Filters::new(&allow, &[]).unwrap().pass(&kprobe()));
+    assert!(!Filters::new(&allow, &deny).unwrap().pass(&kprobe()));
+    assert!(!Filters::new(&[], &deny).unwrap().pass(&kprobe()));
+    assert!(Filters::default().pass(&kprobe()));
+}
+
+#[test]
+fn a_pid_set_follows_descendants() {
+    let filters = parse_filters(r#"{"pid_set":[100]}"#).unwrap();
+    let mut f = Filters::new(&filters, &[]).unwrap();
+    assert!(!f.pass(&exec(201, 200)));
+    assert!(f.pass(&exec(200, 100)));
+    assert!(f.pass(&exec(201, 200)));
+    assert!(f.pass(&exec(202, 201)));
+    assert!(!f.pass(&exec(300, 1)));
+}
+
+#[test]
+fn events_without_process_match_no_process_member() {
+    let e = event(json!({"rate_limit_info": {"number_of_dropped_process_events": "3"}}));
+    for filter in
+        [r#"{"binary_regex":["."]}"#, r#"{"namespace":[""]}"#, r#"{"pid":[0]}"#, r#"{"pid_set":[0]}"#]
+    {
+        assert!(!takes(filter, &e), "{filter}");
+    }
+    assert!(takes(r#"{"event_set":["RATE_LIMIT_INFO"]}"#, &e));
+}
+
+#[test]
+fn wrong_filters_say_why() {
+    let error = |text: &str| match parse_filters(text) {
+        Err(e) => e.to_string(),
+        Ok(list) => Filters::new(&list, &[]).unwrap_err().to_string(),
+    };
+    for (text, part) in [
+        ("{\"pid\":[1]} {\"colour\":1}", "filter 1: there is no member `colour`"),
+        ("{\"pid\":[1]} x", "filter 1: expected value"),
+        ("[1]", "filter 0:"),
+        (r#"{"binary_regex":["("]}"#, "binary_regex: regex parse error"),
+        (r#"{"event_set":["PROCESS_NAP"]}"#, "PROCESS_NAP"),
+        (r#"{"cel_expression":["true"]}"#, "cel_expression: not supported yet"),
+        (
+            r#"{"capabilities":{"effective":{"any":["CAP_KILL"],"none":["CAP_CHOWN"]}}}"#,
+            "capabilities.effective: one of any",
+        ),
+    ] {
+        let e = error(text);
+        assert!(e.contains(part), "{text}: {e}");
+    }
+    assert!(parse_filters("").unwrap().is_empty() && parse_filters(" \n ").unwrap().is_empty());
+}
+
+fn fields(text: &str) -> Fields {
+    Fields::new(&parse_field_filters(text).unwrap()).unwrap()
+}
+
+#[test]
+fn fields_are_included() {
+    let f =
+        fields(r#"{"fields":"process.execId,args.file_arg.path,nothing","event_set":["PROCESS_KPROBE"]}"#);
+    assert_eq!(
+        f.apply(&kprobe()).unwrap(),
+        json!({
+            "process_kprobe": {"process": {"exec_id": "a"}, "args": [{"file_arg": {"path": "/etc/shadow"}}]},
+            "node_name": "n", "time": "2026-11-24T09:11:32.739876270Z"
+        })
+    );
+    assert!(f.apply(&exec(1, 2)).is_none());
+}
+
+#[test]
+fn fields_are_excluded_and_excluding_wins() {
+    let f = fields(
+        r#"{"fields":"process,parent","action":"INCLUDE"}
+           {"fields":"process.cap,parent.arguments","action":"EXCLUDE"}"#,
+    );
+    let value = f.apply(&kprobe()).unwrap();
+    let k = &value["process_kprobe"];
+    assert_eq!(k["process"].get("cap"), None);
+    assert_eq!(k["parent"], json!({"pid": 19, "binary": "/bin/sh"}));
+    assert_eq!(k.get("args"), None);
+    let others = fields(
+        r#"{"fields":"parent","action":"EXCLUDE","event_set":["PROCESS_EXEC"],"invert_event_set":true}"#,
+    );
+    assert_eq!(others.apply(&kprobe()).unwrap()["process_kprobe"].get("parent"), None);
+    assert!(others.apply(&exec(1, 2)).is_none());
+}
+
+#[test]
+fn filtered_events_are_still_events() {
+    let f = fields(r#"{"fields":"process.cap","action":"EXCLUDE"}"#);
+    let back: GetEventsResponse = serde_json::from_value(f.apply(&kprobe()).unwrap()).unwrap();
+    let mut expected = kprobe();
+    if let Some(tetragon_api::event::get_events_response::Event::ProcessKprobe(k)) = &mut expected.event {
+        k.process.as_mut().unwrap().cap = None;
+    }
+    assert_eq!(back, expected);
+}
+
+#[test]
+fn a_field_filter_without_fields_is_an_error() {
+    let list = parse_field_filters(r#"{"action":"EXCLUDE"}"#).unwrap();
+    assert!(Fields::new(&list).unwrap_err().to_string().contains("`fields` is missing"));
+    assert!(parse_field_filters(r#"{"field":"x"}"#).is_err());
+}
