@@ -41,7 +41,7 @@ pub(super) fn exec_binary(cx: &mut Cx<'_>, hook: &HookDraft) {
             );
             let operator = operator(*op);
             cx.report(Code::ExecBinary, &draft.place, message)
-                .help(format!("compare the linux_binprm instead: matchArgs index 0 {operator} with these values"))
+                .help(format!("compare what is executed: matchArgs index 0 {operator} {values:?} on the linux_binprm"))
                 .fix(fix);
         }
     }
