@@ -3,8 +3,11 @@
 pub mod assemble;
 pub mod clock;
 pub mod config;
+pub mod counters;
 pub mod engine;
+pub mod export;
 pub mod facts;
 pub mod filters;
 pub mod process;
 pub mod procfs;
+pub mod rotate;

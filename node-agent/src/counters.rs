@@ -1,0 +1,299 @@
+//! What the agent counts, shared by the threads that count and those that tell.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tetragon_api::event::{EventType, GetEventsResponse, TracingPolicyActionCounters};
+use tetragon_api::plan::{ShownAction, Target};
+
+use crate::assemble::function_name;
+use crate::engine::{KernelLosses, Match, ProgramStats};
+use crate::process::Stats;
+
+/// Binaries that have a series of their own, by kind of event and by policy and hook; the rest is
+/// counted together, so that a node that runs ever new files does not fill the agent's memory.
+const BINARIES_MAX: usize = 4096;
+
+/// Hooks remembered by number. A changed policy has new numbers.
+const NUMBERS_MAX: usize = 16_384;
+
+/// The label of binaries that have no series of their own.
+const OTHER: &str = "(other)";
+
+/// All counters.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Records read from the ring buffer.
+    pub received: AtomicU64,
+    /// Events written by the export.
+    pub exported: AtomicU64,
+    /// Bytes of them.
+    pub exported_bytes: AtomicU64,
+    /// Unix time in seconds of the last of them.
+    pub last_exported: AtomicU64,
+    /// Events that the export's rate limit dropped.
+    pub limited: AtomicU64,
+    /// Events that could not be written.
+    pub unwritten: AtomicU64,
+    /// Events that found a client's queue full.
+    pub overflowed: AtomicU64,
+    /// Events whose process was not known.
+    pub missing_process: AtomicU64,
+    events: Mutex<EventCounts>,
+    cache: Mutex<Stats>,
+    kernel: Mutex<Kernel>,
+}
+
+/// What the engine last said of the kernel's side.
+#[derive(Clone, Debug, Default)]
+pub struct Kernel {
+    /// Losses since the programs were loaded.
+    pub losses: KernelLosses,
+    /// Loaded programs.
+    pub programs: Vec<ProgramStats>,
+    /// Memory of all maps, in bytes.
+    pub map_memory: u64,
+}
+
+impl KernelLosses {
+    /// Events that are missing in the stream.
+    pub fn events(&self) -> u64 {
+        self.call + self.exec + self.exit
+    }
+}
+
+/// Events by kind and binary, and by policy, hook and binary.
+#[derive(Debug, Default)]
+pub struct EventCounts {
+    /// By kind.
+    pub kinds: HashMap<EventType, HashMap<String, u64>>,
+    /// By hook of a policy.
+    pub hooks: Vec<HookCounts>,
+    by_number: HashMap<(u64, usize), usize>,
+}
+
+/// Events of a hook of a policy.
+#[derive(Clone, Debug)]
+pub struct HookCounts {
+    /// The policy.
+    pub policy: String,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// `kprobe:security_file_open`, `lsm:file_open`, `tracepoint:sched/sched_process_exec`.
+    pub hook: String,
+    /// By binary.
+    pub binaries: HashMap<String, u64>,
+    /// What was done.
+    pub actions: TracingPolicyActionCounters,
+}
+
+/// A lock whose holder panicked still holds counts that are right.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds to a counter.
+pub fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+/// Reads a counter.
+pub fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+impl Counters {
+    /// Counts of events, for a batch of events or for reading.
+    pub fn events(&self) -> MutexGuard<'_, EventCounts> {
+        lock(&self.events)
+    }
+
+    /// Numbers of the process cache.
+    pub fn cache(&self) -> Stats {
+        *lock(&self.cache)
+    }
+
+    /// Publishes numbers of the process cache.
+    pub fn set_cache(&self, stats: Stats) {
+        *lock(&self.cache) = stats;
+    }
+
+    /// What the engine last said.
+    pub fn kernel(&self) -> Kernel {
+        lock(&self.kernel).clone()
+    }
+
+    /// Events that the kernel lost, as the engine last said.
+    pub fn kernel_lost(&self) -> u64 {
+        lock(&self.kernel).losses.events()
+    }
+
+    /// Publishes what the engine says.
+    pub fn set_kernel(&self, kernel: Kernel) {
+        *lock(&self.kernel) = kernel;
+    }
+}
+
+impl EventCounts {
+    /// Counts an event, and the match that it is for.
+    pub fn event(&mut self, event: &GetEventsResponse, m: Option<&Match>) {
+        let binary = event.process().map_or("", |p| p.binary.as_str());
+        bump(self.kinds.entry(event.event_type()).or_default(), binary);
+        if let Some(m) = m
+            && let Some(counts) = self.hook(m)
+        {
+            bump(&mut counts.binaries, binary);
+            count_action(&mut counts.actions, m);
+        }
+    }
+
+    /// The counts of a match's hook.
+    fn hook(&mut self, m: &Match) -> Option<&mut HookCounts> {
+        if self.by_number.len() >= NUMBERS_MAX {
+            self.by_number.clear();
+        }
+        let index = match self.by_number.entry((m.policy.id, m.hook)) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let plan = &m.policy.plan;
+                let hook = hook_label(&plan.hooks.get(m.hook)?.target);
+                let same =
+                    |h: &HookCounts| h.policy == plan.name && h.namespace == plan.namespace && h.hook == hook;
+                let index = self.hooks.iter().position(same).unwrap_or_else(|| {
+                    self.hooks.push(HookCounts {
+                        policy: plan.name.clone(),
+                        namespace: plan.namespace.clone(),
+                        hook,
+                        binaries: HashMap::new(),
+                        actions: TracingPolicyActionCounters::default(),
+                    });
+                    self.hooks.len() - 1
+                });
+                *entry.insert(index)
+            }
+        };
+        self.hooks.get_mut(index)
+    }
+
+    /// What a policy's hooks did, in all.
+    pub fn actions(&self, policy: &str, namespace: Option<&str>) -> TracingPolicyActionCounters {
+        let mut sum = TracingPolicyActionCounters::default();
+        for h in self.hooks.iter().filter(|h| h.policy == policy && h.namespace.as_deref() == namespace) {
+            let a = &h.actions;
+            sum.post += a.post;
+            sum.signal += a.signal;
+            sum.monitor_signal += a.monitor_signal;
+            sum.r#override += a.r#override;
+            sum.monitor_override += a.monitor_override;
+        }
+        sum
+    }
+
+    /// A policy is gone: so are its counts.
+    pub fn forget(&mut self, policy: &str, namespace: Option<&str>) {
+        self.by_number.clear();
+        self.hooks.retain(|h| h.policy != policy || h.namespace.as_deref() != namespace);
+    }
+}
+
+/// `kprobe:security_file_open`.
+pub fn hook_label(target: &Target) -> String {
+    let kind = match target {
+        Target::Function(_) | Target::Syscall(_) => "kprobe",
+        Target::Lsm(_) => "lsm",
+        Target::Tracepoint(..) | Target::RawTracepoint(..) => "tracepoint",
+    };
+    format!("{kind}:{}", function_name(target))
+}
+
+fn bump(series: &mut HashMap<String, u64>, binary: &str) {
+    if let Some(count) = series.get_mut(binary) {
+        *count += 1;
+        return;
+    }
+    let name = if series.len() < BINARIES_MAX { binary } else { OTHER };
+    *series.entry(name.to_owned()).or_default() += 1;
+}
+
+fn count_action(counts: &mut TracingPolicyActionCounters, m: &Match) {
+    let hook = m.policy.plan.hooks.get(m.hook);
+    let Some(selector) = hook.and_then(|h| h.selectors.get(m.selector)) else { return };
+    let actions = &selector.actions;
+    counts.post += u64::from(actions.shown != ShownAction::NoPost);
+    if actions.signal.is_some() {
+        *if m.policy.enforce { &mut counts.signal } else { &mut counts.monitor_signal } += 1;
+    }
+    if actions.deny.is_some() {
+        *if m.policy.enforce { &mut counts.r#override } else { &mut counts.monitor_override } += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tetragon_api::plan::{Actions, FORMAT, Hook, Mode, Plan, Selector};
+
+    use super::*;
+    use crate::engine::PolicyInput;
+
+    fn matched(id: u64, enforce: bool) -> Match {
+        let actions = Actions { signal: Some(9), shown: ShownAction::Sigkill, ..Default::default() };
+        let hook = Hook {
+            field: "spec.kprobes[0]".into(),
+            target: Target::Syscall("setns".into()),
+            ignore_missing: false,
+            message: None,
+            tags: vec![],
+            args: vec![],
+            selectors: vec![Selector { actions, ..Default::default() }],
+        };
+        let plan = Plan {
+            format: FORMAT,
+            name: "p".into(),
+            namespace: None,
+            mode: Mode::Enforce,
+            hooks: vec![hook],
+        };
+        let policy = Arc::new(PolicyInput { id, plan: Arc::new(plan), enforce });
+        Match { policy, hook: 0, selector: 0, args: Arc::new([]) }
+    }
+
+    fn event(binary: &str) -> GetEventsResponse {
+        let text = format!(r#"{{"process_kprobe":{{"process":{{"binary":"{binary}"}}}}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_changed_policy_keeps_its_series() {
+        let mut counts = EventCounts::default();
+        counts.event(&event("/a"), Some(&matched(1, true)));
+        counts.event(&event("/a"), Some(&matched(2, false)));
+        counts.event(&event("/b"), None);
+        assert_eq!(counts.hooks.len(), 1);
+        assert_eq!(
+            (counts.hooks[0].hook.as_str(), counts.hooks[0].binaries["/a"]),
+            ("kprobe:__x64_sys_setns", 2)
+        );
+        assert_eq!(counts.kinds[&EventType::ProcessKprobe]["/b"], 1);
+        let actions = counts.actions("p", None);
+        assert_eq!((actions.signal, actions.monitor_signal, actions.post), (1, 1, 2));
+        counts.forget("p", None);
+        assert_eq!(counts.actions("p", None), TracingPolicyActionCounters::default());
+        counts.event(&event("/a"), Some(&matched(2, false)));
+        assert_eq!(counts.hooks[0].binaries["/a"], 1);
+    }
+
+    #[test]
+    fn series_are_bounded() {
+        let mut series = HashMap::new();
+        for n in 0..BINARIES_MAX + 100 {
+            bump(&mut series, &format!("/bin/{n}"));
+        }
+        bump(&mut series, "/bin/0");
+        assert_eq!(series.len(), BINARIES_MAX + 1);
+        assert_eq!((series[OTHER], series["/bin/0"]), (100, 2));
+    }
+}
