@@ -48,7 +48,7 @@ pub unsafe fn judge(s: *mut Scratch, record: *mut u8) -> u64 {
         if get(&raw const (*s).words) != 0 {
             report(s, record, (*head).state, tgid);
         }
-        if config!(acts) != 0 { act(s) } else { 0 }
+        act(s)
     }
 }
 
@@ -274,6 +274,9 @@ pub fn task() -> u64 {
 /// Inode number of a namespace of a task; 0: this kernel has none of the kind.
 #[inline(always)]
 pub fn namespace(task: u64, kind: usize) -> u32 {
+    if kind >= NAMESPACES {
+        return 0;
+    }
     let inum = offset!(ns_inum[kind]);
     if inum == u32::MAX as u64 {
         return 0;
@@ -383,11 +386,9 @@ unsafe fn decide(s: *mut Scratch, record: *mut u8) {
             // The lowest set bit of each policy's field, all fields at once.
             let (a, b, h) = (!r, (*word).start, (*word).top);
             let first = r & (((a & !h).wrapping_add(b & !h)) ^ ((a ^ b) & h));
-            if config!(acts) != 0 {
-                put(&raw mut (*s).kill, get(&raw const (*s).kill) | (first & (*word).kill));
-                remember(&raw mut (*s).signal_bits, &raw mut (*s).signal_at, first & (*word).signal, w);
-                remember(&raw mut (*s).deny_bits, &raw mut (*s).deny_at, first & (*word).deny, w);
-            }
+            put(&raw mut (*s).kill, get(&raw const (*s).kill) | (first & (*word).kill));
+            remember(&raw mut (*s).signal_bits, &raw mut (*s).signal_at, first & (*word).signal, w);
+            remember(&raw mut (*s).deny_bits, &raw mut (*s).deny_at, first & (*word).deny, w);
             let report = first & (*word).post;
             if report != 0 {
                 let n = get(&raw const (*s).words);

@@ -178,7 +178,7 @@ pub fn stub_lsm(ctx: LsmContext) -> i32 {
 pub extern "C" fn engine_lsm(ctx: *mut c_void) -> i64 {
     // SAFETY: the context is an array of the hook's arguments.
     let errno = engine(|s| unsafe { array(s, ctx.cast()) });
-    if config!(acts) == 0 {
+    if config!(deny) == 0 {
         return 0;
     }
     negative(errno & 0xfff)

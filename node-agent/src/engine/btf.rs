@@ -20,6 +20,19 @@ pub struct Btf {
     functions: HashMap<Box<str>, u32>,
 }
 
+/// A type, roughly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Described<'a> {
+    /// A pointer to a struct or union of that name.
+    StructPointer(&'a str),
+    /// Another pointer.
+    Pointer,
+    /// An integer or enum.
+    Integer,
+    /// Anything else.
+    Other,
+}
+
 /// Why BTF could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
@@ -110,6 +123,22 @@ impl Btf {
         }
         let params = (0..n).map(|i| self.field(p + 12 + 8 * i + 4)).collect::<Option<_>>()?;
         Some((params, self.field(p + 8)? != 0))
+    }
+
+    /// A parameter's type, as far as it matters: the struct that it points to, or what it is.
+    pub fn describe(&self, id: u32) -> Described<'_> {
+        const INT: u8 = 1;
+        const PTR: u8 = 2;
+        const ENUM: u8 = 6;
+        const ENUM64: u8 = 19;
+        match self.header(self.strip(id)) {
+            Some((PTR, _, p)) => match self.header(self.strip(self.field(p + 8).unwrap_or(0))) {
+                Some((KIND_STRUCT | KIND_UNION, _, p)) => Described::StructPointer(self.name(self.field(p).unwrap_or(0))),
+                _ => Described::Pointer,
+            },
+            Some((INT | ENUM | ENUM64, _, _)) => Described::Integer,
+            _ => Described::Other,
+        }
     }
 
     /// Size of a struct in bytes.

@@ -5,11 +5,28 @@
 //! Plans --link--> hook images --load--> slot of each hook --state word--> judged calls --> Records
 //! ```
 
+mod base;
+mod btf;
+mod dims;
+mod hook;
+mod image;
+mod kernel;
+mod link;
+mod object;
+mod read;
+mod resolve;
+mod ring;
+mod sys;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tetragon_abi::record;
 use tetragon_api::plan::Plan;
+
+pub use base::ProcSeed;
+pub use image::{Engine, EngineError, EngineOptions};
+pub use read::Reader;
 
 /// One policy as the engine is asked to run it.
 #[derive(Clone, Debug)]

@@ -407,9 +407,10 @@ pub fn attach_tracepoint(prog: &OwnedFd, id: u64) -> Result<PerfAttachment> {
 fn attach_perf(prog: &OwnedFd, kind: u32, config: u64, config1: u64) -> Result<PerfAttachment> {
     // struct perf_event_attr: type 0, size 4, config 8, config1 56.
     let mut attr = Attr::new().u32(0, kind).u32(4, 112).u64(8, config).u64(56, config1);
+    const FD_CLOEXEC: libc::c_ulong = 8;
     // SAFETY: the attribute and the name in it outlive the call.
     let fd = unsafe {
-        libc::syscall(libc::SYS_perf_event_open, attr.0.as_mut_ptr(), -1, 0, -1, libc::PERF_FLAG_FD_CLOEXEC)
+        libc::syscall(libc::SYS_perf_event_open, attr.0.as_mut_ptr(), -1, 0, -1, FD_CLOEXEC)
     };
     if fd < 0 {
         return Err(Error::last_os_error());

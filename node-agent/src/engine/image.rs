@@ -1,0 +1,582 @@
+//! The node image: all hooks, changed as one by one word.
+//!
+//! A change goes through these steps; until the last but one, nothing that runs is touched:
+//! resolve each hook for this kernel, link, load what is new, attach new stubs, write the idle slot
+//! of every hook, change the state word, and, once no program runs in the old slot, clean up and
+//! make the old slot like the new one, so that the next change of values loads nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tetragon_abi::config::HookConfig;
+use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
+
+use super::base::{self, Base, ProcSeed};
+use super::btf::{Btf, BtfError};
+use super::hook::{Hook, HookError, Shared};
+use super::kernel::{Kernel, MissingMember};
+use super::link::{Context, Linker, Unit};
+use super::object::{Constants, ObjectError, Programs};
+use super::read::{History, Reader, lock};
+use super::resolve::{Attach, Details, Unavailable, resolve};
+use super::ring::Ring;
+use super::sys::{self, Map, MapSpec};
+use super::{ApplyReport, Backend, HookReport, KernelLosses, PolicyInput, PolicyReport, ProgramStats};
+
+/// How the engine is started.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Bytes of the ring buffer; made a power of two, of at least a page.
+    pub ring_bytes: u32,
+    /// Folder in bpffs.
+    pub bpf_dir: PathBuf,
+    /// The host's /proc.
+    pub procfs: String,
+}
+
+/// The engine cannot work on this kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No type information.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// A structure is not what it should be.
+    #[error(transparent)]
+    Kernel(#[from] MissingMember),
+    /// A map or program of the base sensor.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// A map, or the object.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A system call.
+    #[error("{what}: {error}")]
+    Call {
+        /// What was tried.
+        what: String,
+        /// What the kernel said.
+        error: std::io::Error,
+    },
+}
+
+/// The engine. Dropped without [`Engine::release`] it leaves what is pinned in force.
+pub struct Engine {
+    kernel: Kernel,
+    btf: Btf,
+    shared: Shared,
+    base: Base,
+    hooks: BTreeMap<Attach, Hook>,
+    history: Arc<Mutex<History>>,
+    /// In force: number of the image, and slot in the lowest bit.
+    state: u64,
+    next_hook: u32,
+    grace: (Map, Map),
+    /// Folders of agents before this one, removed once this one's image is in force.
+    old: Vec<PathBuf>,
+    root: PathBuf,
+}
+
+/// Maps of all hooks, but the ring, which has a size of its own.
+const SHARED: [&str; 8] = ["STATE", "PROCS", "EXES", "SCRATCH", "RECORDS", "LOST", "LOST_BY", "LIMITS"];
+
+impl Engine {
+    /// Loads the base sensor and takes over what an agent before this one has left; its hooks stay
+    /// in force until the first [`Engine::apply`].
+    pub fn start(options: &EngineOptions) -> Result<(Engine, Reader), EngineError> {
+        raise_limits();
+        let btf = Btf::of_kernel()?;
+        let kernel = Kernel::detect(&btf, &options.procfs)?;
+        let (pins, old) = folders(&options.bpf_dir)?;
+        let seed = seed_of(&options.bpf_dir);
+        let programs = Programs::new(&btf)?;
+        let mut maps = Vec::new();
+        for name in SHARED {
+            maps.push((name, programs.create(name, |_| {})?));
+        }
+        let size = options.ring_bytes.max(4096).next_power_of_two();
+        let events = programs.create("EVENTS", |s| s.entries = size)?;
+        let ring = Ring::map(events.raw(), size as usize).map_err(|e| failed("cannot map the ring buffer", e))?;
+        maps.push(("EVENTS", events));
+        let constants = Constants { config: HookConfig::ZERO, offsets: kernel.offsets, seed };
+        let shared = Shared { programs, constants, maps, prealloc: kernel.prealloc, pins };
+        for name in ["PROCS", "EXES"] {
+            shared.map(name).pin(&shared.pins.join(name)).map_err(|e| failed("cannot pin to bpffs", e))?;
+        }
+        let base = Base::attach(&shared)?;
+        for dir in &old {
+            let n = base::inherit(&shared, dir, seed);
+            tracing::info!(from = %dir.display(), entries = n, "took over the process table of the agent before");
+        }
+        let history = Arc::new(Mutex::new(History::default()));
+        let reader = Reader::new(ring, history.clone());
+        let grace = grace_maps().map_err(|e| failed("cannot create a map", e))?;
+        let engine = Engine {
+            kernel,
+            btf,
+            shared,
+            base,
+            hooks: BTreeMap::new(),
+            history,
+            state: 0,
+            next_hook: 1,
+            grace,
+            old,
+            root: options.bpf_dir.clone(),
+        };
+        Ok((engine, reader))
+    }
+
+    /// What is known of the kernel, for a log line.
+    pub fn describe(&self) -> String {
+        let k = &self.kernel;
+        format!(
+            "kernel {}, BPF LSM {}, kprobes {}, {}",
+            k.release,
+            if k.lsm { "yes" } else { "no" },
+            if k.kprobes { "yes" } else { "no" },
+            if k.not_preemptible { "not preemptible" } else { "may be preemptible" }
+        )
+    }
+
+    /// Tells the kernel of processes that ran before the agent.
+    pub fn exe_seen(&mut self, processes: &[ProcSeed]) -> Result<(), EngineError> {
+        Ok(base::seed(&self.shared, processes)?)
+    }
+
+    /// Makes `policies` the policies of the node, all at once. A policy that cannot run is left out
+    /// and reported; if an older policy of the same name runs, that one stays.
+    pub fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
+        let mut report = ApplyReport::default();
+        let mut refused: BTreeSet<u64> = BTreeSet::new();
+        loop {
+            let round = self.attempt(policies, &mut refused, &mut report);
+            for h in self.hooks.values_mut() {
+                h.discard();
+            }
+            if round {
+                break;
+            }
+        }
+        report.state = self.state;
+        self.measure(&mut report);
+        report
+    }
+
+    /// One attempt without the refused policies. False: more had to be refused.
+    fn attempt(&mut self, policies: &[PolicyInput], refused: &mut BTreeSet<u64>, report: &mut ApplyReport) -> bool {
+        let wanted = self.wanted(policies, refused, report);
+        let before = refused.len();
+        for (attach, (details, units)) in &wanted {
+            if let Err(failures) = self.prepare(attach, details, units) {
+                for (unit, why) in failures {
+                    refuse(report, refused, &unit, &why);
+                }
+            }
+        }
+        if refused.len() > before {
+            return false;
+        }
+        let gone: Vec<Attach> = self.hooks.keys().filter(|a| !wanted.contains_key(a)).cloned().collect();
+        if let Err(e) = self.switch(&gone) {
+            // Nothing has changed: the word was not written.
+            tracing::error!("cannot put the new policies in force, the old ones stay: {e}");
+            for p in policies {
+                let all = report.policies.entry(p.id).or_default();
+                for h in &mut all.hooks {
+                    h.error.get_or_insert_with(|| e.to_string());
+                }
+            }
+        }
+        true
+    }
+
+    /// The hooks that the policies ask for, on this kernel. Those that cannot be had are reported.
+    fn wanted(
+        &self,
+        policies: &[PolicyInput],
+        refused: &mut BTreeSet<u64>,
+        report: &mut ApplyReport,
+    ) -> BTreeMap<Attach, (Details, Vec<Arc<Unit>>)> {
+        let mut running: HashMap<u64, Arc<PolicyInput>> = HashMap::new();
+        for u in self.hooks.values().flat_map(Hook::units) {
+            running.insert(u.policy.id, u.policy.clone());
+        }
+        let mut wanted: BTreeMap<Attach, (Details, Vec<Arc<Unit>>)> = BTreeMap::new();
+        for p in policies {
+            let known = running.get(&p.id).filter(|r| r.enforce == p.enforce);
+            let input = known.cloned().unwrap_or_else(|| Arc::new(p.clone()));
+            let resolved = self.resolve_policy(&input, report.policies.entry(p.id).or_default());
+            if resolved.is_err() {
+                refused.insert(p.id);
+            }
+            match resolved {
+                Ok(hooks) if !refused.contains(&p.id) => add_units(&mut wanted, hooks),
+                _ => {
+                    // What ran under that name goes on.
+                    let same = |r: &&Arc<PolicyInput>| r.plan.name == p.plan.name && r.plan.namespace == p.plan.namespace;
+                    let Some(old) = running.values().filter(|r| !refused.contains(&r.id)).find(same) else { continue };
+                    if let Ok(hooks) = self.resolve_policy(old, &mut PolicyReport::default()) {
+                        add_units(&mut wanted, hooks);
+                    }
+                }
+            }
+        }
+        wanted
+    }
+
+    fn resolve_policy(&self, p: &Arc<PolicyInput>, report: &mut PolicyReport) -> Result<Resolved, ()> {
+        let mut hooks = Vec::new();
+        let mut all = Vec::new();
+        for (i, h) in p.plan.hooks.iter().enumerate() {
+            let mut r = HookReport { field: h.field.clone(), function: function_name(&h.target), ..HookReport::default() };
+            match resolve(&self.kernel, &self.btf, h) {
+                Ok((attach, details)) => {
+                    r.backend = Some(attach.backend);
+                    hooks.push((attach, details, Arc::new(Unit { policy: p.clone(), hook: i })));
+                }
+                Err(Unavailable::Missing(_)) if h.ignore_missing => {}
+                Err(e) => r.error = Some(e.to_string()),
+            }
+            // An error of an earlier attempt stays.
+            if let Some(old) = report.hooks.get(i).and_then(|o| o.error.clone()) {
+                r.error.get_or_insert(old);
+            }
+            all.push(r);
+        }
+        let ok = all.iter().all(|r| r.error.is_none());
+        report.hooks = all;
+        if ok { Ok(hooks) } else { Err(()) }
+    }
+
+    /// Links and loads one hook's next image. On failure: which units cannot be had, and why.
+    fn prepare(&mut self, attach: &Attach, details: &Details, units: &[Arc<Unit>]) -> Result<(), Vec<(Arc<Unit>, String)>> {
+        let idle = ((self.state & 1) ^ 1) as usize;
+        let context = Context {
+            seed: self.shared.constants.seed,
+            host_ns: self.kernel.host_ns,
+            kernel_strings: kernel_strings(attach),
+            fields: details.fields.clone(),
+        };
+        let blame = |units: &[Arc<Unit>], why: &dyn std::fmt::Display| -> Vec<(Arc<Unit>, String)> {
+            units.iter().map(|u| (u.clone(), why.to_string())).collect()
+        };
+        let build = |context: Context| {
+            let (linker, errors) = Linker::build(context, units);
+            let find = |key| units.iter().find(|u| u.key() == key).cloned();
+            let failed: Vec<_> = errors.into_iter().filter_map(|(k, e)| Some((find(k)?, e.to_string()))).collect();
+            if failed.is_empty() { Ok(linker) } else { Err(failed) }
+        };
+        let Some(hook) = self.hooks.get_mut(attach) else {
+            let linker = build(context)?;
+            let number = self.next_hook;
+            let made = Hook::new(&self.shared, number, attach.clone(), details.clone(), linker).and_then(|mut h| {
+                h.load(&self.shared, idle)?;
+                h.attach(&self.shared)?;
+                Ok(h)
+            });
+            self.next_hook += 1;
+            self.hooks.insert(attach.clone(), made.map_err(|e| blame(units, &e))?);
+            return Ok(());
+        };
+        let (new, same) = relink(hook, units);
+        if !same {
+            let linker = build(context)?;
+            hook.reshape(&self.shared, linker).map_err(|e| blame(&new, &e))?;
+        }
+        hook.load(&self.shared, idle).map_err(|e| blame(if new.is_empty() { units } else { &new }, &e))
+    }
+
+    /// Puts what is prepared in force.
+    fn switch(&mut self, gone: &[Attach]) -> Result<(), HookError> {
+        let idle = ((self.state & 1) ^ 1) as usize;
+        let next = ((self.state >> 1) + 1) << 1 | idle as u64;
+        for (attach, hook) in &mut self.hooks {
+            if gone.contains(attach) { hook.leave(idle)? } else { hook.write(idle, next)? }
+        }
+        let views = self.hooks.iter().filter(|(a, _)| !gone.contains(a)).map(|(_, h)| (h.number, h.view())).collect();
+        lock(&self.history).add(next, views);
+        let word = self.shared.map("STATE").set(0, &next);
+        word.map_err(|error| HookError::Call { what: "cannot write the state word".into(), error })?;
+        self.state = next;
+        self.wait();
+        lock(&self.history).settle(next);
+        for attach in gone {
+            if let Some(h) = self.hooks.remove(attach) {
+                h.detach(&self.shared);
+            }
+        }
+        self.settle(1 - idle, next);
+        self.retire();
+        Ok(())
+    }
+
+    /// Makes the slot that is idle now like the one in force, and frees what nobody uses.
+    fn settle(&mut self, idle: usize, state: u64) {
+        let mut freed = Vec::new();
+        for (attach, hook) in &mut self.hooks {
+            hook.done();
+            let synced = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, state));
+            match synced {
+                Ok(()) => freed.push((attach.clone(), hook.clean())),
+                Err(e) => tracing::warn!(function = %attach.name, "cannot bring the idle slot up to date: {e}"),
+            }
+        }
+        if freed.iter().all(|(_, ids)| ids.is_empty()) {
+            return;
+        }
+        self.wait();
+        for (attach, ids) in freed {
+            if let Some(h) = self.hooks.get_mut(&attach) {
+                h.free(ids);
+            }
+        }
+    }
+
+    /// Waits until every program that runs now has ended: an update of a map of maps does.
+    fn wait(&self) {
+        let (outer, inner) = &self.grace;
+        if let Err(e) = outer.update(&0u32.to_ne_bytes(), &(inner.raw() as u32).to_ne_bytes(), 0) {
+            tracing::error!("cannot wait for running programs: {e}");
+        }
+    }
+
+    /// Removes what agents before this one have pinned: from now on it would be done twice.
+    fn retire(&mut self) {
+        for dir in std::mem::take(&mut self.old) {
+            remove_pins(&dir);
+        }
+    }
+
+    /// Memory of each policy, and the backend for the log.
+    fn measure(&self, report: &mut ApplyReport) {
+        for h in self.hooks.values() {
+            let (exact, prefix) = h.value_size();
+            for u in h.units() {
+                let Some(p) = report.policies.get_mut(&u.policy.id) else { continue };
+                for m in u.plan().selectors.iter().flat_map(|s| &s.matchers) {
+                    let (e, x) = super::dims::values(m);
+                    p.kernel_memory += e as u64 * exact + x as u64 * prefix;
+                }
+            }
+        }
+    }
+
+    /// What was lost in the kernel.
+    pub fn losses(&self) -> KernelLosses {
+        let mut buffer = vec![0u8; 8 * possible_cpus()];
+        let mut count = |counter: Lost| {
+            let key = (counter as u32).to_ne_bytes();
+            let found = self.shared.map("LOST").lookup(&key, &mut buffer).unwrap_or(false);
+            if found { buffer.chunks_exact(8).filter_map(sys::from_bytes::<u64>).sum() } else { 0 }
+        };
+        const { assert!(LOST_COUNTERS == Lost::Sent as usize + 1) };
+        let mut l = KernelLosses {
+            sent: count(Lost::Sent),
+            call: count(Lost::Call),
+            exec: count(Lost::Exec),
+            fork: count(Lost::Fork),
+            exit: count(Lost::Exit),
+            scratch: count(Lost::Scratch),
+            uncounted: count(Lost::Uncounted),
+            process: count(Lost::Process),
+            exe: count(Lost::Exe),
+            path: count(Lost::Path),
+            ..KernelLosses::default()
+        };
+        l.skipped = self.programs().iter().map(|p| p.recursion_misses).sum();
+        let history = lock(&self.history);
+        for (k, v) in self.shared.map("LOST_BY").elements().unwrap_or_default() {
+            let (Some(key), Some(n)) = (sys::from_bytes::<LostKey>(&k), sys::from_bytes::<u64>(&v)) else { continue };
+            let Some(view) = history.view(key.state, key.hook) else { continue };
+            for bit in (0..64).filter(|b| key.bits >> b & 1 == 1) {
+                let owner = view.owners.get(key.word as usize * 64 + bit).and_then(Option::as_ref);
+                let Some(o) = owner else { continue };
+                let plan = &o.unit.policy.plan;
+                let of = (plan.name.clone(), plan.namespace.clone(), function_name(&o.unit.plan().target));
+                *l.by_policy.entry(of).or_default() += n;
+            }
+        }
+        l
+    }
+
+    /// What the kernel counts of the loaded programs.
+    pub fn programs(&self) -> Vec<ProgramStats> {
+        let base = self.base.programs().map(|(t, fd)| (t.to_owned(), t.to_owned(), "raw_tracepoint", fd));
+        let hooks = self.hooks.values().flat_map(|h| {
+            h.programs().into_iter().map(|(name, fd)| (name, h.attach.name.clone(), h.attach.backend.name(), fd))
+        });
+        base.chain(hooks)
+            .map(|(name, hook, attach, fd)| {
+                let s = sys::run_stats(fd);
+                ProgramStats {
+                    name,
+                    hook,
+                    attach: attach.to_owned(),
+                    run_count: s.count,
+                    run_time_ns: s.time_ns,
+                    recursion_misses: s.misses,
+                    memlock: s.memlock,
+                }
+            })
+            .collect()
+    }
+
+    /// Locked memory of all maps, in bytes.
+    pub fn map_memory(&self) -> u64 {
+        let shared: u64 = self.shared.maps.iter().map(|(_, m)| m.memlock()).sum();
+        shared + self.hooks.values().map(Hook::memlock).sum::<u64>()
+    }
+
+    /// Takes everything down: nothing is enforced any more.
+    pub fn release(mut self) {
+        for (_, h) in std::mem::take(&mut self.hooks) {
+            h.detach(&self.shared);
+        }
+        remove_pins(&self.shared.pins);
+        self.retire();
+        let _ = std::fs::remove_file(self.root.join(SEED_FILE));
+        let _ = std::fs::remove_dir(&self.root);
+    }
+}
+
+type Resolved = Vec<(Attach, Details, Arc<Unit>)>;
+
+fn add_units(wanted: &mut BTreeMap<Attach, (Details, Vec<Arc<Unit>>)>, hooks: Resolved) {
+    for (attach, details, unit) in hooks {
+        wanted.entry(attach).or_insert_with(|| (details, Vec::new())).1.push(unit);
+    }
+}
+
+fn failed(what: &str, error: std::io::Error) -> EngineError {
+    EngineError::Call { what: what.to_owned(), error }
+}
+
+/// Notes why a policy cannot run.
+fn refuse(report: &mut ApplyReport, refused: &mut BTreeSet<u64>, unit: &Unit, why: &str) {
+    refused.insert(unit.policy.id);
+    let hooks = &mut report.policies.entry(unit.policy.id).or_default().hooks;
+    if let Some(h) = hooks.get_mut(unit.hook) {
+        h.error.get_or_insert_with(|| format!("{}: {why}", h.function));
+    }
+}
+
+/// Changes a hook's linker to hold exactly `units`: (those that are new, false if another shape is
+/// needed).
+fn relink(hook: &mut Hook, units: &[Arc<Unit>]) -> (Vec<Arc<Unit>>, bool) {
+    let same = |a: &Arc<Unit>, b: &Arc<Unit>| a.key() == b.key() && a.policy.enforce == b.policy.enforce;
+    let old: Vec<Arc<Unit>> = hook.units().cloned().collect();
+    let mut have: HashMap<_, &Arc<Unit>> = old.iter().map(|u| (u.key(), u)).collect();
+    let mut new = Vec::new();
+    for u in units {
+        match have.remove(&u.key()) {
+            Some(h) if same(h, u) => {}
+            other => {
+                if let Some(h) = other {
+                    have.insert(h.key(), h);
+                }
+                new.push(u.clone());
+            }
+        }
+    }
+    let linker = hook.linker();
+    for u in have.values() {
+        linker.remove(u.key());
+    }
+    let fits = new.iter().all(|u| linker.add(u));
+    (new, fits)
+}
+
+/// The function, LSM hook or tracepoint as events name it.
+pub(super) fn function_name(target: &tetragon_api::plan::Target) -> String {
+    use tetragon_api::plan::Target::*;
+    match target {
+        Function(f) | Lsm(f) => f.clone(),
+        Syscall(s) => format!("__x64_sys_{s}"),
+        Tracepoint(s, e) | RawTracepoint(s, e) => format!("{s}/{e}"),
+    }
+}
+
+/// Strings among the arguments are in the kernel's memory.
+fn kernel_strings(attach: &Attach) -> bool {
+    !(attach.syscall || attach.backend == Backend::Tracepoint && attach.name.starts_with("syscalls/"))
+}
+
+const SEED_FILE: &str = "seed";
+
+/// The folder for this agent's pins, and those that agents before it have left.
+fn folders(root: &Path) -> Result<(PathBuf, Vec<PathBuf>), EngineError> {
+    let create = |p: &Path| std::fs::create_dir_all(p).map_err(|e| failed(&format!("cannot create {}", p.display()), e));
+    create(root)?;
+    let mut old = Vec::new();
+    for entry in std::fs::read_dir(root).map_err(|e| failed(&format!("cannot read {}", root.display()), e))?.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            old.push(entry.path());
+        }
+    }
+    let newest = old.iter().filter_map(|p| p.file_name()?.to_str()?.strip_prefix("agent")?.parse::<u64>().ok()).max();
+    let pins = root.join(format!("agent{}", newest.unwrap_or(0) + 1));
+    create(&pins)?;
+    Ok((pins, old))
+}
+
+/// The seed of the hash: the same for all agents since boot, so that a process table can be taken
+/// over. It is kept in a pinned map: bpffs has no files.
+fn seed_of(root: &Path) -> [u64; 2] {
+    let path = root.join(SEED_FILE);
+    let mut bytes = [0u8; 16];
+    if let Ok(m) = Map::open(&path, 4, 16)
+        && m.lookup(&0u32.to_ne_bytes(), &mut bytes).unwrap_or(false)
+    {
+        return sys::from_bytes(&bytes).unwrap_or_default();
+    }
+    // SAFETY: the buffer is 16 bytes.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0) };
+    let seed = sys::from_bytes(&bytes).unwrap_or_default();
+    let spec = MapSpec { name: "tg_seed", kind: sys::MAP_ARRAY, key: 4, value: 16, entries: 1, flags: 0, inner: None };
+    if let Ok(m) = Map::create(spec) {
+        let kept = m.update(&0u32.to_ne_bytes(), &bytes, 0).and_then(|()| m.pin(&path));
+        if let Err(e) = kept {
+            tracing::warn!("cannot keep the hash's seed in {}: {e}", path.display());
+        }
+    }
+    seed
+}
+
+/// Removes pins: hooks first, the base sensor after, so that no hook judges by a process table that
+/// nobody keeps.
+fn remove_pins(dir: &Path) {
+    let mut names: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    names.sort_by_key(|p| {
+        let n = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        (!n.starts_with("link_"), !n.starts_with("engines_"))
+    });
+    for n in names {
+        let _ = std::fs::remove_file(n);
+    }
+    let _ = std::fs::remove_dir(dir);
+}
+
+/// A map of maps, whose update waits for running programs, and a map to put into it.
+fn grace_maps() -> std::io::Result<(Map, Map)> {
+    let spec = MapSpec { name: "tg_grace", kind: sys::MAP_ARRAY, key: 4, value: 4, entries: 1, flags: 0, inner: None };
+    let inner = Map::create(spec)?;
+    let outer = Map::create(MapSpec { name: "tg_grace_outer", kind: sys::MAP_ARRAY_OF_MAPS, inner: Some(&inner), ..spec })?;
+    Ok((outer, inner))
+}
+
+fn possible_cpus() -> usize {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
+    last.map_or(1, |n| n + 1)
+}
+
+/// Before 5.11 maps count as locked memory; every map and program is a descriptor.
+fn raise_limits() {
+    let limits = [(libc::RLIMIT_MEMLOCK, libc::RLIM_INFINITY), (libc::RLIMIT_NOFILE, 65536)];
+    for (which, n) in limits {
+        let limit = libc::rlimit { rlim_cur: n, rlim_max: n };
+        // SAFETY: reads the struct.
+        unsafe { libc::setrlimit(which, &raw const limit) };
+    }
+}

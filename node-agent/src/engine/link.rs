@@ -1,0 +1,757 @@
+//! The linker: the policies of one hook, as the tables of the engine. Pure: no kernel.
+//!
+//! It is incremental, because a node may have a thousand policies on a hook: adding one touches its
+//! own values, a few words, and the entries of longer prefixes. What must change in a slot's tables
+//! is found by comparison with what the slot holds (see `load.rs`).
+//!
+//! What cannot be changed without loading a program is the [`Shape`]: which arguments are read,
+//! which dimensions exist, how large the tables are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tetragon_abi::config::{ARG_SIGNED, ARG_UNSIGNED, ArgSpec, DimSpec, FROM_KERNEL, HookConfig, LAST, LATE, READ};
+use tetragon_abi::engine::*;
+use tetragon_abi::hash::Hash128;
+use tetragon_api::plan::{Arg, ArgType, Hook};
+
+use super::PolicyInput;
+use super::dims::{Conjunct, DimKey, IndexKey, conjuncts};
+
+/// One hook of one policy.
+#[derive(Debug)]
+pub struct Unit {
+    /// The policy.
+    pub policy: Arc<PolicyInput>,
+    /// Index in its plan's hooks.
+    pub hook: usize,
+}
+
+impl Unit {
+    /// Its part of the plan.
+    pub fn plan(&self) -> &Hook {
+        &self.policy.plan.hooks[self.hook]
+    }
+    /// What identifies it.
+    pub fn key(&self) -> UnitKey {
+        (self.policy.id, self.hook)
+    }
+}
+
+/// Policy id and index of the hook in the plan.
+pub type UnitKey = (u64, usize);
+
+/// What the linker must know of the node and of the hook.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Of the hash.
+    pub seed: [u64; 2],
+    /// `host_ns`, by kind.
+    pub host_ns: [u32; 10],
+    /// Strings are in the kernel's memory (functions that are not system calls).
+    pub kernel_strings: bool,
+    /// Of a tracepoint: offset, size and signedness of each field of its format; else empty.
+    pub fields: Vec<(u32, u32, bool)>,
+}
+
+/// What cannot change while an engine is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// The arguments that are read: position and type.
+    pub args: Vec<(u32, ArgType)>,
+    /// The dimensions, in order of evaluation.
+    pub dims: Vec<DimKey>,
+    /// Room for words.
+    pub words: usize,
+    /// Room for entries, with the empty one.
+    pub entries: usize,
+    /// Room for wide sets, with the empty one.
+    pub sets: usize,
+    /// Room for exact values.
+    pub exact: usize,
+    /// Bytes of a key of the prefix index: a tag and data.
+    pub lpm_bytes: usize,
+}
+
+/// Why a policy cannot be linked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// A limit of the engine.
+    #[error("{what}: this hook has room for {most} over all its policies; remove one of them or make them alike")]
+    Limit {
+        /// What there is too much of.
+        what: String,
+        /// The limit.
+        most: usize,
+    },
+    /// Not in this version.
+    #[error("not supported yet: {0}")]
+    Unsupported(&'static str),
+}
+
+/// Sparse set of selectors: (word, bits), sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Bits(Vec<(u8, u64)>);
+
+impl Bits {
+    fn change(&mut self, word: u8, bits: u64, on: bool) {
+        match self.0.binary_search_by_key(&word, |b| b.0) {
+            Ok(i) if on => self.0[i].1 |= bits,
+            Ok(i) => {
+                self.0[i].1 &= !bits;
+                if self.0[i].1 == 0 {
+                    self.0.remove(i);
+                }
+            }
+            Err(i) if on => self.0.insert(i, (word, bits)),
+            Err(_) => {}
+        }
+    }
+    fn union(&mut self, other: &Bits) {
+        for (w, b) in &other.0 {
+            self.change(*w, *b, true);
+        }
+    }
+}
+
+/// A value of an index.
+#[derive(Clone, Debug, Default)]
+struct Value {
+    /// Its entry.
+    id: u32,
+    /// Selectors that list it.
+    direct: Bits,
+}
+
+/// Key of the prefix index: tag and data, and how many bits of it count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    /// Tag and data; bits beyond `bits` are zero.
+    pub data: Vec<u8>,
+    /// Length in bits, with the tag.
+    pub bits: u32,
+}
+
+impl Prefix {
+    /// `self` begins `other`.
+    fn begins(&self, other: &Prefix) -> bool {
+        let (bytes, rest) = ((self.bits / 8) as usize, self.bits % 8);
+        if other.bits < self.bits || other.data.len() < bytes || other.data[..bytes] != self.data[..bytes] {
+            return false;
+        }
+        rest == 0 || (other.data[bytes] ^ self.data[bytes]) >> (8 - rest) == 0
+    }
+    /// Its first `bits` bits.
+    fn cut(&self, bits: u32) -> Prefix {
+        let mut data = self.data[..bits.div_ceil(8) as usize].to_vec();
+        if !bits.is_multiple_of(8) {
+            *data.last_mut().expect("bits > 0") &= 0xffu8 << (8 - bits % 8);
+            data.resize(self.data.len(), 0);
+        }
+        Prefix { data, bits }
+    }
+}
+
+/// The tables of one slot, as they should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// By id; 0 is empty.
+    pub entries: Vec<Entry>,
+    /// By set id; 0 is empty.
+    pub sets: Vec<Set>,
+    /// By word.
+    pub words: Vec<Word>,
+    /// By dimension.
+    pub defaults: Vec<Set>,
+    /// By selector.
+    pub acts: Vec<Act>,
+    /// Summaries; `state` is set when the slot is written.
+    pub head: Head,
+}
+
+/// Which selector of which policy a bit is.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The policy's hook.
+    pub unit: Arc<Unit>,
+    /// The selector.
+    pub selector: u8,
+    /// For each of the plan's arguments, which of the hook's readings it is.
+    pub args: Arc<[usize]>,
+}
+
+/// By bit.
+pub type Owners = Vec<Option<Owner>>;
+
+/// A value to be put into an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewKey {
+    /// In the exact index.
+    Exact(ExactKey, u32),
+    /// In the prefix index; the entry of the longest key that begins it, or 0.
+    Prefix(Prefix, u32, u32),
+}
+
+/// A value to be taken out of an index, and its entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OldKey {
+    /// Of the exact index.
+    Exact(ExactKey, u32),
+    /// Of the prefix index.
+    Prefix(Prefix, u32),
+}
+
+#[derive(Debug)]
+struct Placed {
+    unit: Arc<Unit>,
+    word: u8,
+    first: u8,
+}
+
+/// All policies of one hook, linked.
+#[derive(Debug)]
+pub struct Linker {
+    context: Context,
+    shape: Shape,
+    /// What the tables should hold.
+    pub tables: Tables,
+    /// By bit.
+    pub owners: Owners,
+    units: BTreeMap<UnitKey, Placed>,
+    exact: HashMap<ExactKey, Value>,
+    prefix: BTreeMap<Prefix, Value>,
+    /// By dimension: the entry for "no text" or of a predicate.
+    special: Vec<Value>,
+    /// Lengths in bits of the keys of the prefix index, and how many have them.
+    lengths: BTreeMap<u32, usize>,
+    free_ids: Vec<u32>,
+    next_id: u32,
+    free_sets: Vec<u32>,
+    next_set: u32,
+    /// Values that are new since [`Linker::take_new`].
+    new: Vec<NewKey>,
+}
+
+/// An empty set.
+pub const EMPTY: Set = Set { words: [0; MAX_WORDS] };
+
+impl Linker {
+    /// Links `units` from scratch into a shape that fits them with some room. Units that do not fit
+    /// are left out and returned with the reason.
+    pub fn build(context: Context, units: &[Arc<Unit>]) -> (Linker, Vec<(UnitKey, LinkError)>) {
+        let mut errors = Vec::new();
+        let mut needs = Needs::default();
+        let mut fit = Vec::new();
+        for u in units {
+            match needs.with(u, &context) {
+                Ok(n) => {
+                    needs = n;
+                    fit.push(u);
+                }
+                Err(e) => errors.push((u.key(), e)),
+            }
+        }
+        let mut linker = Linker::empty(context, needs.shape());
+        for u in fit {
+            if let Err(e) = linker.insert(u) {
+                let full = LinkError::Limit { what: "too many selectors".into(), most: MAX_WORDS * 64 };
+                errors.push((u.key(), e.unwrap_or(full)));
+            }
+        }
+        // How many values lie in more than one word was not known before.
+        linker.shape.sets = linker.shape.sets.max((linker.next_set as usize * 2).next_power_of_two());
+        linker.tables.sets.resize(linker.shape.sets, EMPTY);
+        linker.shape.entries = linker.shape.entries.max(linker.tables.entries.len());
+        (linker, errors)
+    }
+
+    fn empty(context: Context, shape: Shape) -> Linker {
+        let dims = shape.dims.len();
+        let mut l = Linker {
+            context,
+            tables: Tables {
+                entries: vec![Entry::default(); shape.entries],
+                sets: vec![EMPTY; shape.sets],
+                words: vec![Word::default(); shape.words],
+                defaults: vec![EMPTY; dims],
+                acts: vec![Act::default(); shape.words * 64],
+                head: Head::default(),
+            },
+            owners: vec![None; shape.words * 64],
+            units: BTreeMap::new(),
+            exact: HashMap::new(),
+            prefix: BTreeMap::new(),
+            special: Vec::new(),
+            lengths: BTreeMap::new(),
+            free_ids: Vec::new(),
+            next_id: 1,
+            free_sets: Vec::new(),
+            next_set: 1,
+            new: Vec::new(),
+            shape,
+        };
+        for d in 0..dims {
+            let value = Value { id: l.next_id, direct: Bits::default() };
+            l.next_id += 1;
+            // All ids that a lineage may hold share the predicate's entry.
+            if let DimKey::Lineage { values, .. } = &l.shape.dims[d] {
+                for v in values {
+                    let key = ExactKey { value: Hash128 { a: u64::from(*v), b: 0 }, tag: d as u64 };
+                    l.new.push(NewKey::Exact(key, value.id));
+                }
+            }
+            l.special.push(value);
+        }
+        l
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Nothing is linked.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// The units that are linked.
+    pub fn units(&self) -> impl Iterator<Item = &Arc<Unit>> {
+        self.units.values().map(|p| &p.unit)
+    }
+
+    /// Adds a policy. `false`: it needs another shape ([`Linker::build`] anew); nothing changed.
+    pub fn add(&mut self, unit: &Arc<Unit>) -> bool {
+        let Ok(needs) = Needs::of(&self.shape).with(unit, &self.context) else { return false };
+        if needs.args.len() > self.shape.args.len()
+            || needs.dims.len() > self.shape.dims.len()
+            || needs.lpm_bytes > self.shape.lpm_bytes
+            || self.next_id as usize + needs.values > self.shape.entries
+            || self.exact.len() + needs.values > self.shape.exact
+        {
+            return false;
+        }
+        if self.insert(unit).is_err() {
+            self.remove(unit.key());
+            return false;
+        }
+        if self.next_set as usize > self.shape.sets {
+            self.remove(unit.key());
+            return false;
+        }
+        true
+    }
+
+    /// Puts a unit whose dimensions exist into the tables. `Err(None)`: no room for its selectors or
+    /// sets.
+    fn insert(&mut self, unit: &Arc<Unit>) -> Result<(), Option<LinkError>> {
+        let selectors = &unit.plan().selectors;
+        let (word, first) = self.place(selectors.len()).ok_or(None)?;
+        let reading = |a: &Arg| self.shape.args.iter().position(|r| *r == (a.index, a.ty)).unwrap_or(usize::MAX);
+        let args: Arc<[usize]> = unit.plan().args.iter().map(reading).collect();
+        self.units.insert(unit.key(), Placed { unit: unit.clone(), word, first });
+        for (i, s) in selectors.iter().enumerate() {
+            let bit = 1u64 << (first as usize + i);
+            let all = conjuncts(s, unit.plan(), &self.shape.args, &self.context).map_err(Some)?;
+            self.selector(word, bit, &all, true);
+            let a = &s.actions;
+            let w = &mut self.tables.words[word as usize];
+            w.active |= bit;
+            w.post |= if a.post { bit } else { 0 };
+            let act = &mut self.tables.acts[word as usize * 64 + first as usize + i];
+            if unit.policy.enforce {
+                match a.signal {
+                    Some(9) => w.kill |= bit,
+                    Some(s) => {
+                        w.signal |= bit;
+                        act.signal = u16::from(s);
+                    }
+                    None => {}
+                }
+                if let Some(errno) = a.deny {
+                    w.deny |= bit;
+                    act.errno = errno;
+                }
+            }
+            self.owners[word as usize * 64 + first as usize + i] =
+                Some(Owner { unit: unit.clone(), selector: i as u8, args: args.clone() });
+        }
+        let w = &mut self.tables.words[word as usize];
+        w.start |= 1 << first;
+        w.top |= 1 << (first as usize + selectors.len() - 1);
+        self.summarise();
+        Ok(())
+    }
+
+    /// Takes a policy out. Its values stay in the indexes until [`Linker::take_old`].
+    pub fn remove(&mut self, key: UnitKey) {
+        let Some(p) = self.units.remove(&key) else { return };
+        let n = p.unit.plan().selectors.len();
+        for (i, s) in p.unit.plan().selectors.iter().enumerate() {
+            let bit = 1u64 << (p.first as usize + i);
+            if let Ok(all) = conjuncts(s, p.unit.plan(), &self.shape.args, &self.context) {
+                self.selector(p.word, bit, &all, false);
+            }
+            let at = p.word as usize * 64 + p.first as usize + i;
+            self.tables.acts[at] = Act::default();
+            self.owners[at] = None;
+        }
+        let mask = (u64::MAX >> (64 - n)) << p.first;
+        let w = &mut self.tables.words[p.word as usize];
+        for f in [&mut w.active, &mut w.start, &mut w.top, &mut w.post, &mut w.kill, &mut w.signal, &mut w.deny, &mut w.limited] {
+            *f &= !mask;
+        }
+        self.summarise();
+    }
+
+    /// A word with `n` free bits side by side.
+    fn place(&self, n: usize) -> Option<(u8, u8)> {
+        let mask = u64::MAX >> (64 - n);
+        for (w, word) in self.tables.words.iter().enumerate() {
+            if word.active.count_ones() as usize + n > 64 {
+                continue;
+            }
+            for first in 0..=(64 - n) {
+                if word.active & (mask << first) == 0 {
+                    return Some((w as u8, first as u8));
+                }
+            }
+        }
+        None
+    }
+
+    /// Turns one selector's bit on or off: in every dimension's default set and in the values that
+    /// it lists.
+    fn selector(&mut self, word: u8, bit: u64, all: &[Conjunct], on: bool) {
+        for d in 0..self.shape.dims.len() {
+            let c = all.iter().find(|c| c.dim == self.shape.dims[d]);
+            // What does not ask passes; so does "not in", until a value says otherwise.
+            let passes = on && c.is_none_or(|c| c.not);
+            let w = &mut self.tables.defaults[d].words[word as usize];
+            if passes { *w |= bit } else { *w &= !bit }
+            let Some(c) = c else { continue };
+            // A predicate has one entry. A text that is not there satisfies nobody, "not in" too.
+            if c.dim.is_predicate() || (c.dim.is_text() && c.not) {
+                self.special[d].direct.change(word, bit, on);
+                let v = self.special[d].clone();
+                self.write(v.id, &v.direct);
+            }
+            for key in &c.keys {
+                match key {
+                    IndexKey::Exact(v) => self.exact_value(ExactKey { value: *v, tag: d as u64 }, word, bit, on),
+                    IndexKey::Prefix(data, bits) => {
+                        let mut tagged = vec![d as u8];
+                        tagged.extend(data);
+                        self.prefix_value(&Prefix { data: tagged, bits: bits + 8 }, word, bit, on);
+                    }
+                }
+            }
+        }
+    }
+
+    fn exact_value(&mut self, key: ExactKey, word: u8, bit: u64, on: bool) {
+        if !self.exact.contains_key(&key) {
+            let id = self.id();
+            self.new.push(NewKey::Exact(key, id));
+            self.exact.insert(key, Value { id, direct: Bits::default() });
+        }
+        let v = self.exact.get_mut(&key).expect("just put in");
+        v.direct.change(word, bit, on);
+        let v = v.clone();
+        self.write(v.id, &v.direct);
+    }
+
+    fn prefix_value(&mut self, key: &Prefix, word: u8, bit: u64, on: bool) {
+        if !self.prefix.contains_key(key) {
+            let id = self.id();
+            let above = self.above(key).map_or(0, |p| self.prefix[&p].id);
+            self.new.push(NewKey::Prefix(key.clone(), id, above));
+            self.prefix.insert(key.clone(), Value { id, direct: Bits::default() });
+            *self.lengths.entry(key.bits).or_default() += 1;
+        }
+        self.prefix.get_mut(key).expect("just put in").direct.change(word, bit, on);
+        // The kernel finds the longest key only: each holds what all that begin it hold.
+        let below: Vec<Prefix> = self.prefix.range(key..).map(|(k, _)| k).take_while(|k| key.begins(k)).cloned().collect();
+        for k in below {
+            let mut all = self.prefix[&k].direct.clone();
+            let mut at = k.clone();
+            while let Some(p) = self.above(&at) {
+                all.union(&self.prefix[&p].direct);
+                at = p;
+            }
+            self.write(self.prefix[&k].id, &all);
+        }
+    }
+
+    /// The longest key that begins `key`.
+    fn above(&self, key: &Prefix) -> Option<Prefix> {
+        self.lengths
+            .range(..key.bits)
+            .rev()
+            .map(|(bits, _)| key.cut(*bits))
+            .find(|k| k.data[0] == key.data[0] && self.prefix.contains_key(k))
+    }
+
+    fn id(&mut self) -> u32 {
+        self.free_ids.pop().unwrap_or_else(|| {
+            self.next_id += 1;
+            if self.next_id as usize > self.tables.entries.len() {
+                self.tables.entries.push(Entry::default());
+            }
+            self.next_id - 1
+        })
+    }
+
+    /// Writes entry `id`: bits of one word stand in it, more take a set.
+    fn write(&mut self, id: u32, bits: &Bits) {
+        let old = self.tables.entries[id as usize].set;
+        let sum = bits.0.iter().fold(0u64, |s, (w, _)| s | 1 << w);
+        let mut e = Entry { sum, ..Entry::default() };
+        match bits.0.as_slice() {
+            [] => {}
+            [(word, bits)] => (e.word, e.bits) = (u32::from(*word), *bits),
+            all => {
+                e.set = if old == 0 { self.set_id() } else { old };
+                let mut set = EMPTY;
+                for (w, b) in all {
+                    set.words[*w as usize] = *b;
+                }
+                self.tables.sets[e.set as usize] = set;
+            }
+        }
+        if old != 0 && e.set == 0 {
+            self.free_sets.push(old);
+        }
+        self.tables.entries[id as usize] = e;
+    }
+
+    fn set_id(&mut self) -> u32 {
+        self.free_sets.pop().unwrap_or_else(|| {
+            self.next_set += 1;
+            if self.next_set as usize > self.tables.sets.len() {
+                self.tables.sets.push(EMPTY);
+            }
+            self.next_set - 1
+        })
+    }
+
+    /// Summaries of the default sets.
+    fn summarise(&mut self) {
+        let t = &mut self.tables;
+        let mut head = Head { group: [0; MAX_GROUPS], ..Head::default() };
+        let groups = self.shape.groups();
+        for (w, word) in t.words.iter().enumerate() {
+            let mark = |bits: u64| u64::from(bits != 0) << w;
+            head.live |= mark(word.active);
+            let (mut base, mut group) = (word.active, [word.active; MAX_GROUPS]);
+            for (d, default) in t.defaults.iter().enumerate() {
+                head.dim[d] |= mark(default.words[w] & word.active);
+                base &= default.words[w];
+                group[groups[d] as usize] &= default.words[w];
+            }
+            head.base |= mark(base);
+            for (g, bits) in group.into_iter().enumerate() {
+                head.group[g] |= mark(bits);
+            }
+        }
+        // The last group is for dimensions that have none: it holds nobody back.
+        head.group[MAX_GROUPS - 1] = u64::MAX;
+        t.head = head;
+    }
+
+    /// The values that are new since the last call.
+    pub fn take_new(&mut self) -> Vec<NewKey> {
+        std::mem::take(&mut self.new)
+    }
+
+    /// Takes values that nobody lists out. Their entries must not be used again before every
+    /// program that may have found them has ended: then [`Linker::free`].
+    pub fn take_old(&mut self) -> Vec<OldKey> {
+        let mut old = Vec::new();
+        self.exact.retain(|k, v| {
+            let keep = !v.direct.0.is_empty();
+            if !keep {
+                old.push(OldKey::Exact(*k, v.id));
+            }
+            keep
+        });
+        let lengths = &mut self.lengths;
+        self.prefix.retain(|k, v| {
+            let keep = !v.direct.0.is_empty();
+            if !keep {
+                old.push(OldKey::Prefix(k.clone(), v.id));
+                if let Some(n) = lengths.get_mut(&k.bits) {
+                    *n -= 1;
+                    if *n == 0 {
+                        lengths.remove(&k.bits);
+                    }
+                }
+            }
+            keep
+        });
+        old
+    }
+
+    /// Makes entries usable again.
+    pub fn free(&mut self, ids: impl IntoIterator<Item = u32>) {
+        for id in ids {
+            self.write(id, &Bits::default());
+            self.free_ids.push(id);
+        }
+    }
+
+    /// Numbers of values, for estimates of memory: exact and prefix.
+    pub fn values(&self) -> (usize, usize) {
+        (self.exact.len(), self.prefix.len())
+    }
+
+    /// What the engine of this shape is told.
+    pub fn config(&self) -> HookConfig {
+        let special: Vec<u32> = self.special.iter().map(|v| v.id).collect();
+        let mut c = self.shape.config(&special, self.context.kernel_strings);
+        if !self.context.fields.is_empty() {
+            // A tracepoint's arguments are copied from its fields, one by one.
+            c.raw_args = c.args;
+            for (a, (index, ty)) in self.shape.args.iter().enumerate() {
+                let (offset, size, signed) = self.context.fields.get(*index as usize).copied().unwrap_or((0, 8, false));
+                c.field[a] = offset;
+                c.arg[a].raw = a as u8;
+                if *ty == ArgType::Auto {
+                    c.arg[a].kind = if signed { ARG_SIGNED } else { ARG_UNSIGNED } + size.min(8) as u8;
+                }
+            }
+        }
+        c
+    }
+}
+
+/// What some units need together.
+#[derive(Clone, Debug, Default)]
+struct Needs {
+    args: Vec<(u32, ArgType)>,
+    dims: Vec<DimKey>,
+    selectors: usize,
+    /// Words, if every policy's selectors must stay together.
+    words: usize,
+    used: usize,
+    values: usize,
+    lpm_bytes: usize,
+}
+
+impl Needs {
+    fn of(shape: &Shape) -> Needs {
+        Needs { args: shape.args.clone(), dims: shape.dims.clone(), lpm_bytes: shape.lpm_bytes, ..Needs::default() }
+    }
+
+    /// With one more unit.
+    fn with(&self, unit: &Unit, context: &Context) -> Result<Needs, LinkError> {
+        let mut n = self.clone();
+        let hook = unit.plan();
+        for a in &hook.args {
+            if a.ty != ArgType::Nop && !n.args.contains(&(a.index, a.ty)) {
+                n.args.push((a.index, a.ty));
+            }
+        }
+        let limit = |what: &str, most| Err(LinkError::Limit { what: what.into(), most });
+        if n.args.len() > MAX_ARGS {
+            return limit("too many different arguments", MAX_ARGS);
+        }
+        if n.args.iter().filter(|a| a.1.is_text()).count() > MAX_TEXTS {
+            return limit("too many different text arguments", MAX_TEXTS);
+        }
+        for s in &hook.selectors {
+            if s.actions.rate_limit.is_some() {
+                return Err(LinkError::Unsupported("rateLimit"));
+            }
+            for c in conjuncts(s, hook, &n.args, context)? {
+                n.values += c.keys.len();
+                n.lpm_bytes = n.lpm_bytes.max(c.longest() + 1);
+                if !n.dims.contains(&c.dim) {
+                    n.dims.push(c.dim);
+                }
+            }
+        }
+        if n.dims.len() > MAX_DIMS {
+            return limit("too many different kinds of conditions", MAX_DIMS);
+        }
+        n.selectors += hook.selectors.len();
+        if n.words == 0 || n.used + hook.selectors.len() > 64 {
+            n.words += 1;
+            n.used = 0;
+        }
+        n.used += hook.selectors.len();
+        if n.words > MAX_WORDS {
+            return limit("too many selectors", MAX_WORDS * 64);
+        }
+        Ok(n)
+    }
+
+    /// A shape with room to grow, so that few additions need another.
+    fn shape(mut self) -> Shape {
+        self.dims.sort();
+        let room = |n: usize, least: usize| (n + n / 4).next_power_of_two().max(least);
+        Shape {
+            words: room(self.words, 2).min(MAX_WORDS),
+            entries: room(self.values + self.dims.len() + 1, 64),
+            sets: room(self.values / 16 + 1, 16),
+            exact: room(self.values, 64),
+            lpm_bytes: [16, 64, 128].into_iter().find(|n| self.lpm_bytes <= *n).unwrap_or(256),
+            args: self.args,
+            dims: self.dims,
+        }
+    }
+}
+
+impl Shape {
+    /// The group of each dimension: those of one source belong together; a source with one
+    /// dimension needs none.
+    fn groups(&self) -> Vec<u8> {
+        let mut next = 0;
+        let mut groups = Vec::new();
+        for (d, dim) in self.dims.iter().enumerate() {
+            let with_last = d > 0 && self.dims[d - 1].source() == dim.source();
+            let with_next = self.dims.get(d + 1).is_some_and(|n| n.source() == dim.source());
+            if with_last {
+                groups.push(groups[d - 1]);
+            } else if with_next && next < MAX_GROUPS as u8 - 1 {
+                groups.push(next);
+                next += 1;
+            } else {
+                groups.push(MAX_GROUPS as u8 - 1);
+            }
+        }
+        groups
+    }
+
+    fn config(&self, special: &[u32], kernel_strings: bool) -> HookConfig {
+        let mut c = HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
+        c.lpm_bytes = self.lpm_bytes as u32;
+        let groups = self.groups();
+        let mut texts = 0;
+        for (a, (index, ty)) in self.args.iter().enumerate() {
+            let late = !self.dims.iter().any(|d| matches!(d, DimKey::Text(at, ..) if *at == a));
+            c.arg[a] = ArgSpec {
+                kind: super::dims::arg_kind(*ty),
+                raw: *index as u8,
+                text: texts,
+                from: if kernel_strings { FROM_KERNEL } else { 0 } | if late { LATE } else { 0 },
+            };
+            texts += u8::from(ty.is_text());
+        }
+        for (d, dim) in self.dims.iter().enumerate() {
+            let last = groups.get(d + 1) != Some(&groups[d]) || groups[d] as usize == MAX_GROUPS - 1;
+            let read = matches!(dim, DimKey::Text(a, ..) if !self.dims[..d].iter().any(|e| matches!(e, DimKey::Text(b, ..) if b == a)));
+            let (kind, arg, param) = dim.spec();
+            c.dim[d] = DimSpec {
+                kind,
+                arg,
+                group: groups[d],
+                flags: if last { LAST } else { 0 } | if read { READ } else { 0 },
+                entry: special[d],
+                param,
+            };
+        }
+        c
+    }
+}
+

@@ -1,0 +1,268 @@
+//! From what a policy watches to how it is attached on this kernel (decision 7 of the design).
+
+use std::path::Path;
+
+use tetragon_api::plan::{ArgType, Hook, Target};
+
+use super::Backend;
+use super::btf::{Btf, Described};
+use super::kernel::Kernel;
+
+/// How and where programs are attached. Policies that have the same are served by one program.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attach {
+    /// The means.
+    pub backend: Backend,
+    /// The function's symbol, the LSM hook, or `subsystem/event`.
+    pub name: String,
+    /// The function is a system call.
+    pub syscall: bool,
+}
+
+/// What else is known of it.
+#[derive(Clone, Debug, Default)]
+pub struct Details {
+    /// BTF id for backends that need it.
+    pub btf_id: u32,
+    /// Arguments that the context has.
+    pub raw_args: u32,
+    /// It may be denied.
+    pub deny: bool,
+    /// Fields of a tracepoint.
+    pub fields: Vec<(u32, u32, bool)>,
+    /// Id of a tracepoint.
+    pub id: u64,
+}
+
+/// Why a hook cannot be attached here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// There is no such function.
+    #[error("{0}")]
+    Missing(String),
+    /// The kernel cannot do what is asked.
+    #[error("{0}")]
+    Unable(String),
+}
+
+/// Registers that hold arguments on x86-64.
+const REGISTERS: u32 = 6;
+
+/// Decides how `hook` is attached.
+pub fn resolve(kernel: &Kernel, btf: &Btf, hook: &Hook) -> Result<(Attach, Details), Unavailable> {
+    let denies = hook.selectors.iter().any(|s| s.actions.deny.is_some());
+    match &hook.target {
+        Target::Lsm(name) => {
+            if btf.function(&format!("bpf_lsm_{name}")).is_none() {
+                return Err(Unavailable::Missing(format!(
+                    "LSM hook {name} does not exist on this kernel ({}): its BTF has no bpf_lsm_{name}; \
+                     names are those of include/linux/lsm_hook_defs.h, such as file_open",
+                    kernel.release
+                )));
+            }
+            if !kernel.lsm {
+                return Err(Unavailable::Unable(no_lsm(&format!("LSM hook {name}"), name)));
+            }
+            lsm(btf, name, hook)
+        }
+        Target::Function(symbol) => function(kernel, btf, symbol, hook, denies),
+        Target::Syscall(name) => syscall(kernel, btf, name, denies),
+        Target::RawTracepoint(subsystem, event) => {
+            tracepoint_dir(subsystem, event)?;
+            let attach = Attach { backend: Backend::RawTracepoint, name: format!("{subsystem}/{event}"), syscall: false };
+            Ok((attach, Details { raw_args: 5, ..Details::default() }))
+        }
+        Target::Tracepoint(subsystem, event) => tracepoint(subsystem, event, hook),
+    }
+}
+
+fn no_lsm(what: &str, name: &str) -> String {
+    format!(
+        "{what}: BPF LSM is not switched on in this kernel (/sys/kernel/security/lsm has no bpf); boot it with \
+         lsm=...,bpf, or watch kprobes security_{name} without Override"
+    )
+}
+
+fn lsm(btf: &Btf, name: &str, hook: &Hook) -> Result<(Attach, Details), Unavailable> {
+    let function = format!("bpf_lsm_{name}");
+    let (Some(btf_id), Some((params, returns))) = (btf.function(&function), btf.signature(&function)) else {
+        return Err(Unavailable::Missing(format!("the kernel's BTF has no signature of {function}")));
+    };
+    check_args(btf, &function, &params, hook)?;
+    if !returns && hook.selectors.iter().any(|s| s.actions.deny.is_some()) {
+        return Err(Unavailable::Unable(format!(
+            "Override on LSM hook {name}: the hook returns nothing, so it cannot deny; use Sigkill, or a hook that is asked before"
+        )));
+    }
+    let attach = Attach { backend: Backend::Lsm, name: name.to_owned(), syscall: false };
+    Ok((attach, Details { btf_id, raw_args: params.len() as u32, deny: returns, ..Details::default() }))
+}
+
+/// The LSM hook behind a `security_` function, if its arguments are the same.
+fn hook_of(btf: &Btf, symbol: &str, hook: &Hook) -> Option<String> {
+    let name = match symbol.strip_prefix("security_")? {
+        "bprm_check" => "bprm_check_security",
+        other => other,
+    };
+    let (ours, _) = btf.signature(symbol)?;
+    let (theirs, _) = btf.signature(&format!("bpf_lsm_{name}"))?;
+    let same = |i: u32| ours.get(i as usize).is_some() && ours.get(i as usize) == theirs.get(i as usize);
+    hook.args.iter().all(|a| same(a.index)).then(|| name.to_owned())
+}
+
+fn function(kernel: &Kernel, btf: &Btf, symbol: &str, hook: &Hook, denies: bool) -> Result<(Attach, Details), Unavailable> {
+    let known = btf.signature(symbol);
+    if known.is_none() && !in_kallsyms(symbol) {
+        return Err(Unavailable::Missing(format!(
+            "function {symbol} does not exist on this kernel ({}): it is neither in its BTF nor in /proc/kallsyms; \
+             if it may be missing, say ignore: {{callNotFound: true}}",
+            kernel.release
+        )));
+    }
+    if let Some((params, _)) = &known {
+        check_args(btf, symbol, params, hook)?;
+    }
+    if let Some(name) = hook_of(btf, symbol, hook) {
+        if kernel.lsm {
+            return lsm(btf, &name, hook);
+        }
+        if denies {
+            return Err(Unavailable::Unable(no_lsm(&format!("Override on {symbol}"), &name)));
+        }
+    }
+    if denies {
+        return Err(Unavailable::Unable(format!(
+            "Override on {symbol}: only functions with an LSM hook behind them can be denied; use Sigkill, or an lsmhooks entry"
+        )));
+    }
+    probe(kernel, btf, symbol, false)
+}
+
+fn syscall(kernel: &Kernel, btf: &Btf, name: &str, denies: bool) -> Result<(Attach, Details), Unavailable> {
+    let symbol = format!("__x64_sys_{name}");
+    if btf.function(&symbol).is_none() && !in_kallsyms(&symbol) {
+        return Err(Unavailable::Missing(format!(
+            "system call {name} does not exist on this kernel ({}): it has no function {symbol}",
+            kernel.release
+        )));
+    }
+    if denies {
+        return Err(Unavailable::Unable(format!(
+            "Override on system call {name}: this kernel cannot override system calls; use Sigkill, or an LSM hook that the call asks"
+        )));
+    }
+    probe(kernel, btf, &symbol, true)
+}
+
+/// fentry where nothing can be missed (and, before 6.1, so that it can outlive the agent), else a
+/// kprobe.
+fn probe(kernel: &Kernel, btf: &Btf, symbol: &str, syscall: bool) -> Result<(Attach, Details), Unavailable> {
+    let signature = btf.signature(symbol);
+    let fentry = signature.is_some() && (kernel.not_preemptible || !kernel.kprobes);
+    if !fentry && !kernel.kprobes {
+        return Err(Unavailable::Unable(format!("{symbol}: this kernel has no kprobes, and no BTF for the function")));
+    }
+    let raw_args = signature.map_or(REGISTERS, |(p, _)| (p.len() as u32).min(REGISTERS));
+    let backend = if fentry { Backend::Fentry } else { Backend::Kprobe };
+    let attach = Attach { backend, name: symbol.to_owned(), syscall };
+    Ok((attach, Details { btf_id: btf.function(symbol).unwrap_or(0), raw_args, ..Details::default() }))
+}
+
+/// The arguments exist and are what the policy says.
+fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<(), Unavailable> {
+    for (i, a) in hook.args.iter().enumerate() {
+        let refuse = |why: String| Err(Unavailable::Unable(format!("args[{i}]: {why}")));
+        let Some(param) = params.get(a.index as usize) else {
+            return refuse(format!("{function} has {} arguments on this kernel, so there is no index {}", params.len(), a.index));
+        };
+        let is = btf.describe(*param);
+        let wants = match a.ty {
+            ArgType::File => "file",
+            ArgType::Path => "path",
+            ArgType::Dentry => "dentry",
+            ArgType::LinuxBinprm => "linux_binprm",
+            ty => {
+                let narrow = ty.is_int() && !matches!(ty, ArgType::Int64 | ArgType::Uint64 | ArgType::Size | ArgType::Auto);
+                match is {
+                    Described::StructPointer(s) if narrow || ty == ArgType::String => {
+                        return refuse(format!("index {} of {function} is a struct {s} *, which type {ty:?} does not fit", a.index));
+                    }
+                    Described::Integer if ty == ArgType::String => {
+                        return refuse(format!("index {} of {function} is an integer, which type string does not fit", a.index));
+                    }
+                    _ => continue,
+                }
+            }
+        };
+        match is {
+            Described::StructPointer(s) if s == wants => {}
+            Described::StructPointer(s) => {
+                return refuse(format!("index {} of {function} is a struct {s} *, not a struct {wants} *", a.index));
+            }
+            _ => return refuse(format!("index {} of {function} is not a struct {wants} *", a.index)),
+        }
+    }
+    Ok(())
+}
+
+fn in_kallsyms(symbol: &str) -> bool {
+    let text = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    text.lines().any(|l| l.split_ascii_whitespace().nth(2) == Some(symbol))
+}
+
+/// The tracepoint's folder in tracefs.
+fn tracepoint_dir(subsystem: &str, event: &str) -> Result<std::path::PathBuf, Unavailable> {
+    for root in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
+        let dir = Path::new(root).join("events").join(subsystem).join(event);
+        if dir.join("format").exists() {
+            return Ok(dir);
+        }
+    }
+    Err(Unavailable::Missing(format!(
+        "tracepoint {subsystem}/{event} does not exist on this kernel (looked in /sys/kernel/tracing/events)"
+    )))
+}
+
+fn tracepoint(subsystem: &str, event: &str, hook: &Hook) -> Result<(Attach, Details), Unavailable> {
+    let dir = tracepoint_dir(subsystem, event)?;
+    let read = |f: &str| {
+        std::fs::read_to_string(dir.join(f)).map_err(|e| Unavailable::Unable(format!("{}: {e}", dir.join(f).display())))
+    };
+    let id = read("id")?.trim().parse().map_err(|_| Unavailable::Unable(format!("{}/id is no number", dir.display())))?;
+    let fields = format_fields(&read("format")?);
+    for (i, a) in hook.args.iter().enumerate() {
+        if a.index as usize >= fields.len() {
+            return Err(Unavailable::Unable(format!(
+                "args[{i}]: {subsystem}/{event} has {} fields on this kernel, so there is no index {}",
+                fields.len(),
+                a.index
+            )));
+        }
+    }
+    let attach = Attach { backend: Backend::Tracepoint, name: format!("{subsystem}/{event}"), syscall: false };
+    Ok((attach, Details { fields, id, ..Details::default() }))
+}
+
+/// Offset, size and signedness of each field, in the order of the file.
+fn format_fields(text: &str) -> Vec<(u32, u32, bool)> {
+    let number = |l: &str, key: &str| {
+        let rest = &l[l.find(key)? + key.len()..];
+        rest[..rest.find(';')?].trim().parse().ok()
+    };
+    text.lines()
+        .filter(|l| l.trim_start().starts_with("field:"))
+        .filter_map(|l| Some((number(l, "offset:")?, number(l, "size:")?, number(l, "signed:")? == 1u32)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_format_file() {
+        let text = "name: sys_enter_lseek\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+                    \tfield:int __syscall_nr;\toffset:8;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
+        assert_eq!(format_fields(text), [(0, 2, false), (8, 4, true)]);
+    }
+}
