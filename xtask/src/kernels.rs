@@ -1,22 +1,19 @@
 //! Debian's kernel packages: found, downloaded, unpacked and kept in the cache, one folder per series.
 //!
-//! Nothing is installed. apt runs with its own sources list and state, so that a machine of another release
-//! (or Ubuntu) can download from any suite with signatures checked.
+//! Nothing is installed: see [`crate::apt`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::{Apt, retry};
 use crate::modules;
-use crate::tools::{cache, command, find, output, run, say};
+use crate::tools::{cache, command, output, run, say};
 
 /// The kernels that the project is tested on.
 pub(crate) const BED: &[&str] = &["5.10", "6.1", "6.12", "6.18", "7.3"];
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const MIRROR: &str = "http://deb.debian.org";
 const SUITES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid"];
 /// Written last, so that a folder with it is complete. The number is the layout's.
 const COMPLETE: &str = "complete-2";
@@ -129,73 +126,6 @@ fn version_key(text: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
 }
 
-/// apt with its own sources and state.
-struct Apt {
-    options: Vec<String>,
-}
-
-impl Apt {
-    fn new(suites: &[&str]) -> Result<Apt> {
-        if find("apt-get").is_none() {
-            bail!(
-                "kernels come from Debian's packages, and there is no apt-get here: a Debian or Ubuntu machine is needed"
-            );
-        }
-        if !Path::new(KEYRING).exists() {
-            bail!("{KEYRING} is missing: `cargo xtask setup` installs the package debian-archive-keyring");
-        }
-        let folder = cache().join("kernels/apt");
-        for sub in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(folder.join(sub))?;
-        }
-        let (main, security) = mirrors();
-        let mut list = String::new();
-        for suite in suites {
-            list += &format!("deb [arch=amd64 signed-by={KEYRING}] {main} {suite} main\n");
-            if !suite.contains("backports") && *suite != "sid" {
-                list += &format!("deb [arch=amd64 signed-by={KEYRING}] {security} {suite}-security main\n");
-            }
-        }
-        let sources = folder.join(format!("{}.list", suites.join("-")));
-        fs::write(&sources, list)?;
-        let options = [
-            format!("Dir::Etc::sourcelist={}", sources.display()),
-            "Dir::Etc::sourceparts=-".into(),
-            format!("Dir::State::lists={}", folder.join("lists").display()),
-            format!("Dir::Cache={}", folder.join("cache").display()),
-            "APT::Get::List-Cleanup=0".into(),
-            "APT::Sandbox::User=root".into(),
-            "Acquire::Languages=none".into(),
-            "Acquire::Retries=5".into(),
-        ];
-        Ok(Apt { options: options.into_iter().flat_map(|o| ["-o".into(), o]).collect() })
-    }
-
-    fn command(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = command(program, &self.options);
-        command.args(args).current_dir(packages_folder()).env("LC_ALL", "C");
-        command
-    }
-}
-
-/// Where the machine itself gets Debian's packages and security updates from, else Debian's own address.
-fn mirrors() -> (String, String) {
-    let mut sites = Vec::new();
-    if let Ok(text) =
-        output(&mut command("apt-get", ["indextargets", "--format", "$(SITE)", "Created-By: Packages"]))
-    {
-        sites.extend(text.lines().map(|l| l.trim_end_matches('/').to_owned()));
-    }
-    let site = |end: &str| {
-        sites
-            .iter()
-            .find(|s| s.starts_with("http") && s.ends_with(end))
-            .cloned()
-            .unwrap_or_else(|| format!("{MIRROR}{end}"))
-    };
-    (site("/debian"), site("/debian-security"))
-}
-
 /// Downloads the newest kernel of a series: first from the suites where one expects it, then from all.
 fn download(series: &str) -> Result<Vec<PathBuf>> {
     let expected: &[&str] = match series {
@@ -206,12 +136,12 @@ fn download(series: &str) -> Result<Vec<PathBuf>> {
     };
     for suites in [expected, SUITES] {
         say(&format!("kernel {series}: asking Debian's index ({})", suites.join(", ")));
-        let apt = Apt::new(suites)?;
+        let apt = Apt::new(suites, &packages_folder())?;
         retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
         let Some(image) = newest_image(&apt, series)? else { continue };
         let depends = output(&mut apt.command("apt-cache", &["depends", &image]))?;
         let parts = depends.lines().filter_map(|l| l.trim().strip_prefix("Depends: "));
-        let mut names = vec![image.clone()];
+        let mut names = vec![image];
         names.extend(
             parts
                 .filter(|n| n.starts_with("linux-binary-") || n.starts_with("linux-modules-"))
@@ -241,18 +171,6 @@ fn newest_image(apt: &Apt, series: &str) -> Result<Option<String>> {
         found.lines().filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect();
     names.sort_by_key(|n| version_key(n));
     Ok(names.pop())
-}
-
-/// Mirrors fail for moments; three attempts, with pauses.
-fn retry(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
-    for pause in [3, 15] {
-        match attempt() {
-            Ok(()) => return Ok(()),
-            Err(error) => say(&format!("{error:#}; once more in {pause} s")),
-        }
-        std::thread::sleep(std::time::Duration::from_secs(pause));
-    }
-    attempt()
 }
 
 /// Takes out of the packages what a guest needs.

@@ -1,9 +1,14 @@
 //! `cargo xtask`: what a developer of tetragon-rs runs.
 
+mod apt;
 mod build;
+mod conformance;
+mod demo;
 mod initramfs;
 mod kernels;
 mod modules;
+mod setup;
+mod test;
 mod tools;
 mod vm;
 
@@ -15,6 +20,14 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask", version, about, max_term_width = 100)]
 enum Xtask {
+    /// Run cases: what the agent must report and do, on real kernels
+    Conformance(conformance::Options),
+    /// Boot a kernel with the agent and four policies, provoke each, and watch
+    Demo(demo::Options),
+    /// Install what is missing on this machine (Debian or Ubuntu, as root or with sudo)
+    Setup,
+    /// Everything that `make test` does
+    Test(test::Options),
     /// Guests: stock Debian kernels in QEMU
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -22,6 +35,10 @@ enum Xtask {
 
 fn main() -> ExitCode {
     let result = match Xtask::parse() {
+        Xtask::Conformance(options) => conformance::run(&options),
+        Xtask::Demo(options) => demo::run(&options),
+        Xtask::Setup => setup::install().map(|()| 0),
+        Xtask::Test(options) => test::run_all(&options),
         Xtask::Vm(vm) => vm.execute(),
     };
     match result {

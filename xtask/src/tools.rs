@@ -46,6 +46,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
+/// Runs a command and gives what it wrote to both outputs, however it ended.
+pub(crate) fn output_of_both(command: &mut Command) -> Result<String> {
+    let Output { stdout, stderr, .. } =
+        command.output().with_context(|| format!("cannot start {}", describe(command)))?;
+    Ok([stdout, stderr].map(|s| String::from_utf8_lossy(&s).into_owned()).concat())
+}
+
 /// The command line, as one would type it.
 pub(crate) fn describe(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())

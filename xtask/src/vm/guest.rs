@@ -154,13 +154,13 @@ impl Guest {
     fn wake(&mut self, state: &Path) -> Result<()> {
         self.qmp.leave_out_memory()?;
         let uri = format!("exec:cat '{}'", state.display());
-        self.qmp.call("migrate-incoming", json!({"uri": uri}))?;
+        self.qmp.call("migrate-incoming", &json!({"uri": uri}))?;
         let outcome =
             self.qmp.wait("query-status", &["paused", "running", "postmigrate"], Duration::from_secs(60));
         if let Err(error) = outcome {
             return Err(error.context(self.told("the saved guest does not wake up")));
         }
-        self.qmp.call("cont", json!({}))?;
+        self.qmp.call("cont", &json!({}))?;
         Ok(())
     }
 
@@ -170,15 +170,15 @@ impl Guest {
     }
 
     fn try_save(&mut self, state: &Path) -> Result<()> {
-        self.qmp.call("stop", json!({}))?;
+        self.qmp.call("stop", &json!({}))?;
         self.qmp.leave_out_memory()?;
-        self.qmp.call("migrate", json!({"uri": format!("exec:cat > '{}'", state.display())}))?;
+        self.qmp.call("migrate", &json!({"uri": format!("exec:cat > '{}'", state.display())}))?;
         let outcome =
             self.qmp.wait("query-migrate", &["completed", "failed", "cancelled"], Duration::from_secs(60))?;
         if outcome != "completed" {
             bail!("saving the guest: {outcome}");
         }
-        self.qmp.call("quit", json!({}))?;
+        self.qmp.quit();
         self.qemu.get_mut().wait()?;
         Ok(())
     }
@@ -356,7 +356,7 @@ impl Guest {
 
     /// What went wrong, with the end of the console.
     fn told(&self, what: &str) -> String {
-        let console = tail(&self.folder.join("console"), 40);
+        let console = last_words(&self.folder.join("console"));
         let qemu = tail(&self.folder.join("qemu"), 10);
         let mut text = what.to_owned();
         if !qemu.is_empty() {
@@ -457,6 +457,16 @@ fn listen(mut port: UnixStream, waiting: &Waiting) {
         }
     }
     *waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// The end of a console, but no less than what begins with the first fatal word (up to a limit: a panic's
+/// first lines say most).
+fn last_words(console: &Path) -> String {
+    let all = tail(console, usize::MAX);
+    let lines: Vec<_> = all.lines().collect();
+    let fatal = lines.iter().position(|l| FATAL.iter().any(|w| l.contains(w)));
+    let from = fatal.map_or(usize::MAX, |f| f.saturating_sub(3)).min(lines.len().saturating_sub(40));
+    lines[from..].iter().take(80).copied().collect::<Vec<_>>().join("\n")
 }
 
 fn tail(file: &Path, lines: usize) -> String {

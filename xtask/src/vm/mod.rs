@@ -19,6 +19,9 @@ pub(crate) enum Vm {
     ///
     /// The guest is fresh, and gone afterwards. Its programs are busybox's applets; name them with their
     /// path (/bin/cat): busybox's shell runs a bare `cat` inside itself, which is no exec to the kernel.
+    ///
+    /// Exit code: the command's (128 + signal when it was killed); 3 when the agent ended before it was
+    /// ready; 124 when the time was up; 125 when the guest's kernel broke down or there is no guest.
     Run(run::RunOptions),
     /// A shell in a guest, on this terminal
     Shell(run::ShellOptions),

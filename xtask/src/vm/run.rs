@@ -16,6 +16,8 @@ use crate::tools::say;
 
 /// The agent did not get ready.
 const NOT_READY: i32 = 3;
+/// The guest itself is broken, or something outside it.
+const BROKEN: i32 = 125;
 /// The time was up, as timeout(1) says it.
 const TIME_IS_UP: i32 = 124;
 
@@ -161,7 +163,7 @@ impl Contents {
     }
 }
 
-/// `vm run`: gives the command's exit code.
+/// `vm run`: gives the command's exit code, or one of the three above.
 pub(crate) fn run(options: &RunOptions) -> Result<i32> {
     match run_in_guest(options) {
         Err(error) if error.is::<NotReady>() => {
@@ -172,7 +174,11 @@ pub(crate) fn run(options: &RunOptions) -> Result<i32> {
             eprintln!("error: {error:#}\n(--timeout {} is the limit, in seconds)", options.timeout);
             Ok(TIME_IS_UP)
         }
-        other => other,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Ok(BROKEN)
+        }
+        done => done,
     }
 }
 

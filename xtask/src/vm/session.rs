@@ -114,11 +114,6 @@ impl Running {
         Ok(())
     }
 
-    /// How it ended, if it did.
-    pub(crate) fn ended(&self) -> Option<Status> {
-        self.ended
-    }
-
     /// Gives it time for the last events, then tells it to end, and waits for that.
     pub(crate) fn stop(mut self, guest: &Guest, log: Sink<'_>) -> Result<Stopped> {
         self.pump(guest, DRAIN, log)?;

@@ -71,7 +71,7 @@ pub(crate) fn serve(port: &File) -> io::Result<()> {
                 if frame.kind == Kind::PowerOff {
                     return Ok(());
                 }
-                server.answer(frame)?;
+                server.answer(&frame)?;
             }
         } else if fds[0].revents != 0 {
             // The host is not connected (a saved guest that was just woken).
@@ -101,7 +101,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, frame: Frame) -> io::Result<()> {
+    fn answer(&mut self, frame: &Frame) -> io::Result<()> {
         let id = frame.id;
         let result = match frame.kind {
             Kind::Ping => {

@@ -38,11 +38,11 @@ pub(crate) fn prepare() -> io::Result<File> {
     // The kernel makes the root world-writable, as it does any tmpfs.
     fs::set_permissions("/", fs::Permissions::from_mode(0o755))?;
     for (kind, at, options) in MOUNTS {
-        sys::mount(kind, at, options).map_err(|e| said(e, &format!("mounting {kind} at {at}")))?;
+        sys::mount(kind, at, options).map_err(|e| said(&e, &format!("mounting {kind} at {at}")))?;
     }
     for (name, value) in SYSCTLS {
         let file = Path::new("/proc/sys").join(name);
-        fs::write(&file, value).map_err(|e| said(e, &format!("setting {}", file.display())))?;
+        fs::write(&file, value).map_err(|e| said(&e, &format!("setting {}", file.display())))?;
     }
     let standard = [
         ("/dev/fd", "/proc/self/fd"),
@@ -54,7 +54,7 @@ pub(crate) fn prepare() -> io::Result<File> {
         std::os::unix::fs::symlink(target, link)?;
     }
     sys::set_hostname("guest")?;
-    sys::interface_up("lo").map_err(|e| said(e, "setting up the loopback interface"))?;
+    sys::interface_up("lo").map_err(|e| said(&e, "setting up the loopback interface"))?;
     load_modules(Path::new("/lib/tetragon-boot"))?;
     open_port()
 }
@@ -65,7 +65,7 @@ fn load_modules(folder: &Path) -> io::Result<()> {
         fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
     for file in files {
-        sys::load_module(&file).map_err(|e| said(e, &format!("loading {}", file.display())))?;
+        sys::load_module(&file).map_err(|e| said(&e, &format!("loading {}", file.display())))?;
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ fn open_port() -> io::Result<File> {
                     .read(true)
                     .write(true)
                     .open(&device)
-                    .map_err(|e| said(e, &format!("opening {}", device.display())));
+                    .map_err(|e| said(&e, &format!("opening {}", device.display())));
             }
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -89,6 +89,6 @@ fn open_port() -> io::Result<File> {
     Err(io::Error::other(format!("no virtio serial port is called {PORT}")))
 }
 
-fn said(error: io::Error, doing: &str) -> io::Error {
+fn said(error: &io::Error, doing: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{doing}: {error}"))
 }

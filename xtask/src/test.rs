@@ -1,0 +1,100 @@
+//! `cargo xtask test`: everything that `make test` does, step by step, with a summary.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::build::{TARGET, cargo};
+use crate::tools::{root, run, say};
+use crate::{conformance, setup};
+
+/// Which steps.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only these steps, separated by commas
+    #[arg(long, value_name = "STEPS", value_delimiter = ',')]
+    only: Vec<Step>,
+}
+
+/// A step. The order is theirs: cheap ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// Install what is missing
+    Setup,
+    /// Formatting
+    Fmt,
+    /// Lints, all of them errors
+    Clippy,
+    /// Tests that need no guest
+    Unit,
+    /// Conformance cases on every kernel
+    Conformance,
+    /// Tests of the whole in guests
+    E2e,
+}
+
+impl Step {
+    fn run(self) -> Result<()> {
+        match self {
+            Step::Setup => setup::install(),
+            Step::Fmt => fmt(),
+            Step::Clippy => {
+                let lints = ["--workspace", "--all-targets", "--target", TARGET, "--", "-D", "warnings"];
+                run(cargo(["clippy", "--quiet"]).args(lints))
+            }
+            Step::Unit => {
+                run(cargo(["test", "--workspace", "--exclude", "tetragon-e2e", "--target", TARGET])
+                    .env("INSTA_UPDATE", "no"))
+            }
+            Step::Conformance => match conformance::run(&conformance::Options::default())? {
+                0 => Ok(()),
+                _ => bail!("cases failed"),
+            },
+            Step::E2e => {
+                run(cargo(["test", "--package", "tetragon-e2e", "--target", TARGET]).env("TETRAGON_E2E", "1"))
+            }
+        }
+    }
+}
+
+/// Every crate, also the one for the eBPF target, which is no member of the workspace.
+fn fmt() -> Result<()> {
+    run(&mut cargo(["fmt", "--all", "--check"]))?;
+    let mut ebpf: Command = cargo(["fmt", "--check", "--manifest-path"]);
+    run(ebpf.arg(root().join("node-ebpf/Cargo.toml")))
+}
+
+/// Runs the steps; gives the exit code. A failed step does not hide what the later ones find.
+fn run_steps(steps: &[Step]) -> i32 {
+    let mut summary = Vec::new();
+    for step in steps {
+        say(&format!("{step:?}").to_lowercase());
+        let begin = Instant::now();
+        let result = step.run();
+        if let Err(error) = &result {
+            eprintln!("error: {error:#}");
+        }
+        let failed = result.is_err();
+        summary.push((*step, failed, begin.elapsed()));
+        if failed && *step == Step::Setup {
+            break;
+        }
+    }
+    println!("\n{:<12} {:>8}  RESULT", "STEP", "TIME");
+    for (step, failed, time) in &summary {
+        let name = format!("{step:?}").to_lowercase();
+        println!("{name:<12} {:>7.1}s  {}", time.as_secs_f64(), if *failed { "FAIL" } else { "pass" });
+    }
+    let failed = summary.iter().any(|(_, failed, _)| *failed);
+    println!("{}", if failed { "failed" } else { "all passed" });
+    i32::from(failed)
+}
+
+/// `cargo xtask test`.
+pub(crate) fn run_all(options: &Options) -> Result<i32> {
+    let chosen = |s: &&Step| options.only.is_empty() || options.only.contains(s);
+    let steps: Vec<Step> = Step::value_variants().iter().filter(chosen).copied().collect();
+    Ok(run_steps(&steps))
+}
