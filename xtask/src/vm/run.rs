@@ -212,7 +212,7 @@ fn run_in_guest(options: &RunOptions) -> Result<i32> {
         let events = session::events(&guest).context("collecting the events")?;
         match &options.events {
             Some(file) => {
-                std::fs::write(file, events).with_context(|| format!("writing {}", file.display()))?
+                std::fs::write(file, events).with_context(|| format!("writing {}", file.display()))?;
             }
             None => std::io::stdout().write_all(&events)?,
         }
