@@ -1,2 +1,7 @@
-//! tetra
-fn main() {}
+//! The `tetra` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tetra::run(std::env::args_os())
+}

@@ -1,0 +1,162 @@
+//! `tetra policy`: the policy compiler without an agent.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde::Serialize;
+use tetragon_compiler::{Code, Compiled, Diagnostic, Severity, compile_yaml, explain};
+
+use crate::cli::{Color, Output, Policy};
+use crate::policies::{print, read};
+use crate::{EXIT_POLICY_ERRORS, note};
+
+/// A file and what became of it.
+struct Checked {
+    file: String,
+    text: String,
+    compiled: Compiled,
+}
+
+impl Checked {
+    fn new(path: &std::path::Path) -> anyhow::Result<Self> {
+        let text = read(path)?;
+        let file =
+            if path == std::path::Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+        let compiled = compile_yaml(&file, &text);
+        Ok(Self { file, text, compiled })
+    }
+}
+
+/// Runs a subcommand.
+pub(crate) fn run(command: Policy) -> anyhow::Result<ExitCode> {
+    match command {
+        Policy::Check { files, output, color } => check(&files, output, color),
+        Policy::Compile { file } => compile(&Checked::new(&file)?),
+        Policy::Explain { code: Some(code) } => explain_code(&code),
+        Policy::Explain { code: None } => {
+            print(
+                &Code::ALL
+                    .iter()
+                    .map(|c| format!("{} {}\n", c.severity().name(), c.id()))
+                    .collect::<String>(),
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn check(files: &[PathBuf], output: Output, color: Color) -> anyhow::Result<ExitCode> {
+    let checked = files.iter().map(|f| Checked::new(f)).collect::<Result<Vec<_>, _>>()?;
+    match output {
+        Output::Json => print(&format!("{}\n", serde_json::to_string(&Report::new(&checked))?))?,
+        Output::Text => print(&text(&checked, color.on_stdout()))?,
+    }
+    Ok(exit_code(&checked))
+}
+
+fn compile(checked: &Checked) -> anyhow::Result<ExitCode> {
+    for diagnostic in &checked.compiled.diagnostics {
+        note(diagnostic.render(&checked.text, false).trim_end());
+    }
+    let mut out = String::new();
+    for plan in checked.compiled.policies.iter().filter_map(|p| p.plan.as_ref()) {
+        out.push_str(&serde_json::to_string_pretty(plan)?);
+        out.push('\n');
+    }
+    print(&out)?;
+    Ok(exit_code(std::slice::from_ref(checked)))
+}
+
+fn explain_code(code: &str) -> anyhow::Result<ExitCode> {
+    // As it stands in a message, or the whole of it.
+    let id = code.rsplit_once('[').map_or(code, |(_, id)| id.trim_end_matches(']'));
+    let Some(page) = explain(id) else {
+        let ids: Vec<_> = Code::ALL.iter().map(|c| c.id()).collect();
+        bail!("there is no code {id:?}; the codes are {}", ids.join(", "));
+    };
+    print(&format!("{}\n", page.trim_end()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exit_code(checked: &[Checked]) -> ExitCode {
+    let errors = checked.iter().any(|c| c.compiled.has_errors());
+    if errors { ExitCode::from(EXIT_POLICY_ERRORS) } else { ExitCode::SUCCESS }
+}
+
+fn count(checked: &[Checked], severity: Severity) -> usize {
+    let all = checked.iter().flat_map(|c| &c.compiled.diagnostics);
+    all.filter(|d| d.severity == severity).count()
+}
+
+/// All findings with their places, then a summary.
+fn text(checked: &[Checked], colour: bool) -> String {
+    let mut out = String::new();
+    for file in checked {
+        for diagnostic in &file.compiled.diagnostics {
+            out.push_str(&diagnostic.render(&file.text, colour));
+        }
+    }
+    let policies = checked.iter().map(|c| c.compiled.policies.len()).sum();
+    out.push_str(&format!(
+        "{} in {}: {}, {}\n",
+        plural(policies, "policy", "policies"),
+        plural(checked.len(), "file", "files"),
+        plural(count(checked, Severity::Error), "error", "errors"),
+        plural(count(checked, Severity::Warning), "warning", "warnings"),
+    ));
+    out
+}
+
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// `tetra policy check -o json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    errors: usize,
+    warnings: usize,
+    files: Vec<FileReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct FileReport<'a> {
+    file: &'a str,
+    policies: Vec<PolicyReport<'a>>,
+    diagnostics: &'a [Diagnostic],
+}
+
+#[derive(Serialize)]
+struct PolicyReport<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    /// The Plan's digest; none if the policy has errors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+}
+
+impl<'a> Report<'a> {
+    fn new(checked: &'a [Checked]) -> Self {
+        let file = |c: &'a Checked| FileReport {
+            file: &c.file,
+            diagnostics: &c.compiled.diagnostics,
+            policies: c
+                .compiled
+                .policies
+                .iter()
+                .map(|p| PolicyReport {
+                    name: &p.name,
+                    namespace: p.namespace.as_deref(),
+                    digest: p.plan.as_ref().map(tetragon_api::plan::Plan::digest),
+                })
+                .collect(),
+        };
+        Self {
+            errors: count(checked, Severity::Error),
+            warnings: count(checked, Severity::Warning),
+            files: checked.iter().map(file).collect(),
+        }
+    }
+}
