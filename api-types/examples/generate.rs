@@ -74,8 +74,12 @@ fn service(set: FileDescriptorSet) -> Result<String, Box<dyn Error>> {
         .build_transport(false)
         .generate_default_stubs(true)
         .extern_path(".tetragon", "crate::event")
-        .compile_fds(set)?;
-    finish(&out)
+        .compile_fds(set.clone())?;
+    // A method that is left out answers with its name.
+    let methods = set.file.iter().flat_map(|f| &f.service).flat_map(|s| &s.method);
+    Ok(methods.fold(finish(&out)?, |text, method| {
+        text.replacen("Not yet implemented", &format!("{} is not supported by this agent", method.name()), 1)
+    }))
 }
 
 /// An empty folder for the generators, which only write files.

@@ -569,7 +569,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<BoxStream<crate::event::GetEventsResponse>>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("GetEvents is not supported by this agent"))
         }
         async fn get_health(
             &self,
@@ -578,7 +578,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::GetHealthStatusResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("GetHealth is not supported by this agent"))
         }
         async fn add_tracing_policy(
             &self,
@@ -587,7 +587,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::AddTracingPolicyResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("AddTracingPolicy is not supported by this agent"))
         }
         async fn delete_tracing_policy(
             &self,
@@ -596,7 +596,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::DeleteTracingPolicyResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("DeleteTracingPolicy is not supported by this agent"))
         }
         async fn list_tracing_policies(
             &self,
@@ -605,7 +605,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::ListTracingPoliciesResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("ListTracingPolicies is not supported by this agent"))
         }
         async fn configure_tracing_policy(
             &self,
@@ -614,7 +614,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::ConfigureTracingPolicyResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("ConfigureTracingPolicy is not supported by this agent"))
         }
         async fn enable_tracing_policy(
             &self,
@@ -623,7 +623,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::EnableTracingPolicyResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("EnableTracingPolicy is not supported by this agent"))
         }
         async fn disable_tracing_policy(
             &self,
@@ -632,7 +632,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::DisableTracingPolicyResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("DisableTracingPolicy is not supported by this agent"))
         }
         async fn list_sensors(
             &self,
@@ -641,7 +641,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::ListSensorsResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("ListSensors is not supported by this agent"))
         }
         async fn enable_sensor(
             &self,
@@ -650,7 +650,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::EnableSensorResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("EnableSensor is not supported by this agent"))
         }
         async fn disable_sensor(
             &self,
@@ -659,7 +659,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::DisableSensorResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("DisableSensor is not supported by this agent"))
         }
         async fn remove_sensor(
             &self,
@@ -668,7 +668,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::RemoveSensorResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("RemoveSensor is not supported by this agent"))
         }
         async fn list_domains(
             &self,
@@ -677,7 +677,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::ListDomainsResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("ListDomains is not supported by this agent"))
         }
         async fn get_version(
             &self,
@@ -686,7 +686,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::GetVersionResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("GetVersion is not supported by this agent"))
         }
         async fn get_info(
             &self,
@@ -695,7 +695,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::GetInfoResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("GetInfo is not supported by this agent"))
         }
         async fn runtime_hook(
             &self,
@@ -704,7 +704,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::RuntimeHookResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("RuntimeHook is not supported by this agent"))
         }
         async fn get_debug(
             &self,
@@ -713,7 +713,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::GetDebugResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("GetDebug is not supported by this agent"))
         }
         async fn set_debug(
             &self,
@@ -722,7 +722,7 @@ pub mod fine_guidance_sensors_server {
             tonic::Response<crate::event::SetDebugResponse>,
             tonic::Status,
         > {
-            Err(tonic::Status::unimplemented("Not yet implemented"))
+            Err(tonic::Status::unimplemented("SetDebug is not supported by this agent"))
         }
     }
     /// The agent's API.
