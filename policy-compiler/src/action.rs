@@ -41,7 +41,11 @@ fn action_name(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<ActionName> {
     let known = ActionName::from_name(name);
     match known {
         Some(
-            ActionName::Post | ActionName::NoPost | ActionName::Sigkill | ActionName::Signal | ActionName::Override,
+            ActionName::Post
+            | ActionName::NoPost
+            | ActionName::Sigkill
+            | ActionName::Signal
+            | ActionName::Override,
         ) => known,
         Some(_) => {
             cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: action {name}"))
@@ -50,7 +54,8 @@ fn action_name(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<ActionName> {
         }
         None => {
             let names: Vec<_> = ActionName::ALL.iter().map(|a| a.name()).collect();
-            let help = suggest::one_of(name, &names);
+            let work = ["Post", "NoPost", "Sigkill", "Signal", "Override"];
+            let help = suggest::one_of_those(name, &names, &work);
             cx.report(Code::UnknownAction, &item.place, format!("unknown action {}", quote(name))).help(help);
             None
         }
@@ -75,7 +80,14 @@ struct Builder {
 }
 
 impl Builder {
-    fn add(&mut self, cx: &mut Cx<'_>, name: ActionName, fields: &Fields<'_>, kind: HookKind, targets: &[Target]) {
+    fn add(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: ActionName,
+        fields: &Fields<'_>,
+        kind: HookKind,
+        targets: &[Target],
+    ) {
         for field in &fields.entries {
             if field.name != "action" && !arguments(name).contains(&field.name) {
                 let owner = match field.name {
@@ -130,7 +142,14 @@ impl Builder {
         self.enforcing.get_or_insert(place);
     }
 
-    fn deny(&mut self, cx: &mut Cx<'_>, fields: &Fields<'_>, kind: HookKind, targets: &[Target], place: Place) {
+    fn deny(
+        &mut self,
+        cx: &mut Cx<'_>,
+        fields: &Fields<'_>,
+        kind: HookKind,
+        targets: &[Target],
+        place: Place,
+    ) {
         let errno = errno(cx, fields, &place);
         for target in targets {
             if let Some((message, help)) = cannot_override(kind, target) {
@@ -154,13 +173,15 @@ fn conflict(cx: &mut Cx<'_>, place: &Place, message: &str) {
 
 fn signal_number(cx: &mut Cx<'_>, fields: &Fields<'_>, place: &Place) -> Option<u8> {
     let Some(item) = fields.get("argSig") else {
-        cx.report(Code::BadAction, place, "Signal does not say which signal").help("add argSig: 15 (SIGTERM), or another number from 1 to 64");
+        cx.report(Code::BadAction, place, "Signal does not say which signal")
+            .help("add argSig: 15 (SIGTERM), or another number from 1 to 64");
         return None;
     };
     let number = item.integer(cx, i128::MIN..=i128::MAX)?;
     let signal = u8::try_from(number).ok().filter(|n| (1..=64).contains(n));
     if signal.is_none() {
-        cx.report(Code::BadAction, &item.place, format!("there is no signal {number}")).help("from 1 to 64 is possible");
+        cx.report(Code::BadAction, &item.place, format!("there is no signal {number}"))
+            .help("from 1 to 64 is possible");
     }
     signal
 }
@@ -178,7 +199,8 @@ fn errno(cx: &mut Cx<'_>, fields: &Fields<'_>, place: &Place) -> Option<u16> {
             1..=4095 => format!("write -{number}: errors are below zero"),
             _ => "from -4095 to -1 is possible".to_owned(),
         };
-        cx.report(Code::BadAction, &item.place, format!("{number} is no error that a call returns")).help(help);
+        cx.report(Code::BadAction, &item.place, format!("{number} is no error that a call returns"))
+            .help(help);
     }
     errno
 }
@@ -215,13 +237,17 @@ const VOID_HOOKS: &[&str] = &[
 ];
 
 fn is_void(hook: &str) -> bool {
-    VOID_HOOKS.contains(&hook) || hook.starts_with("inode_post_") || hook.contains("_post_") || hook.starts_with("bpf_map_free")
+    VOID_HOOKS.contains(&hook)
+        || hook.starts_with("inode_post_")
+        || hook.contains("_post_")
+        || hook.starts_with("bpf_map_free")
 }
 
 /// Why a call of this target cannot be made to fail, and what would work.
 fn cannot_override(kind: HookKind, target: &Target) -> Option<(String, String)> {
     let void = |name: &str| {
-        let message = format!("{name} returns nothing that the kernel looks at: there is no result to override");
+        let message =
+            format!("{name} returns nothing that the kernel looks at: there is no result to override");
         (message, "use an LSM hook that runs earlier, or Sigkill".to_owned())
     };
     match target {
@@ -229,7 +255,9 @@ fn cannot_override(kind: HookKind, target: &Target) -> Option<(String, String)> 
         Target::Function(name) => match name.strip_prefix("security_") {
             Some(hook) => is_void(hook).then(|| void(name)),
             None => Some((
-                format!("the kernel lets nobody override {name}: only system calls of special kernels and LSM hooks"),
+                format!(
+                    "the kernel lets nobody override {name}: only system calls of special kernels and LSM hooks"
+                ),
                 "use a security_ function, an entry of lsmhooks, or Sigkill".to_owned(),
             )),
         },
@@ -281,7 +309,8 @@ fn rate_limit(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<RateLimit> {
     };
     let window = number.saturating_mul(seconds).saturating_mul(1000);
     let window_ms = u32::try_from(window).unwrap_or_else(|_| {
-        cx.report(Code::CutShort, &item.place, format!("{text} is cut to 49 days")).help("at most \"1193h\" is possible");
+        cx.report(Code::CutShort, &item.place, format!("{text} is cut to 49 days"))
+            .help("at most \"1193h\" is possible");
         u32::MAX
     });
     Some(RateLimit { window_ms, scope })

@@ -83,8 +83,12 @@ fn arg_type(cx: &mut Cx<'_>, item: &Item<'_>, name: &str, kind: HookKind) -> Opt
     };
     let kernel_struct = matches!(ty, ArgType::File | ArgType::Path | ArgType::Dentry | ArgType::LinuxBinprm);
     if kind == HookKind::Syscall && kernel_struct {
-        cx.report(Code::TypeMismatch, &item.place, format!("no system call takes a kernel's struct, as type {name} is"))
-            .help("use fd for a descriptor, string for a path, or hook the kernel's function");
+        cx.report(
+            Code::TypeMismatch,
+            &item.place,
+            format!("no system call takes a kernel's struct, as type {name} is"),
+        )
+        .help("use fd for a descriptor, string for a path, or hook the kernel's function");
         return None;
     }
     Some(ty)
@@ -95,10 +99,12 @@ fn auto(cx: &mut Cx<'_>, place: &crate::node::Place, kind: HookKind, written: bo
     match kind {
         HookKind::Tracepoint => return Some(ArgType::Auto),
         HookKind::Function | HookKind::Syscall if written => {
-            cx.report(Code::TypeMismatch, place, "auto is no type for kprobes").help("write the argument's type, as type: int");
+            cx.report(Code::TypeMismatch, place, "auto is no type for kprobes")
+                .help("write the argument's type, as type: int");
         }
         HookKind::Function | HookKind::Syscall => {
-            cx.report(Code::MissingField, place, "type is missing").help("write the argument's type, as type: int");
+            cx.report(Code::MissingField, place, "type is missing")
+                .help("write the argument's type, as type: int");
         }
         HookKind::Lsm | HookKind::RawTracepoint => {
             let message = format!("not supported yet: type auto on {}", kind.describe());

@@ -26,7 +26,9 @@ pub(crate) fn lists(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Lists {
     for item in spec.items(cx, "lists") {
         let Some(fields) = item.fields(cx, schema::LIST) else { continue };
         let list = list(cx, &fields);
-        let Some(named) = fields.require(cx, "name", "write name: NAME, to be used as list:NAME") else { continue };
+        let Some(named) = fields.require(cx, "name", "write name: NAME, to be used as list:NAME") else {
+            continue;
+        };
         let Some(name) = named.text(cx) else { continue };
         if lists.contains_key(name) {
             cx.report(Code::DuplicateName, &named.place, format!("a list {} is already there", quote(name)))
@@ -45,8 +47,12 @@ fn list(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<List> {
         kind = match ListType::from_name(name) {
             Some(ListType::Syscalls) => Some(ListType::Syscalls),
             Some(_) => {
-                cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: lists of type {name}"))
-                    .help("type syscalls and lists without a type work: write the names into values");
+                cx.report(
+                    Code::NotSupportedYet,
+                    &item.place,
+                    format!("not supported yet: lists of type {name}"),
+                )
+                .help("type syscalls and lists without a type work: write the names into values");
                 return None;
             }
             None if name.is_empty() => None,
@@ -60,7 +66,8 @@ fn list(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<List> {
     }
     let items = fields.items(cx, "values");
     if items.is_empty() {
-        cx.report(Code::MissingValues, &fields.place, "the list is empty").help("write the names into values");
+        cx.report(Code::MissingValues, &fields.place, "the list is empty")
+            .help("write the names into values");
     }
     let mut values = Vec::new();
     for item in items {
@@ -101,9 +108,13 @@ pub(crate) fn kprobe(cx: &mut Cx<'_>, fields: &Fields<'_>, lists: &Lists) -> (Ve
     };
     if list.kind == Some(ListType::Syscalls) && !syscall {
         let at = cx.span(list.place.span.as_ref());
-        cx.report(Code::ListMismatch, &item.place, format!("the list {name} is of system calls, and syscall is false"))
-            .help("say syscall: true")
-            .label(at, "type: syscalls");
+        cx.report(
+            Code::ListMismatch,
+            &item.place,
+            format!("the list {name} is of system calls, and syscall is false"),
+        )
+        .help("say syscall: true")
+        .label(at, "type: syscalls");
         return (Vec::new(), syscall);
     }
     let naming = Naming { syscall, explicit: explicit || list.kind.is_some(), listed: true };
@@ -164,8 +175,12 @@ fn unknown_syscall(cx: &mut Cx<'_>, place: &Place, name: &str) {
         (None, Some(near)) => format!("did you mean \"sys_{near}\"?"),
         (None, None) => "the node refuses it unless its kernel has it".to_owned(),
     };
-    cx.report(Code::UnknownSyscall, place, format!("x86-64 has no system call sys_{name} that is known here"))
-        .help(help);
+    cx.report(
+        Code::UnknownSyscall,
+        place,
+        format!("x86-64 has no system call sys_{name} that is known here"),
+    )
+    .help(help);
 }
 
 fn function(cx: &mut Cx<'_>, place: &Place, call: &str) -> Option<Target> {
@@ -177,7 +192,9 @@ fn function(cx: &mut Cx<'_>, place: &Place, call: &str) -> Option<Target> {
         cx.report(
             Code::SyscallAsFunction,
             place,
-            format!("{call} is a system call, hooked as a function: its only argument is a pointer to registers"),
+            format!(
+                "{call} is a system call, hooked as a function: its only argument is a pointer to registers"
+            ),
         )
         .help(format!("write call: sys_{name} and syscall: true"));
     }
@@ -198,7 +215,12 @@ pub(crate) fn lsm(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Target> {
 }
 
 /// Target of an entry of `tracepoints`.
-pub(crate) fn tracepoint(cx: &mut Cx<'_>, subsystem: &Item<'_>, event: &Item<'_>, raw: bool) -> Option<Target> {
+pub(crate) fn tracepoint(
+    cx: &mut Cx<'_>,
+    subsystem: &Item<'_>,
+    event: &Item<'_>,
+    raw: bool,
+) -> Option<Target> {
     let (sub, name) = (subsystem.text(cx), event.text(cx));
     let (sub, name) = (sub?, name?);
     if let Some((s, e)) = name.split_once('/').or_else(|| name.split_once(':')) {
@@ -209,7 +231,8 @@ pub(crate) fn tracepoint(cx: &mut Cx<'_>, subsystem: &Item<'_>, event: &Item<'_>
     let good = valid(cx, &subsystem.place, sub, "a subsystem", "letters, digits, _ and -")
         & valid(cx, &event.place, name, "an event", "letters, digits, _ and -");
     let (sub, name) = (sub.to_owned(), name.to_owned());
-    good.then(|| if raw { Target::RawTracepoint(sub, name) } else { Target::Tracepoint(sub, name) })
+    let target = if raw { Target::RawTracepoint(sub, name) } else { Target::Tracepoint(sub, name) };
+    good.then_some(target)
 }
 
 /// Longest name of a kernel symbol (KSYM_NAME_LEN less its NUL).

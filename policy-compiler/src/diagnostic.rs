@@ -1,5 +1,6 @@
 //! A finding about a policy, as data. One place renders it: [`crate::render`].
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -45,7 +46,7 @@ pub struct Span {
 }
 
 /// A second place that belongs to a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Label {
     /// Where.
     pub span: Span,
@@ -54,7 +55,7 @@ pub struct Label {
 }
 
 /// A finding. `message` and `help` are one line each, in lower case, without a full stop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Diagnostic {
     /// Kind of finding; [`crate::explain`] has its page.
     pub code: Code,
@@ -86,7 +87,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
+        self.help = Some(one_line(help.into()));
         self
     }
 
@@ -101,32 +102,58 @@ impl Diagnostic {
     }
 }
 
+/// Control characters of a policy's values do not reach a terminal or break a line.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 /// What the checks share: the text, the policy's name once it is known, and the findings.
 pub(crate) struct Cx<'a> {
     pub(crate) source: &'a Source<'a>,
     pub(crate) policy: Option<String>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
+    errors: usize,
+    /// Findings after [`MOST`]: counted, the last one kept for whoever adds a help to it.
+    more: usize,
+    last: Option<Diagnostic>,
 }
+
+/// Most findings of a file that are kept.
+const MOST: usize = 500;
 
 impl<'a> Cx<'a> {
     pub(crate) fn new(source: &'a Source<'a>) -> Self {
-        Cx { source, policy: None, diagnostics: Vec::new() }
+        Cx { source, policy: None, diagnostics: Vec::new(), errors: 0, more: 0, last: None }
     }
 
     /// Adds a finding; its help, fix and labels follow.
-    pub(crate) fn report(&mut self, code: Code, place: &Place, message: impl Into<String>) -> &mut Diagnostic {
+    pub(crate) fn report(
+        &mut self,
+        code: Code,
+        place: &Place,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let keep = self.diagnostics.len() < MOST;
         let diagnostic = Diagnostic {
             code,
             severity: code.severity(),
             file: self.source.file.to_owned(),
             policy: self.policy.clone(),
-            field: place.path.clone(),
-            message: message.into(),
+            field: one_line(place.path.clone()),
+            message: one_line(message.into()),
             help: None,
             fix: None,
-            span: self.span(place.span.as_ref()),
+            span: if keep { self.span(place.span.as_ref()) } else { None },
             labels: Vec::new(),
         };
+        self.errors += usize::from(diagnostic.severity == Severity::Error);
+        if !keep {
+            self.more += 1;
+            return self.last.insert(diagnostic);
+        }
         self.diagnostics.push(diagnostic);
         let last = self.diagnostics.len() - 1;
         &mut self.diagnostics[last]
@@ -138,18 +165,25 @@ impl<'a> Cx<'a> {
 
     /// Errors so far.
     pub(crate) fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+        self.errors
+    }
+
+    /// Something was found.
+    pub(crate) fn found(&self) -> bool {
+        !self.diagnostics.is_empty()
     }
 
     /// The findings, in the order of the text, each once (a macro is checked wherever it is used).
-    pub(crate) fn finish(self) -> Vec<Diagnostic> {
-        let mut list: Vec<Diagnostic> = Vec::new();
-        for d in self.diagnostics {
-            if !list.contains(&d) {
-                list.push(d);
-            }
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        let mut seen = HashSet::new();
+        self.diagnostics.retain(|d| seen.insert(d.clone()));
+        self.diagnostics.sort_by_key(|d| d.span.map_or(0, |s| s.start));
+        if self.more > 0 {
+            let place = Place { path: String::new(), span: None };
+            let message = format!("{} more findings are not shown", self.more);
+            self.diagnostics.truncate(MOST - 1);
+            self.report(Code::YamlLimit, &place, message).help("mend these first");
         }
-        list.sort_by_key(|d| d.span.map_or(0, |s| s.start));
-        list
+        self.diagnostics
     }
 }

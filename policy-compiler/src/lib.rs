@@ -71,7 +71,7 @@ pub fn compile_yaml(file_name: &str, text: &str) -> Compiled {
     let mut cx = Cx::new(&source);
     let documents = yaml::parse(&mut cx);
     let mut policies: Vec<CompiledPolicy> = Vec::new();
-    let mut found = !cx.diagnostics.is_empty();
+    let mut found = cx.found();
     for document in &documents {
         cx.policy = None;
         if document.root.value == node::Value::Null {
@@ -94,13 +94,17 @@ pub fn compile_yaml(file_name: &str, text: &str) -> Compiled {
     }
     if !found {
         let place = node::Place { path: String::new(), span: Some(0..0) };
-        cx.report(Code::NoPolicy, &place, "the file has no policy").help("write apiVersion, kind, metadata and spec");
+        cx.report(Code::NoPolicy, &place, "the file has no policy")
+            .help("write apiVersion, kind, metadata and spec");
     }
     let diagnostics = cx.finish();
     // Errors of the YAML itself, and of names, are found outside a policy's own check.
-    for (document, policy) in documents.iter().filter(|d| d.root.value != node::Value::Null).zip(&mut policies) {
-        let within = |s: &Span| s.start >= document.range.start && s.start < document.range.end.max(1);
-        if diagnostics.iter().any(|d| d.severity == Severity::Error && d.span.as_ref().is_some_and(within)) {
+    for (document, policy) in
+        documents.iter().filter(|d| d.root.value != node::Value::Null).zip(&mut policies)
+    {
+        // A finding without a place is about the whole file.
+        let within = |s: Span| document.range.contains(&s.start);
+        if diagnostics.iter().any(|d| d.severity == Severity::Error && d.span.is_none_or(within)) {
             policy.plan = None;
         }
     }
@@ -112,11 +116,7 @@ pub fn compile_value(object: &serde_json::Value) -> Compiled {
     let source = Source::new("", "");
     let mut cx = Cx::new(&source);
     let read = policy::read(&mut cx, &json::node(object));
-    let policy = CompiledPolicy {
-        name: read.name,
-        namespace: read.namespace,
-        plan: read.plan,
-        source: String::new(),
-    };
+    let policy =
+        CompiledPolicy { name: read.name, namespace: read.namespace, plan: read.plan, source: String::new() };
     Compiled { policies: vec![policy], diagnostics: cx.finish() }
 }

@@ -16,14 +16,19 @@ use crate::node::Place;
 /// Looks at a policy without errors. `spec` and `mode` are where these stand.
 pub(crate) fn run(cx: &mut Cx<'_>, policy: &[HookDraft], spec: &Place, mode: (Mode, Option<&Place>)) {
     if policy.is_empty() {
-        cx.report(Code::NoHooks, spec, "the policy watches nothing").help("write kprobes, lsmhooks or tracepoints");
+        cx.report(Code::NoHooks, spec, "the policy watches nothing")
+            .help("write kprobes, lsmhooks or tracepoints");
     }
     let enforces = policy.iter().flat_map(|h| &h.selectors).any(|s| s.actions.enforces());
     if let (Mode::Monitor, Some(place)) = mode
         && !enforces
     {
-        cx.report(Code::NoEffect, place, "policy-mode monitor changes nothing: no action of the policy enforces")
-            .help("leave it out, or add Sigkill, Signal or Override to a selector");
+        cx.report(
+            Code::NoEffect,
+            place,
+            "policy-mode monitor changes nothing: no action of the policy enforces",
+        )
+        .help("leave it out, or add Sigkill, Signal or Override to a selector");
     }
     for hook in policy {
         hooks::exec_binary(cx, hook);

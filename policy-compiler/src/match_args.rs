@@ -54,9 +54,13 @@ fn compares(op: Op) -> Compares {
         Op::NotInRange => Int(IntOp::Range, true),
         Op::InMap => Int(IntOp::Map, false),
         Op::NotInMap => Int(IntOp::Map, true),
-        Op::SPort | Op::NotSPort | Op::SPortPriv | Op::NotSPortPriv | Op::DPort | Op::NotDPort | Op::DPortPriv => {
-            Other("ports of sock, skb and sockaddr")
-        }
+        Op::SPort
+        | Op::NotSPort
+        | Op::SPortPriv
+        | Op::NotSPortPriv
+        | Op::DPort
+        | Op::NotDPort
+        | Op::DPortPriv => Other("ports of sock, skb and sockaddr"),
         Op::NotDPortPriv => Other("ports of sock and skb"),
         Op::SAddr | Op::NotSAddr | Op::DAddr | Op::NotDAddr => Other("addresses of sock, skb and sockaddr"),
         Op::Protocol | Op::Family | Op::State => Other("what sock and skb hold"),
@@ -65,6 +69,11 @@ fn compares(op: Op) -> Compares {
         Op::CelExpr => NotYet("several matchArgs are combined by AND, several selectors by OR"),
         Op::FileType | Op::NotFileType => NotYet("Prefix, Postfix and Equal compare the path"),
     }
+}
+
+/// Some argument type that this build reads is compared by it.
+fn works(op: Op) -> bool {
+    !matches!(compares(op), Compares::Other(_) | Compares::NotYet(_))
 }
 
 /// Reads the `matchArgs` of a selector.
@@ -84,7 +93,8 @@ fn match_arg(cx: &mut Cx<'_>, item: &Item<'_>, args: &[ArgDraft]) -> Option<Matc
     let place = fields.place.clone();
     if matches!(ty, ArgType::Capability | ArgType::Nop) {
         let message = format!("an argument of type {} cannot be compared", type_name(ty));
-        cx.report(Code::OperatorMismatch, &op_place, message).help("read it as an integer type, as type: int");
+        cx.report(Code::OperatorMismatch, &op_place, message)
+            .help("read it as an integer type, as type: int");
         return None;
     }
     let compares = match compares(op) {
@@ -97,10 +107,15 @@ fn match_arg(cx: &mut Cx<'_>, item: &Item<'_>, args: &[ArgDraft]) -> Option<Matc
         Compares::Text(text_op, not) if ty.is_text() => {
             let values = parse(cx, &values, |v| text_value(v, text_op));
             let (values, places) = values?;
-            Some(MatcherDraft { matcher: Matcher::Text { arg, op: text_op, not, values }, place, values: places })
+            Some(MatcherDraft {
+                matcher: Matcher::Text { arg, op: text_op, not, values },
+                place,
+                values: places,
+            })
         }
         Compares::Int(IntOp::Mask, _) if ty.is_int() => {
-            let (masks, places) = parse(cx, &values, |v| value::mask(v, ty).map_err(|p| (Code::BadValue, p)))?;
+            let (masks, places) =
+                parse(cx, &values, |v| value::mask(v, ty).map_err(|p| (Code::BadValue, p)))?;
             let mask = masks.iter().fold(0, |all, m| all | m);
             Some(MatcherDraft { matcher: Matcher::Mask { arg, mask }, place, values: places })
         }
@@ -150,7 +165,8 @@ fn argument(cx: &mut Cx<'_>, fields: &Fields<'_>, args: &[ArgDraft]) -> Option<u
         let position = usize::try_from(position).ok()?;
         if position >= args.len() {
             let message = format!("args has no entry {position}: it has {}", args.len());
-            cx.report(Code::UnknownArg, &only.place, message).help("args: [N] counts the entries of args from 0");
+            cx.report(Code::UnknownArg, &only.place, message)
+                .help("args: [N] counts the entries of args from 0");
             return None;
         }
         return Some(position);
@@ -187,7 +203,8 @@ fn operator(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<(Op, Place)> {
         "startswith" => "write Prefix".to_owned(),
         _ => {
             let names: Vec<_> = Op::ALL.iter().map(|o| o.name()).collect();
-            suggest::one_of(name, &names)
+            let work: Vec<_> = Op::ALL.iter().filter(|o| works(**o)).map(|o| o.name()).collect();
+            suggest::one_of_those(name, &names, &work)
         }
     };
     cx.report(Code::UnknownOperator, &item.place, format!("unknown operator {}", quote(name))).help(help);
@@ -260,7 +277,9 @@ fn text_value(text: &str, op: TextOp) -> Result<String, (Code, Problem)> {
     let text = value::text(text).map_err(|p| (Code::BadValue, p))?;
     let (most, why) = match op {
         TextOp::Equal => (LONGEST_EQUAL, "the kernel's paths and this build's texts end there"),
-        TextOp::Prefix => (LONGEST_PREFIX, "the kernel compares prefixes up to there; Tetragon's limit is 256"),
+        TextOp::Prefix => {
+            (LONGEST_PREFIX, "the kernel compares prefixes up to there; Tetragon's limit is 256")
+        }
         TextOp::Postfix => (LONGEST_POSTFIX, "the end of a text is compared up to there"),
     };
     fits(text, most, why)

@@ -98,10 +98,8 @@ impl<'n> Item<'n> {
 
     fn wrong_type(&self, cx: &mut Cx<'_>, expected: &str, help: Option<String>) {
         let found = self.node.value.describe();
-        let d = cx.report(Code::WrongType, &self.place, format!("must be {expected}, not {found}"));
-        if let Some(help) = help {
-            d.help(help);
-        }
+        cx.report(Code::WrongType, &self.place, format!("must be {expected}, not {found}"))
+            .help(help.unwrap_or_else(|| format!("write {expected}")));
     }
 
     /// The text of a string.
@@ -223,9 +221,12 @@ fn keep(cx: &mut Cx<'_>, field: &FieldOf<'_>, schema: &[Field]) -> bool {
             false
         }
         None => {
-            let known: Vec<_> = schema.iter().map(|s| s.name).collect();
-            let help = suggest::one_of(field.name, &known);
-            cx.report(Code::UnknownField, &field.key, format!("unknown field {}", quote(field.name))).help(help);
+            let all: Vec<_> = schema.iter().map(|s| s.name).collect();
+            let work: Vec<_> =
+                schema.iter().filter(|s| matches!(s.state, State::Works)).map(|s| s.name).collect();
+            let help = suggest::one_of_those(field.name, &all, &work);
+            cx.report(Code::UnknownField, &field.key, format!("unknown field {}", quote(field.name)))
+                .help(help);
             false
         }
     }

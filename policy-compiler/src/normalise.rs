@@ -33,11 +33,14 @@ fn matcher(matcher: &mut Matcher) {
 }
 
 fn texts(op: TextOp, values: &mut Vec<String>) {
+    // The values are ORed: one that a shorter one covers adds nothing. In this order the shorter one
+    // stands before all that it covers.
+    match op {
+        TextOp::Postfix => values.sort_unstable_by(|a, b| a.bytes().rev().cmp(b.bytes().rev())),
+        _ => values.sort_unstable(),
+    }
+    values.dedup_by(|value, last| covers(op, last, value));
     values.sort_unstable();
-    values.dedup();
-    let all = std::mem::take(values);
-    // The values are ORed: one that a shorter one covers adds nothing.
-    *values = all.iter().filter(|v| !all.iter().any(|w| w.len() < v.len() && covers(op, w, v))).cloned().collect();
 }
 
 /// Whatever matches `value` matches `by` too.

@@ -38,6 +38,7 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     let spec = fields.require(cx, "spec", "write spec: with kprobes, lsmhooks or tracepoints");
     let Some(spec) = spec.and_then(|item| item.fields(cx, schema::SPEC)) else { return read };
     let (mode, mode_place, hooks) = self::spec(cx, &spec);
+    size(cx, &spec, &hooks);
     if cx.errors() > before {
         return read;
     }
@@ -53,13 +54,35 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     read
 }
 
+/// Most hooks of a policy, its lists expanded.
+const MAX_HOOKS: usize = 1024;
+/// Most values of all its hooks.
+const MAX_VALUES: usize = 1_000_000;
+
+/// Refuses a policy that grows too much when its lists are expanded.
+fn size(cx: &mut Cx<'_>, spec: &Fields<'_>, hooks: &[HookDraft]) {
+    let values = |h: &HookDraft| {
+        1 + h.selectors.iter().flat_map(|s| &s.matchers).map(|m| m.values.len()).sum::<usize>()
+    };
+    let all: usize = hooks.iter().map(|h| h.targets.len()).sum();
+    let total: usize = hooks.iter().map(|h| h.targets.len().saturating_mul(values(h))).sum();
+    if all > MAX_HOOKS || total > MAX_VALUES {
+        let message = format!("{all} hooks with {total} values; {MAX_HOOKS} with {MAX_VALUES} are possible");
+        cx.report(Code::TooMany, &spec.place, message).help("split the policy, or shorten its lists");
+    }
+}
+
 /// Checks `apiVersion` and `kind`. False: the document is something else, and not worth a look.
 fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
     let kind = match fields.get("kind").map(|i| (i, &i.node.value)) {
         Some((item, Value::Str(kind))) => {
             if kind == KIND_NAMESPACED {
-                cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: kind {KIND_NAMESPACED}"))
-                    .help(format!("kind: {KIND} works: it applies to every process of the node"));
+                cx.report(
+                    Code::NotSupportedYet,
+                    &item.place,
+                    format!("not supported yet: kind {KIND_NAMESPACED}"),
+                )
+                .help(format!("kind: {KIND} works: it applies to every process of the node"));
             } else if kind != KIND {
                 let help = suggest::one_of(kind, &[KIND, KIND_NAMESPACED]);
                 cx.report(Code::WrongKind, &item.place, format!("{} is no policy", quote(kind))).help(help);
@@ -100,12 +123,17 @@ fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {
     if let Some(item) = fields.get("namespace")
         && let Some(namespace) = item.text(cx)
     {
-        let namespaced = document.get("kind").is_some_and(|i| i.node.value == Value::Str(KIND_NAMESPACED.into()));
+        let namespaced =
+            document.get("kind").is_some_and(|i| i.node.value == Value::Str(KIND_NAMESPACED.into()));
         if namespaced {
             read.namespace = Some(namespace.to_owned());
         } else {
-            cx.report(Code::NamespaceIgnored, &item.place, format!("a {KIND} is cluster-wide: its namespace means nothing"))
-                .help("leave namespace out");
+            cx.report(
+                Code::NamespaceIgnored,
+                &item.place,
+                format!("a {KIND} is cluster-wide: its namespace means nothing"),
+            )
+            .help("leave namespace out");
         }
     }
 }
@@ -163,7 +191,9 @@ fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Option<Place>) {
             None => {
                 let names: Vec<_> = OptionName::ALL.iter().map(|o| o.name()).collect();
                 let message = format!("unknown option {}", quote(name));
-                cx.report(Code::UnknownName, &named.place, message).help(suggest::one_of(name, &names));
+                let work = ["policy-mode", "disable-kprobe-multi"];
+                let help = suggest::one_of_those(name, &names, &work);
+                cx.report(Code::UnknownName, &named.place, message).help(help);
             }
         }
     }
@@ -192,8 +222,12 @@ fn kprobe_multi(cx: &mut Cx<'_>, option: &Fields<'_>, place: &Place) {
             .help("write value: \"true\" or value: \"false\"");
         return;
     }
-    cx.report(Code::NoEffect, place, "disable-kprobe-multi changes nothing here: the node chooses how each hook is attached")
-        .help("leave it in for Tetragon, or leave it out");
+    cx.report(
+        Code::NoEffect,
+        place,
+        "disable-kprobe-multi changes nothing here: the node chooses how each hook is attached",
+    )
+    .help("leave it in for Tetragon, or leave it out");
 }
 
 fn kprobe<'n>(cx: &mut Cx<'_>, item: &Item<'n>, lists: &Lists, macros: &Macros<'n>) -> Option<HookDraft> {

@@ -25,8 +25,7 @@ const fn not_yet(name: &'static str, instead: &'static str) -> Field {
 const WORKLOADS: &str = "leave it out: the policy then applies to every process of the node";
 const RETURN: &str = "leave it out: the arguments are reported at entry";
 const SECTIONS: &str = "kprobes, lsmhooks and tracepoints work";
-const MATCHERS: &str =
-    "matchArgs, matchBinaries, matchParentBinaries, matchPIDs and matchNamespaces work";
+const MATCHERS: &str = "matchArgs, matchBinaries, matchParentBinaries, matchPIDs and matchNamespaces work";
 const BUFFERS: &str = "read a string, or an integer of its size";
 
 pub(crate) const DOCUMENT: &[Field] =
@@ -132,13 +131,15 @@ pub(crate) const SELECTOR: &[Field] = &[
 pub(crate) const MATCH_PIDS: &[Field] =
     &[works("operator"), works("values"), works("followForks"), works("isNamespacePID")];
 
-pub(crate) const MATCH_ARGS: &[Field] =
-    &[works("operator"), works("values"), works("index"), works("args")];
+pub(crate) const MATCH_ARGS: &[Field] = &[works("operator"), works("values"), works("index"), works("args")];
 
 pub(crate) const MATCH_BINARIES: &[Field] = &[
     works("operator"),
     works("values"),
-    not_yet("followChildren", "matchParentBinaries looks at the parent, matchPIDs with followForks at descendants"),
+    not_yet(
+        "followChildren",
+        "matchParentBinaries looks at the parent, matchPIDs with followForks at descendants",
+    ),
 ];
 
 pub(crate) const MATCH_NAMESPACES: &[Field] = &[works("namespace"), works("operator"), works("values")];

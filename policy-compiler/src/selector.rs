@@ -47,8 +47,12 @@ pub(crate) fn selectors<'n>(
 ) -> Vec<SelectorDraft> {
     let items = hook.items(cx, "selectors");
     if let Some(item) = items.get(MAX_SELECTORS) {
-        cx.report(Code::TooMany, &item.place, format!("{} selectors; a hook has at most {MAX_SELECTORS}", items.len()))
-            .help("write the values of similar selectors into one, or split the policy");
+        cx.report(
+            Code::TooMany,
+            &item.place,
+            format!("{} selectors; a hook has at most {MAX_SELECTORS}", items.len()),
+        )
+        .help("write the values of similar selectors into one, or split the policy");
     }
     let mut drafts = Vec::new();
     for item in items {
@@ -220,9 +224,10 @@ fn namespace_value(text: &str) -> Result<NamespaceValue, (Code, Problem)> {
     let within = tetragon_api::plan::IntRange { min: 0, max: u32::MAX.into() };
     match value::int(text, within) {
         Ok(number) => Ok(NamespaceValue::Inum(u32::try_from(number).unwrap_or(u32::MAX))),
-        Err((message, _)) => {
-            Err((Code::BadValue, (message, "write host_ns, or a namespace's inode number as text".to_owned())))
-        }
+        Err((message, _)) => Err((
+            Code::BadValue,
+            (message, "write host_ns, or a namespace's inode number as text".to_owned()),
+        )),
     }
 }
 

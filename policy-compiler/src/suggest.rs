@@ -2,10 +2,15 @@
 
 /// The help for `wrong`, of which only `known` are right: the nearest one, or all of them.
 pub(crate) fn one_of(wrong: &str, known: &[&str]) -> String {
+    one_of_those(wrong, known, known)
+}
+
+/// The same, when the nearest one may be any of `known` and only `shown` are worth listing.
+pub(crate) fn one_of_those(wrong: &str, known: &[&str], shown: &[&str]) -> String {
     if let Some(near) = nearest(wrong, known) {
         return format!("did you mean {near:?}?");
     }
-    match known {
+    match shown {
         [] => "nothing is possible here".into(),
         [only] => format!("only {only} is possible here"),
         many => format!("possible here: {}", many.join(", ")),
@@ -26,6 +31,14 @@ pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
         .filter(|(d, k)| *d <= most && *d < k.chars().count())
         .min_by_key(|(d, _)| *d)
         .map(|(_, k)| k)
+        .or_else(|| only_one_with(&folded, known))
+}
+
+/// The only name that has all of `part` in it: `Kill` for `Sigkill`.
+fn only_one_with<'k>(part: &[char], known: &[&'k str]) -> Option<&'k str> {
+    let mut with = known.iter().filter(|k| part.len() >= 4 && fold(k).windows(part.len()).any(|w| w == part));
+    let first = with.next()?;
+    with.next().is_none().then_some(*first)
 }
 
 /// Case and separators are what people get wrong first: they count for nothing.
@@ -65,6 +78,7 @@ mod tests {
             ("match_args", Some("matchArgs")),
             ("matchArg", Some("matchArgs")),
             ("IN", Some("In")),
+            ("qual", Some("Equal")),
             ("banana", None),
             ("x", None),
             ("", None),

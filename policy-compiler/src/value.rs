@@ -51,9 +51,8 @@ pub(crate) fn int(text: &str, within: IntRange) -> Result<i128, Problem> {
         ));
     }
     let digits = digits.replace('_', "");
-    let out_of_range = || {
-        (format!("{text} is out of range"), format!("from {} to {} is possible", within.min, within.max))
-    };
+    let out_of_range =
+        || (format!("{text} is out of range"), format!("from {} to {} is possible", within.min, within.max));
     let value = i128::from_str_radix(&digits, radix).map_err(|_| out_of_range())?;
     let value = if text.starts_with('-') { -value } else { value };
     if value < within.min || value > within.max { Err(out_of_range()) } else { Ok(value) }

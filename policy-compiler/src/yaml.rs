@@ -11,8 +11,10 @@ use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::node::{Entry, Node, Place, Value, quote};
 
-/// Most bytes of a file. The API server's limit for one object is a tenth of it.
-const MAX_BYTES: usize = 16 << 20;
+/// Most bytes of a file. An API server takes objects of up to 1.5 MiB.
+const MAX_BYTES: usize = 4 << 20;
+/// Most keys of a mapping.
+const MAX_KEYS: usize = 4096;
 /// Most nodes that aliases may add to a file.
 const MAX_ALIASED: usize = 50_000;
 /// Deepest nesting. A policy needs 10.
@@ -34,27 +36,47 @@ pub(crate) fn parse(cx: &mut Cx<'_>) -> Vec<Document> {
         return Vec::new();
     }
     let mut documents = Vec::new();
+    let mut starts = Vec::new();
     let mut begin = text.len() - text.trim_start_matches('\u{feff}').len();
     while begin < text.len() {
-        let stopped = Reader::new(cx, begin).read(&mut documents);
+        let reader = Reader::new(cx, begin);
+        let Some(stopped) = reader.read(&mut documents, &mut starts) else { break };
         // `---` at the beginning of a line ends every construct of YAML: the next document is whole.
-        let Some(stopped) = stopped else { break };
-        let rest = stopped.min(text.len());
-        match text[text.floor_char_boundary(rest)..].find("\n---") {
-            Some(at) => begin = text.floor_char_boundary(rest) + at + 1,
-            None => break,
-        }
+        let Some(next) = marker_from(text, stopped).filter(|next| *next > begin) else { break };
+        // The broken document ends the one before it.
+        starts.extend(marker_before(text, stopped));
+        begin = next;
     }
-    for i in 0..documents.len() {
-        let end = documents.get(i + 1).map_or(text.len(), |d| d.range.start);
-        documents[i].range.end = end.max(documents[i].range.start);
+    starts.sort_unstable();
+    for document in &mut documents {
+        let after = starts.iter().copied().find(|s| *s > document.range.start);
+        document.range.end = after.unwrap_or(text.len());
     }
     documents
+}
+
+/// The first `---` at the beginning of a line, at `at` or behind it.
+fn marker_from(text: &str, at: usize) -> Option<usize> {
+    let from = text.floor_char_boundary(at.saturating_sub(1));
+    text[from..].find("\n---").map(|i| from + i + 1)
+}
+
+/// The last one before `at`.
+fn marker_before(text: &str, at: usize) -> Option<usize> {
+    text[..text.floor_char_boundary(at)].rfind("\n---").map(|i| i + 1)
 }
 
 fn report(cx: &mut Cx<'_>, code: Code, range: Range<usize>, message: String, help: &str) {
     let place = Place { path: String::new(), span: Some(range) };
     cx.report(code, &place, message).help(help);
+}
+
+fn duplicate(cx: &mut Cx<'_>, name: &str, span: Range<usize>, first: Option<&Range<usize>>) {
+    let place = Place { path: String::new(), span: Some(span) };
+    let first = cx.span(first);
+    cx.report(Code::DuplicateKey, &place, format!("the key {} stands twice in one mapping", quote(name)))
+        .help("keep one of them")
+        .label(first, "it is already here");
 }
 
 /// A collection that is not closed yet.
@@ -88,7 +110,7 @@ impl<'c, 'a> Reader<'c, 'a> {
     }
 
     /// Adds documents until the end, or until an error: then returns the byte where it stands.
-    fn read(mut self, documents: &mut Vec<Document>) -> Option<usize> {
+    fn read(mut self, documents: &mut Vec<Document>, starts: &mut Vec<usize>) -> Option<usize> {
         let text: &'a str = self.cx.source.text;
         let mut start = self.base;
         let mut first = true;
@@ -98,7 +120,15 @@ impl<'c, 'a> Reader<'c, 'a> {
                 Err(error) => {
                     let at = self.base + self.chars.byte(error.marker().index());
                     let message = format!("not YAML: {}", error.info());
-                    report(self.cx, Code::YamlSyntax, at..at + 1, message, "mend the syntax here or just before");
+                    // What the next document's marker makes a mistake of is the end of this one.
+                    let mark = if at > 0 && text[at..].starts_with("---") { at - 1 } else { at };
+                    report(
+                        self.cx,
+                        Code::YamlSyntax,
+                        mark..at.max(mark + 1),
+                        message,
+                        "mend the syntax here or just before",
+                    );
                     return Some(at);
                 }
             };
@@ -108,6 +138,7 @@ impl<'c, 'a> Reader<'c, 'a> {
                     // What stands before the first `---` (comments) belongs to the first document.
                     start = if first || !explicit { start } else { line_start(text, range.start) };
                     first = false;
+                    starts.push(start);
                 }
                 Event::DocumentEnd => {
                     if let Some(root) = self.root.take() {
@@ -136,14 +167,14 @@ impl<'c, 'a> Reader<'c, 'a> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = self.scalar(text, style, tag.as_deref(), &range);
-                self.add(Node { value, span: Some(range) }, anchor);
+                self.add(Node { value, span: Some(range) }, anchor)?;
             }
             Event::SequenceStart(anchor, _) => self.open(Value::List(Vec::new()), anchor, begin)?,
             Event::MappingStart(anchor, _) => self.open(Value::Map(Vec::new()), anchor, begin)?,
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(mut open) = self.stack.pop() {
                     merge(&mut open.node);
-                    self.add(open.node, open.anchor);
+                    self.add(open.node, open.anchor)?;
                 }
             }
             Event::Alias(anchor) => self.alias(anchor, range)?,
@@ -187,36 +218,33 @@ impl<'c, 'a> Reader<'c, 'a> {
         // What is wrong in an aliased value is shown where it is used.
         let mut node = node.clone();
         place_at(&mut node, &range);
-        self.add(node, 0);
-        Ok(())
+        self.add(node, 0)
     }
 
     /// Puts a finished node where it belongs.
-    fn add(&mut self, node: Node, anchor: usize) {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), usize> {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
         let Some(open) = self.stack.last_mut() else {
             self.root = Some(node);
-            return;
+            return Ok(());
         };
         match (&mut open.node.value, open.key.take()) {
             (Value::List(list), _) => list.push(node),
             (Value::Map(map), Some(Key { name: Some(name), span })) => {
+                if map.len() >= MAX_KEYS {
+                    let (message, at) = (format!("a mapping has more than {MAX_KEYS} keys"), span.start);
+                    report(self.cx, Code::YamlLimit, span, message, "no object of a policy has as many");
+                    return Err(at);
+                }
                 if map.is_empty() && open.node.span.as_ref().is_some_and(|s| s.start <= span.start) {
                     open.node.span = Some(span.clone());
                 }
                 let first = map.iter().find(|e| e.key == name && name != "<<").map(|e| e.span.clone());
-                if let Some(first) = first {
-                    let place = Place { path: String::new(), span: Some(span) };
-                    let first = self.cx.span(first.as_ref());
-                    let message = format!("the key {} stands twice in one mapping", quote(&name));
-                    self.cx
-                        .report(Code::DuplicateKey, &place, message)
-                        .help("keep one of them")
-                        .label(first, "it is already here");
-                } else {
-                    map.push(Entry { key: name, span: Some(span), value: node });
+                match first {
+                    Some(first) => duplicate(self.cx, &name, span, first.as_ref()),
+                    None => map.push(Entry { key: name, span: Some(span), value: node }),
                 }
             }
             (Value::Map(_), Some(Key { name: None, .. })) => {}
@@ -236,6 +264,7 @@ impl<'c, 'a> Reader<'c, 'a> {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn scalar(

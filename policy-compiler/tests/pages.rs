@@ -64,7 +64,11 @@ fn examples_raise_what_they_say() {
         assert!(raised, "no example of {} raises it", code.id());
         let last = blocks.last().map(|b| compile_yaml("right.yaml", b));
         let worst = last.and_then(|c| c.diagnostics.iter().map(|d| d.severity).min());
-        assert!(worst.is_none_or(|s| s == Severity::Note), "the last example of {} is the right form", code.id());
+        assert!(
+            worst.is_none_or(|s| s == Severity::Note),
+            "the last example of {} is the right form",
+            code.id()
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

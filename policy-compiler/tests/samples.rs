@@ -11,7 +11,11 @@ fn findings(file: &str) -> Vec<String> {
     let compiled = compile_yaml(file, &text);
     assert!(compiled.policies.iter().all(|p| p.plan.is_some()), "{file}: {:?}", compiled.diagnostics);
     let line = |d: &tetragon_compiler::Diagnostic| d.span.map_or(0, |s| s.line);
-    compiled.diagnostics.iter().map(|d| format!("{}: {}[{}]", line(d), d.severity.name(), d.code.id())).collect()
+    compiled
+        .diagnostics
+        .iter()
+        .map(|d| format!("{}: {}[{}]", line(d), d.severity.name(), d.code.id()))
+        .collect()
 }
 
 fn names(dir: &str) -> Vec<String> {

@@ -41,7 +41,9 @@ pub(super) fn exec_binary(cx: &mut Cx<'_>, hook: &HookDraft) {
             );
             let operator = operator(*op);
             cx.report(Code::ExecBinary, &draft.place, message)
-                .help(format!("compare what is executed: matchArgs index 0 {operator} {values:?} on the linux_binprm"))
+                .help(format!(
+                    "compare what is executed: matchArgs index 0 {operator} {values:?} on the linux_binprm"
+                ))
                 .fix(fix);
         }
     }
@@ -100,11 +102,17 @@ fn after_the_fact(target: &Target) -> Option<(&'static str, String)> {
             "sched_process_exec" => return Some(exec),
             "sched_process_exit" | "sched_process_free" => return Some(exit),
             "sys_exit" => {
-                return Some(("the system call is done by then", "use its enter event, or an LSM hook".to_owned()));
+                return Some((
+                    "the system call is done by then",
+                    "use its enter event, or an LSM hook".to_owned(),
+                ));
             }
             event => {
                 let call = event.strip_prefix("sys_exit_")?;
-                return Some(("the system call is done by then", format!("use sys_enter_{call}, or an LSM hook")));
+                return Some((
+                    "the system call is done by then",
+                    format!("use sys_enter_{call}, or an LSM hook"),
+                ));
             }
         },
     };

@@ -36,9 +36,12 @@ struct Paths<'d> {
     binary: bool,
 }
 
+/// Longest list of values that is looked at one by one.
+const MOST_VALUES: usize = 1000;
+
 pub(super) fn look(cx: &mut Cx<'_>, hook: &HookDraft) {
     for draft in hook.selectors.iter().flat_map(|s| &s.matchers) {
-        let Some(paths) = paths(hook, draft) else { continue };
+        let Some(paths) = paths(hook, draft).filter(|p| p.values.len() <= MOST_VALUES) else { continue };
         for (i, value) in paths.values.iter().enumerate() {
             if !impossible(cx, &paths, i, value) {
                 link(cx, &paths, i, value);
@@ -79,7 +82,9 @@ fn impossible(cx: &mut Cx<'_>, paths: &Paths<'_>, position: usize, value: &str) 
     let Some(why) = why else { return false };
     let does = if paths.not { "excludes nothing" } else { "never matches" };
     let help = match paths.op {
-        TextOp::Equal if value.ends_with('/') => "write it without the last /, or use Prefix for what is below",
+        TextOp::Equal if value.ends_with('/') => {
+            "write it without the last /, or use Prefix for what is below"
+        }
         _ if !value.starts_with('/') => "write the whole path, or use Postfix for its end",
         _ => "write the path as the kernel shows it",
     };
@@ -103,7 +108,11 @@ fn link(cx: &mut Cx<'_>, paths: &Paths<'_>, position: usize, value: &str) {
     if covered {
         return;
     }
-    let systems = if real.starts_with("/proc/") || link.starts_with("/var/") { "usual systems" } else { "systems with a merged /usr" };
+    let systems = if real.starts_with("/proc/") || link.starts_with("/var/") {
+        "usual systems"
+    } else {
+        "systems with a merged /usr"
+    };
     let does = if paths.not { "excludes nothing there" } else { "never matches there" };
     let what = if paths.binary { "binary" } else { "path" };
     let help = match real.strip_prefix("/proc/PID") {
@@ -130,7 +139,8 @@ fn open_prefix(cx: &mut Cx<'_>, paths: &Paths<'_>) {
         0 => String::new(),
         n => format!(" ({n} more like it)"),
     };
-    let message = format!("the prefix {} also takes longer names beside it, as {value}-old{others}", quote(value));
+    let message =
+        format!("the prefix {} also takes longer names beside it, as {value}-old{others}", quote(value));
     cx.report(Code::OpenPrefix, value_place(paths.draft, *first), message)
         .help("end it with / for what is below a directory, or use Equal for one file");
 }

@@ -2,7 +2,7 @@
 
 use tetragon_api::plan::Matcher;
 
-use super::sets::{contradict, disjoint, implies, part_of, same_dimension, values};
+use super::sets::{contradict, disjoint, implies, part_of, same_dimension, too_many, values};
 use super::value_place;
 use crate::codes::Code;
 use crate::diagnostic::Cx;
@@ -15,9 +15,13 @@ pub(super) fn contradictions(cx: &mut Cx<'_>, hook: &HookDraft) {
             for second in &selector.matchers[i + 1..] {
                 if contradict(&first.matcher, &second.matcher) {
                     let label = cx.span(first.place.span.as_ref());
-                    cx.report(Code::NeverMatches, &second.place, "the selector never matches: no call satisfies this and an earlier matcher")
-                        .help("matchers of one selector are ANDed: use a selector each, or mend the values")
-                        .label(label, "this excludes it");
+                    cx.report(
+                        Code::NeverMatches,
+                        &second.place,
+                        "the selector never matches: no call satisfies this and an earlier matcher",
+                    )
+                    .help("matchers of one selector are ANDed: use a selector each, or mend the values")
+                    .label(label, "this excludes it");
                 } else {
                     dead_values(cx, first, second);
                 }
@@ -34,6 +38,9 @@ fn dead_values(cx: &mut Cx<'_>, first: &MatcherDraft, second: &MatcherDraft) {
         return;
     }
     let (a, b) = (values(&first.matcher), values(&second.matcher));
+    if too_many(&a.sets, &b.sets) {
+        return;
+    }
     let (taken, excluded, taking, excluding) = match (a.not, b.not) {
         (false, true) => (a, b, first, second),
         (true, false) => (b, a, second, first),
@@ -42,17 +49,25 @@ fn dead_values(cx: &mut Cx<'_>, first: &MatcherDraft, second: &MatcherDraft) {
     for (i, set) in taken.sets.iter().enumerate() {
         if excluded.sets.iter().any(|e| part_of(set, e)) {
             let label = cx.span(excluding.place.span.as_ref());
-            cx.report(Code::DeadValue, value_place(taking, i), "the value never matches: another matcher of the selector excludes it")
-                .help("leave it out on one side")
-                .label(label, "excluded here");
+            cx.report(
+                Code::DeadValue,
+                value_place(taking, i),
+                "the value never matches: another matcher of the selector excludes it",
+            )
+            .help("leave it out on one side")
+            .label(label, "excluded here");
         }
     }
     for (i, set) in excluded.sets.iter().enumerate() {
         if taken.sets.iter().all(|t| disjoint(t, set)) {
             let label = cx.span(taking.place.span.as_ref());
-            cx.report(Code::DeadValue, value_place(excluding, i), "the value excludes nothing: another matcher of the selector does not take it")
-                .help("leave it out")
-                .label(label, "only these are taken");
+            cx.report(
+                Code::DeadValue,
+                value_place(excluding, i),
+                "the value excludes nothing: another matcher of the selector does not take it",
+            )
+            .help("leave it out")
+            .label(label, "only these are taken");
         }
     }
 }
@@ -60,7 +75,8 @@ fn dead_values(cx: &mut Cx<'_>, first: &MatcherDraft, second: &MatcherDraft) {
 /// Selectors after one that takes every call that they would.
 pub(super) fn selectors(cx: &mut Cx<'_>, hook: &HookDraft) {
     for (i, later) in hook.selectors.iter().enumerate() {
-        let Some((j, earlier)) = hook.selectors[..i].iter().enumerate().find(|(_, e)| takes_all(e, later)) else {
+        let Some((j, earlier)) = hook.selectors[..i].iter().enumerate().find(|(_, e)| takes_all(e, later))
+        else {
             continue;
         };
         let label = cx.span(earlier.place.span.as_ref());
@@ -68,7 +84,9 @@ pub(super) fn selectors(cx: &mut Cx<'_>, hook: &HookDraft) {
             true => ", and its action is never done",
             false => "",
         };
-        let message = format!("the selector is never reached{lost}: selectors[{j}] takes every call that it would match");
+        let message = format!(
+            "the selector is never reached{lost}: selectors[{j}] takes every call that it would match"
+        );
         cx.report(Code::UnreachableSelector, &later.place, message)
             .help("the first selector that matches decides: put the narrower one first")
             .label(label, "this one decides");

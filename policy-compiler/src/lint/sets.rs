@@ -83,10 +83,18 @@ pub(super) fn disjoint(a: &Set, b: &Set) -> bool {
     }
 }
 
+/// Most pairs of values that are looked at. Beyond, nothing is known.
+const MOST_PAIRS: usize = 1_000_000;
+
+pub(super) fn too_many(a: &[Set], b: &[Set]) -> bool {
+    a.len().saturating_mul(b.len()) > MOST_PAIRS
+}
+
 /// Every set of `a` is part of the union of `b`.
 fn all_part_of(a: &[Set], b: &[Set]) -> bool {
     // Ranges that touch are one: 1:2 and 3:4 take 2:3.
-    let mut ranges: Vec<IntRange> = b.iter().filter_map(|s| if let Set::Int(r) = s { Some(*r) } else { None }).collect();
+    let mut ranges: Vec<IntRange> =
+        b.iter().filter_map(|s| if let Set::Int(r) = s { Some(*r) } else { None }).collect();
     merge(&mut ranges);
     a.iter().all(|a| b.iter().any(|b| part_of(a, b)) || ranges.iter().any(|r| part_of(a, &Set::Int(*r))))
 }
@@ -98,6 +106,9 @@ pub(super) fn implies(a: &Matcher, b: &Matcher) -> bool {
     }
     let follows = matches!(a, Matcher::Pid { follow_forks: true, .. });
     let (a, b) = (values(a), values(b));
+    if too_many(&a.sets, &b.sets) {
+        return false;
+    }
     match (a.not, b.not) {
         (false, false) => all_part_of(&a.sets, &b.sets),
         // A process has several ancestors: one in the list does not keep another out of it.
@@ -114,6 +125,9 @@ pub(super) fn contradict(a: &Matcher, b: &Matcher) -> bool {
     }
     let follows = matches!(a, Matcher::Pid { follow_forks: true, .. });
     let (a, b) = (values(a), values(b));
+    if too_many(&a.sets, &b.sets) {
+        return false;
+    }
     match (a.not, b.not) {
         (false, false) => !follows && a.sets.iter().all(|x| b.sets.iter().all(|y| disjoint(x, y))),
         (false, true) => all_part_of(&a.sets, &b.sets),
@@ -131,7 +145,11 @@ mod tests {
     }
 
     fn int(not: bool, ranges: &[(i128, i128)]) -> Matcher {
-        Matcher::Int { arg: 0, not, ranges: ranges.iter().map(|(min, max)| IntRange { min: *min, max: *max }).collect() }
+        Matcher::Int {
+            arg: 0,
+            not,
+            ranges: ranges.iter().map(|(min, max)| IntRange { min: *min, max: *max }).collect(),
+        }
     }
 
     use TextOp::{Equal, Postfix, Prefix};

@@ -6,12 +6,12 @@ use tetragon_api::plan::{IntRange, Matcher, NamespaceKind, NamespaceValue, TextO
 use tetragon_compiler::interpret;
 
 /// A policy up to its selectors: argument 0 is a file, 1 an int.
-pub const HEAD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n  kprobes:\n  - call: \
+pub(crate) const HEAD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: p}\nspec:\n  kprobes:\n  - call: \
                     security_mmap_file\n    syscall: false\n    args:\n    - {index: 0, type: file}\n    - {index: 1, type: int}\n";
 
 /// A matcher as one line of YAML, from pieces whose order must not matter.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub(crate) struct Line {
     field: &'static str,
     head: String,
     values: Vec<String>,
@@ -28,12 +28,17 @@ fn line() -> impl Strategy<Value = Line> {
     let ints = || prop::collection::vec((-9i32..9).prop_map(|i| format!("\"{i}\"")), 1..5);
     let pids = || prop::collection::vec((1u32..9).prop_map(|i| i.to_string()), 1..5);
     prop_oneof![
-        (select(vec!["In", "NotIn", "Prefix", "NotPostfix"]), texts())
-            .prop_map(|(op, values)| Line { field: "matchBinaries", head: format!("operator: {op}"), values }),
-        (select(vec!["Equal", "NotEqual", "Prefix", "NotPrefix", "Postfix"]), texts())
-            .prop_map(|(op, values)| Line { field: "matchArgs", head: format!("index: 0, operator: {op}"), values }),
-        (select(vec!["Equal", "NotEqual", "GT", "LT", "InMap", "NotInMap"]), ints())
-            .prop_map(|(op, values)| Line { field: "matchArgs", head: format!("index: 1, operator: {op}"), values }),
+        (select(vec!["In", "NotIn", "Prefix", "NotPostfix"]), texts()).prop_map(|(op, values)| Line {
+            field: "matchBinaries",
+            head: format!("operator: {op}"),
+            values
+        }),
+        (select(vec!["Equal", "NotEqual", "Prefix", "NotPrefix", "Postfix"]), texts()).prop_map(
+            |(op, values)| Line { field: "matchArgs", head: format!("index: 0, operator: {op}"), values }
+        ),
+        (select(vec!["Equal", "NotEqual", "GT", "LT", "InMap", "NotInMap"]), ints()).prop_map(
+            |(op, values)| Line { field: "matchArgs", head: format!("index: 1, operator: {op}"), values }
+        ),
         (select(vec!["In", "NotIn"]), any::<bool>(), pids()).prop_map(|(op, follow, values)| Line {
             field: "matchPIDs",
             head: format!("operator: {op}, followForks: {follow}"),
@@ -43,7 +48,7 @@ fn line() -> impl Strategy<Value = Line> {
 }
 
 /// One selector. matchBinaries takes one entry only.
-pub fn selector() -> impl Strategy<Value = Vec<Line>> {
+pub(crate) fn selector() -> impl Strategy<Value = Vec<Line>> {
     prop::collection::vec(line(), 0..5).prop_map(|lines| {
         let mut binaries = 0;
         lines
@@ -54,12 +59,13 @@ pub fn selector() -> impl Strategy<Value = Vec<Line>> {
 }
 
 /// The policy with these selectors; `order` arranges each list.
-pub fn write(selectors: &[Vec<Line>], order: impl Fn(&[String]) -> Vec<String>) -> String {
+pub(crate) fn write(selectors: &[Vec<Line>], order: impl Fn(&[String]) -> Vec<String>) -> String {
     let mut text = format!("{HEAD}    selectors:\n");
     for lines in selectors {
         text.push_str("    - matchActions: [{action: Post}]\n");
         for field in ["matchArgs", "matchPIDs", "matchBinaries"] {
-            let entries: Vec<_> = lines.iter().filter(|l| l.field == field).map(|l| l.write(&order(&l.values))).collect();
+            let entries: Vec<_> =
+                lines.iter().filter(|l| l.field == field).map(|l| l.write(&order(&l.values))).collect();
             if !entries.is_empty() {
                 text.push_str(&format!("      {field}: [{}]\n", order(&entries).join(", ")));
             }
@@ -69,19 +75,36 @@ pub fn write(selectors: &[Vec<Line>], order: impl Fn(&[String]) -> Vec<String>) 
 }
 
 /// Random.
-pub fn matcher() -> impl Strategy<Value = Matcher> {
+pub(crate) fn matcher() -> impl Strategy<Value = Matcher> {
     let op = || select(vec![TextOp::Equal, TextOp::Prefix, TextOp::Postfix]);
     let texts = || prop::collection::vec("/[ab/]{0,4}", 1..6);
     let ranges = || {
-        prop::collection::vec((-20i128..20, 0i128..6).prop_map(|(min, len)| IntRange { min, max: min + len }), 1..6)
+        prop::collection::vec(
+            (-20i128..20, 0i128..6).prop_map(|(min, len)| IntRange { min, max: min + len }),
+            1..6,
+        )
     };
     prop_oneof![
         (op(), any::<bool>(), texts()).prop_map(|(op, not, values)| Matcher::Binary { op, not, values }),
-        (op(), any::<bool>(), texts()).prop_map(|(op, not, values)| Matcher::ParentBinary { op, not, values }),
-        (op(), any::<bool>(), texts()).prop_map(|(op, not, values)| Matcher::Text { arg: 0, op, not, values }),
+        (op(), any::<bool>(), texts()).prop_map(|(op, not, values)| Matcher::ParentBinary {
+            op,
+            not,
+            values
+        }),
+        (op(), any::<bool>(), texts()).prop_map(|(op, not, values)| Matcher::Text {
+            arg: 0,
+            op,
+            not,
+            values
+        }),
         (any::<bool>(), ranges()).prop_map(|(not, ranges)| Matcher::Int { arg: 1, not, ranges }),
         (any::<bool>(), any::<bool>(), any::<bool>(), prop::collection::vec(0u32..9, 1..5)).prop_map(
-            |(not, follow_forks, namespace_pid, values)| Matcher::Pid { not, follow_forks, namespace_pid, values }
+            |(not, follow_forks, namespace_pid, values)| Matcher::Pid {
+                not,
+                follow_forks,
+                namespace_pid,
+                values
+            }
         ),
         (any::<bool>(), prop::collection::vec(0u32..4, 1..5)).prop_map(|(not, numbers)| Matcher::Namespace {
             namespace: NamespaceKind::Pid,
@@ -95,8 +118,9 @@ pub fn matcher() -> impl Strategy<Value = Matcher> {
 }
 
 /// Random.
-pub fn call() -> impl Strategy<Value = interpret::Call> {
-    let process = (0u32..9, 0u32..9).prop_map(|(pid, namespace_pid)| interpret::Process { pid, namespace_pid });
+pub(crate) fn call() -> impl Strategy<Value = interpret::Call> {
+    let process =
+        (0u32..9, 0u32..9).prop_map(|(pid, namespace_pid)| interpret::Process { pid, namespace_pid });
     // As the kernel shows paths: no // in them, no / at the end.
     let text = || prop::option::of("(/[ab]{1,3}){1,2}");
     (text(), text(), prop::collection::vec(process, 1..4), 1u32..4, text(), -25i128..30).prop_map(
