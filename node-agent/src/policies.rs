@@ -1,0 +1,463 @@
+//! The policy store: which policies there are, what is wanted of each, what runs, and why not. It
+//! knows neither files nor the kernel: compiled policies go in, the desired set comes out, and what
+//! the engine reports is noted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tetragon_api::event::{
+    HookState, HookStatus, TracingPolicyMode, TracingPolicyState, TracingPolicyStatus,
+};
+use tetragon_api::plan::{Mode, Plan, Target};
+use tetragon_compiler::CompiledPolicy;
+
+use crate::engine::{ApplyReport, PolicyInput, PolicyReport};
+
+/// The domain of policies from files.
+pub const STATIC: &str = "static";
+/// The domain of policies that come over gRPC and name none.
+pub const GRPC: &str = "grpc";
+
+/// What a policy is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyKey {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace` of a namespaced policy.
+    pub namespace: Option<String>,
+    /// Who brought it.
+    pub domain: String,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The name is taken.
+    #[error(
+        "failed to add tracing policy {{{name} {namespace}}}, a sensor collection with the key already exists; \
+         delete it first, or give the new one another name"
+    )]
+    Exists {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// There is none of that name.
+    #[error(
+        "tracing policy {{{name} {namespace}}} does not exist; tetra tracingpolicy list shows those that do"
+    )]
+    Missing {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// Another file has it.
+    #[error("policy {name} is defined in {} already; give one of them another name", file.display())]
+    Elsewhere {
+        /// Its name.
+        name: String,
+        /// The other file.
+        file: PathBuf,
+    },
+    /// A mode that cannot be set.
+    #[error("mode {0} cannot be set; right would be enforce or monitor")]
+    Mode(String),
+}
+
+/// A policy of the node.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Number in lists; it counts up for every policy that was ever added.
+    pub id: u64,
+    /// Name.
+    pub key: PolicyKey,
+    /// The file that it comes from.
+    pub file: Option<PathBuf>,
+    /// Its document, for positions in messages.
+    pub source: String,
+    enabled: bool,
+    /// Set by hand, over what the policy says.
+    mode: Option<Mode>,
+    plan: Option<Arc<Plan>>,
+    wanted: Option<PolicyInput>,
+    /// The engine refused `wanted`.
+    refused: bool,
+    running: Option<PolicyInput>,
+    report: PolicyReport,
+    error: Option<String>,
+}
+
+impl Policy {
+    /// What is wrong with it, if anything.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// What the engine is asked to run: the wanted version; one that was refused is not tried
+    /// again, and the one before it goes on.
+    fn candidate(&self) -> Option<&PolicyInput> {
+        if !self.enabled {
+            return None;
+        }
+        self.wanted.as_ref().filter(|_| !self.refused).or(self.running.as_ref())
+    }
+
+    /// Its state, as lists and metrics say it.
+    pub fn state(&self) -> TracingPolicyState {
+        let failed = self.error.is_some();
+        let pending = self.candidate().map(|c| c.id) != self.running.as_ref().map(|r| r.id);
+        match (self.enabled, self.running.is_some()) {
+            (false, false) => TracingPolicyState::TpStateDisabled,
+            (false, true) => TracingPolicyState::TpStateUnloading,
+            (true, _) if pending => TracingPolicyState::TpStateLoading,
+            (true, true) if failed => TracingPolicyState::TpStateError,
+            (true, true) => TracingPolicyState::TpStateEnabled,
+            (true, false) => TracingPolicyState::TpStateLoadError,
+        }
+    }
+
+    fn shown_mode(&self) -> TracingPolicyMode {
+        match self.running.as_ref().or(self.wanted.as_ref()) {
+            Some(_) if self.running.is_none() && self.error.is_some() => TracingPolicyMode::TpModeUnknown,
+            Some(input) if !input.plan.enforces() => TracingPolicyMode::TpModeMonitorOnly,
+            Some(input) if input.enforce => TracingPolicyMode::TpModeEnforce,
+            Some(_) => TracingPolicyMode::TpModeMonitor,
+            None => TracingPolicyMode::TpModeUnknown,
+        }
+    }
+
+    /// A row of the list.
+    pub fn status(&self) -> TracingPolicyStatus {
+        let running = self.running.as_ref();
+        #[expect(deprecated, reason = "clients of older versions read it")]
+        TracingPolicyStatus {
+            id: self.id,
+            name: self.key.name.clone(),
+            namespace: self.key.namespace.clone().unwrap_or_default(),
+            domain: self.key.domain.clone(),
+            sensors: running.map(|r| sensors(&r.plan)).unwrap_or_default(),
+            enabled: running.is_some(),
+            error: self.error.clone().unwrap_or_default(),
+            state: self.state().into(),
+            kernel_memory_bytes: if running.is_some() { self.report.kernel_memory } else { 0 },
+            mode: self.shown_mode().into(),
+            hook_statuses: self.hook_statuses(),
+            ..Default::default()
+        }
+    }
+
+    fn hook_statuses(&self) -> Vec<HookStatus> {
+        let hooks = self.report.hooks.iter().enumerate();
+        let status = |(i, h): (usize, &crate::engine::HookReport)| HookStatus {
+            section: section(&h.field).to_owned(),
+            state: match h.backend {
+                Some(_) if h.error.is_none() => HookState::StatusLoaded,
+                _ => HookState::StatusCallNotFound,
+            }
+            .into(),
+            hook_description: match (&h.error, h.backend) {
+                (Some(error), _) => format!("{} {}: {error}", h.field, h.function),
+                (None, Some(backend)) => format!("{} {} ({})", h.field, h.function, backend.name()),
+                (None, None) => {
+                    format!("{} {}: not on this kernel, which the policy allows", h.field, h.function)
+                }
+            },
+            hook_idx: u32::try_from(i).unwrap_or(u32::MAX),
+        };
+        hooks.map(status).collect()
+    }
+}
+
+/// `kprobes` of `spec.kprobes[0]`.
+fn section(field: &str) -> &str {
+    let rest = field.strip_prefix("spec.").unwrap_or(field);
+    rest.split('[').next().unwrap_or(rest)
+}
+
+/// The names that Tetragon gives to what a policy loads.
+fn sensors(plan: &Plan) -> Vec<String> {
+    let mut names: Vec<String> = plan
+        .hooks
+        .iter()
+        .map(|h| match h.target {
+            Target::Function(_) | Target::Syscall(_) => "generic_kprobe",
+            Target::Lsm(_) => "generic_lsm",
+            Target::Tracepoint(..) | Target::RawTracepoint(..) => "generic_tracepoint",
+        })
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// What became of a policy in an apply.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It runs now, and did not before, or ran in another version.
+    Loaded {
+        /// Which.
+        key: PolicyKey,
+        /// Hook by hook.
+        report: PolicyReport,
+    },
+    /// The engine refused it.
+    Refused {
+        /// Which.
+        key: PolicyKey,
+        /// Hook by hook.
+        report: PolicyReport,
+        /// A version before it goes on.
+        kept: bool,
+    },
+    /// It does not run any more.
+    Unloaded {
+        /// Which.
+        key: PolicyKey,
+    },
+}
+
+/// The policies of the node.
+#[derive(Debug, Default)]
+pub struct Store {
+    policies: Vec<Policy>,
+    last_id: u64,
+    last_input: u64,
+    /// Removed, and still in the kernel.
+    leaving: Vec<PolicyKey>,
+}
+
+impl Store {
+    /// All policies, in the order in which they came.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// A policy by its name.
+    pub fn get(&self, key: &PolicyKey) -> Option<&Policy> {
+        self.policies.iter().find(|p| p.key == *key)
+    }
+
+    fn get_mut(&mut self, key: &PolicyKey) -> Option<&mut Policy> {
+        self.policies.iter_mut().find(|p| p.key == *key)
+    }
+
+    /// A file was compiled without an error: its policies replace those it had before. What cannot
+    /// be taken is the result.
+    pub fn put_file(&mut self, file: &Path, compiled: &[CompiledPolicy]) -> Vec<StoreError> {
+        let mut errors = Vec::new();
+        let mut keys = Vec::new();
+        for policy in compiled {
+            let Some(plan) = &policy.plan else { continue };
+            let key = PolicyKey {
+                name: policy.name.clone(),
+                namespace: policy.namespace.clone(),
+                domain: STATIC.to_owned(),
+            };
+            let other = self.get(&key).and_then(|p| p.file.as_deref()).filter(|f| *f != file);
+            if let Some(other) = other {
+                errors.push(StoreError::Elsewhere { name: key.name, file: other.to_owned() });
+                continue;
+            }
+            self.put(&key, Some(file), Some(plan), &policy.source);
+            keys.push(key);
+        }
+        let gone = |p: &Policy| p.file.as_deref() == Some(file) && !keys.contains(&p.key);
+        self.remove_if(gone);
+        errors
+    }
+
+    /// A file does not compile: what it had before stays and says so; policies that it did not have
+    /// are listed with the error.
+    pub fn fail_file(&mut self, file: &Path, compiled: &[CompiledPolicy], error: &str) {
+        let mut known = false;
+        for policy in self.policies.iter_mut().filter(|p| p.file.as_deref() == Some(file)) {
+            policy.error = Some(error.to_owned());
+            known = true;
+        }
+        for policy in compiled.iter().filter(|_| !known) {
+            let key = PolicyKey {
+                name: policy.name.clone(),
+                namespace: policy.namespace.clone(),
+                domain: STATIC.to_owned(),
+            };
+            if !key.name.is_empty() && self.get(&key).is_none() {
+                self.put(&key, Some(file), None, &policy.source);
+                if let Some(policy) = self.get_mut(&key) {
+                    policy.error = Some(error.to_owned());
+                }
+            }
+        }
+    }
+
+    /// A file is gone, and its policies with it.
+    pub fn remove_file(&mut self, file: &Path) {
+        self.remove_if(|p| p.file.as_deref() == Some(file));
+    }
+
+    /// Adds policies that came over gRPC: all or none.
+    pub fn add(&mut self, domain: &str, compiled: &[CompiledPolicy]) -> Result<Vec<PolicyKey>, StoreError> {
+        let domain = if domain.is_empty() { GRPC } else { domain };
+        let mut keys = Vec::new();
+        for policy in compiled {
+            let key = PolicyKey {
+                name: policy.name.clone(),
+                namespace: policy.namespace.clone(),
+                domain: domain.to_owned(),
+            };
+            let taken = self.get(&key).is_some_and(|p| p.state() != TracingPolicyState::TpStateLoadError);
+            if taken {
+                let namespace = key.namespace.unwrap_or_default();
+                return Err(StoreError::Exists { name: key.name, namespace });
+            }
+            keys.push(key);
+        }
+        for (key, policy) in keys.iter().zip(compiled) {
+            self.policies.retain(|p| p.key != *key);
+            self.put(key, None, policy.plan.as_ref(), &policy.source);
+        }
+        Ok(keys)
+    }
+
+    /// Finds the policy that a request names. Without a domain, one that came over gRPC is preferred.
+    pub fn find(&self, name: &str, namespace: &str, domain: &str) -> Result<PolicyKey, StoreError> {
+        let wanted = Some(namespace).filter(|n| !n.is_empty());
+        let same = |p: &&Policy| p.key.name == name && p.key.namespace.as_deref() == wanted;
+        let found = || self.policies.iter().filter(same).map(|p| &p.key);
+        let key = match domain {
+            "" => found().find(|k| k.domain == GRPC).or_else(|| found().next()),
+            domain => found().find(|k| k.domain == domain),
+        };
+        key.cloned()
+            .ok_or_else(|| StoreError::Missing { name: name.to_owned(), namespace: namespace.to_owned() })
+    }
+
+    /// Removes a policy.
+    pub fn remove(&mut self, key: &PolicyKey) {
+        self.remove_if(|p| p.key == *key);
+    }
+
+    /// Switches a policy on or off. Switched on, one that was refused is tried again.
+    pub fn enable(&mut self, key: &PolicyKey, enabled: bool) {
+        if let Some(policy) = self.get_mut(key) {
+            policy.enabled = enabled;
+            policy.refused = false;
+            if policy.plan.is_some() {
+                policy.error = None;
+            }
+        }
+    }
+
+    /// Sets a policy's mode, over what it says itself.
+    pub fn set_mode(&mut self, key: &PolicyKey, mode: Mode) {
+        let next = self.last_input + 1;
+        let Some(policy) = self.get_mut(key) else { return };
+        policy.mode = Some(mode);
+        let enforce = mode == Mode::Enforce;
+        if let Some(wanted) = policy.wanted.as_mut().filter(|w| w.enforce != enforce) {
+            wanted.enforce = enforce;
+            wanted.id = next;
+            policy.refused = false;
+            self.last_input = next;
+        }
+    }
+
+    fn remove_if(&mut self, gone: impl Fn(&Policy) -> bool) {
+        let leaving = self.policies.iter().filter(|p| gone(p) && p.running.is_some()).map(|p| p.key.clone());
+        self.leaving.extend(leaving);
+        self.policies.retain(|p| !gone(p));
+    }
+
+    /// Puts in a policy or its next version. The same plan keeps its number: nothing is reloaded.
+    fn put(&mut self, key: &PolicyKey, file: Option<&Path>, plan: Option<&Plan>, source: &str) {
+        let plan = plan.map(|p| Arc::new(p.clone()));
+        let next = self.last_input + 1;
+        if self.get(key).is_none() {
+            self.last_id += 1;
+            self.policies.push(Policy {
+                id: self.last_id,
+                key: key.clone(),
+                file: None,
+                source: String::new(),
+                enabled: true,
+                mode: None,
+                plan: None,
+                wanted: None,
+                refused: false,
+                running: None,
+                report: PolicyReport::default(),
+                error: None,
+            });
+        }
+        let Some(policy) = self.get_mut(key) else { return };
+        policy.file = file.map(Path::to_owned);
+        policy.source = source.to_owned();
+        if policy.plan == plan && plan.is_some() {
+            // It may have been broken in between.
+            policy.error = policy.report.error().filter(|_| policy.refused);
+            return;
+        }
+        policy.error = None;
+        policy.refused = false;
+        policy.plan = plan.clone();
+        policy.wanted = plan.map(|plan| {
+            let enforce = policy.mode.unwrap_or(plan.mode) == Mode::Enforce;
+            PolicyInput { id: next, plan, enforce }
+        });
+        self.last_input = next;
+    }
+
+    /// What the engine is asked to run.
+    pub fn desired(&self) -> Vec<PolicyInput> {
+        self.policies.iter().filter_map(|p| p.candidate().cloned()).collect()
+    }
+
+    /// The engine does not run what it should.
+    pub fn is_pending(&self) -> bool {
+        let differs = |p: &Policy| p.candidate().map(|c| c.id) != p.running.as_ref().map(|r| r.id);
+        !self.leaving.is_empty() || self.policies.iter().any(differs)
+    }
+
+    /// Notes what the engine made of [`Store::desired`].
+    pub fn applied(&mut self, report: &ApplyReport) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> =
+            std::mem::take(&mut self.leaving).into_iter().map(|key| Outcome::Unloaded { key }).collect();
+        for policy in &mut self.policies {
+            let Some(candidate) = policy.candidate().cloned() else {
+                if policy.running.take().is_some() {
+                    outcomes.push(Outcome::Unloaded { key: policy.key.clone() });
+                }
+                continue;
+            };
+            let Some(found) = report.policies.get(&candidate.id) else { continue };
+            let known = policy.running.as_ref().is_some_and(|r| r.id == candidate.id);
+            let key = policy.key.clone();
+            if let Some(error) = found.error() {
+                policy.refused = true;
+                let kept = policy.running.is_some();
+                policy.error =
+                    Some(if kept { format!("{error}\nthe version before stays in force") } else { error });
+                // Memory is that of what runs.
+                let kernel_memory = policy.report.kernel_memory;
+                policy.report = PolicyReport { kernel_memory, ..found.clone() };
+                outcomes.push(Outcome::Refused { key, report: found.clone(), kept });
+                continue;
+            }
+            policy.running = Some(candidate);
+            let refused = policy.refused;
+            if !refused {
+                policy.report = found.clone();
+            }
+            if !known {
+                outcomes.push(Outcome::Loaded { key, report: found.clone() });
+            }
+        }
+        outcomes
+    }
+}
+
+#[cfg(test)]
+#[path = "policies_tests.rs"]
+mod tests;

@@ -1,0 +1,54 @@
+//! What the rest of the agent needs of the engine, so that it can be tested without a kernel.
+
+use std::os::fd::AsFd;
+
+use crate::engine::{ApplyReport, Engine, KernelLosses, PolicyInput, ProgramStats, Reader, Record};
+
+/// The kernel's side: policies in, numbers out.
+pub trait Kernel: Send + 'static {
+    /// Makes `policies` all that runs; see [`Engine::apply`].
+    fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport;
+    /// What was lost.
+    fn losses(&self) -> KernelLosses;
+    /// Loaded programs.
+    fn programs(&self) -> Vec<ProgramStats>;
+    /// Memory of all maps.
+    fn map_memory(&self) -> u64;
+    /// Takes everything down. Dropped without it, what runs goes on.
+    fn release(self: Box<Self>);
+}
+
+impl Kernel for Engine {
+    fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
+        Engine::apply(self, policies)
+    }
+    fn losses(&self) -> KernelLosses {
+        Engine::losses(self)
+    }
+    fn programs(&self) -> Vec<ProgramStats> {
+        Engine::programs(self)
+    }
+    fn map_memory(&self) -> u64 {
+        Engine::map_memory(self)
+    }
+    fn release(self: Box<Self>) {
+        Engine::release(*self);
+    }
+}
+
+/// The stream of records.
+pub trait Records: AsFd + Send + 'static {
+    /// Hands every record that is there to `f`; returns how many there were.
+    fn drain(&mut self, f: &mut dyn FnMut(Record)) -> usize;
+    /// Records that could not be read: a defect, counted.
+    fn damaged(&self) -> u64;
+}
+
+impl Records for Reader {
+    fn drain(&mut self, f: &mut dyn FnMut(Record)) -> usize {
+        Reader::drain(self, f)
+    }
+    fn damaged(&self) -> u64 {
+        Reader::damaged(self)
+    }
+}
