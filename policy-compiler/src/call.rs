@@ -88,8 +88,10 @@ pub(crate) fn kprobe(cx: &mut Cx<'_>, fields: &Fields<'_>, lists: &Lists) -> (Ve
     };
     let Some(call) = item.text(cx) else { return (Vec::new(), syscall) };
     let Some(name) = call.strip_prefix("list:") else {
+        let function = syscall && looks_like_function(call);
         let target = one(cx, &item.place, call, Naming { syscall, explicit, listed: false });
-        return (target.into_iter().collect(), syscall);
+        // Its args are those of a function: one mistake is one error.
+        return (target.into_iter().collect(), syscall && !function);
     };
     let list = match lists.get(name) {
         Some(Some(list)) => list,
@@ -152,11 +154,10 @@ fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option
         }
         return Some(Target::Syscall(name.to_owned()));
     }
-    let other = ["i386/", "arm64/", "arm32/", "__ia32_", "__x32_", "__arm64_", "compat_sys_", "x64/"];
-    if other.iter().any(|p| call.starts_with(p)) {
+    if OTHER_ABIS.iter().any(|p| call.starts_with(p)) {
         cx.report(Code::NotSupportedYet, place, format!("not supported yet: {}", quote(call)))
             .help("system calls of x86-64 work, as sys_NAME (in lists also x64/sys_NAME)");
-    } else if syscalls::is_known(call) || syscalls::symbol_of(call).is_some() {
+    } else if !looks_like_function(call) {
         let name = syscalls::symbol_of(call).unwrap_or(call);
         cx.report(Code::BadCall, place, format!("{} is not how a system call is written", quote(call)))
             .help(format!("write sys_{name}"));
@@ -167,6 +168,18 @@ fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option
             .help("say syscall: false for a kernel function; a system call is written sys_NAME");
     }
     None
+}
+
+/// Beginnings of system calls that are not x86-64's own.
+const OTHER_ABIS: &[&str] =
+    &["i386/", "arm64/", "arm32/", "__ia32_", "__x32_", "__arm64_", "compat_sys_", "x64/"];
+
+/// No system call of any ABI, with or without a prefix.
+fn looks_like_function(call: &str) -> bool {
+    let prefixes = ["sys_", "__x64_sys_"];
+    !prefixes.iter().chain(OTHER_ABIS).any(|p| call.starts_with(p))
+        && !syscalls::is_known(call)
+        && syscalls::symbol_of(call).is_none()
 }
 
 fn unknown_syscall(cx: &mut Cx<'_>, place: &Place, name: &str) {

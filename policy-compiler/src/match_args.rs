@@ -211,8 +211,15 @@ fn operator(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<(Op, Place)> {
     None
 }
 
-/// A list of texts that must not be empty. `None` after an error.
-pub(crate) fn texts(cx: &mut Cx<'_>, fields: &Fields<'_>, name: &str) -> Option<Vec<(String, Place)>> {
+/// The values of a matcher, as they are written.
+pub(crate) struct Texts {
+    values: Vec<(String, Place)>,
+    /// None of them is something else than a text.
+    complete: bool,
+}
+
+/// A list of texts that must not be empty. `None` after an error, unless some could be read.
+pub(crate) fn texts(cx: &mut Cx<'_>, fields: &Fields<'_>, name: &str) -> Option<Texts> {
     let Some(item) = fields.get(name) else {
         missing_values(cx, &fields.place, name);
         return None;
@@ -220,11 +227,11 @@ pub(crate) fn texts(cx: &mut Cx<'_>, fields: &Fields<'_>, name: &str) -> Option<
     let items = item.items(cx);
     if items.is_empty() && matches!(item.node.value, crate::node::Value::List(_)) {
         missing_values(cx, &item.place, name);
-        return None;
     }
-    let texts: Vec<_> = items.iter().map(|i| Some((i.text(cx)?.to_owned(), i.place.clone()))).collect();
-    let all: Option<Vec<_>> = texts.into_iter().collect();
-    all.filter(|v| !v.is_empty())
+    let values: Vec<_> =
+        items.iter().filter_map(|i| Some((i.text(cx)?.to_owned(), i.place.clone()))).collect();
+    let complete = values.len() == items.len();
+    (!values.is_empty()).then_some(Texts { values, complete })
 }
 
 pub(crate) fn missing_values(cx: &mut Cx<'_>, place: &Place, name: &str) {
@@ -235,11 +242,11 @@ pub(crate) fn missing_values(cx: &mut Cx<'_>, place: &Place, name: &str) {
 /// Parses each value and reports each problem.
 pub(crate) fn parse<T>(
     cx: &mut Cx<'_>,
-    values: &[(String, Place)],
+    texts: &Texts,
     one: impl Fn(&str) -> Result<T, (Code, Problem)>,
 ) -> Option<(Vec<T>, Vec<Place>)> {
     let mut parsed = Vec::new();
-    for (value, place) in values {
+    for (value, place) in &texts.values {
         match one(value) {
             Ok(value) => parsed.push(value),
             Err((code, (message, help))) => {
@@ -247,8 +254,8 @@ pub(crate) fn parse<T>(
             }
         }
     }
-    let places = values.iter().map(|(_, p)| p.clone()).collect();
-    (parsed.len() == values.len()).then_some((parsed, places))
+    let places = texts.values.iter().map(|(_, p)| p.clone()).collect();
+    (texts.complete && parsed.len() == texts.values.len()).then_some((parsed, places))
 }
 
 fn int_value(text: &str, op: IntOp, within: IntRange) -> Result<IntRange, (Code, Problem)> {

@@ -79,7 +79,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn field(&self, name: &str) -> String {
+    pub(crate) fn field(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 }

@@ -175,3 +175,73 @@ pub(crate) const LIST: &[Field] = &[
 ];
 
 pub(crate) const OPTION: &[Field] = &[works("name"), works("value")];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::de::{Deserialize, Deserializer, Visitor, value::Error};
+    use tetragon_api::policy;
+
+    use super::*;
+
+    /// Reads nothing, and notes the fields that a struct asks for.
+    struct Names<'f>(&'f mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(serde::de::Error::custom("not a struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Error> {
+            *self.0 = fields;
+            Err(serde::de::Error::custom("noted"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    fn fields_of<T: for<'de> Deserialize<'de>>() -> BTreeSet<&'static str> {
+        let mut fields: &'static [&'static str] = &[];
+        assert!(T::deserialize(Names(&mut fields)).is_err());
+        assert!(!fields.is_empty());
+        fields.iter().copied().collect()
+    }
+
+    fn same<T: for<'de> Deserialize<'de>>(schema: &[Field], besides: &[&'static str]) {
+        let mut expected = fields_of::<T>();
+        expected.extend(besides);
+        let names: BTreeSet<_> = schema.iter().map(|f| f.name).collect();
+        assert_eq!(names, expected, "{}", std::any::type_name::<T>());
+        assert_eq!(names.len(), schema.len(), "a name stands twice");
+    }
+
+    #[test]
+    fn the_compiler_knows_the_fields_of_the_types() {
+        same::<policy::TracingPolicy>(DOCUMENT, &["status"]);
+        same::<policy::TracingPolicySpec>(SPEC, &[]);
+        same::<policy::Kprobe>(KPROBE, &[]);
+        same::<policy::KprobeIgnore>(IGNORE, &[]);
+        same::<policy::Tracepoint>(TRACEPOINT, &[]);
+        same::<policy::LsmHook>(LSM_HOOK, &[]);
+        same::<policy::Arg>(ARG, &[]);
+        same::<policy::Selector>(SELECTOR, &[]);
+        same::<policy::PidSelector>(MATCH_PIDS, &[]);
+        same::<policy::ArgSelector>(MATCH_ARGS, &[]);
+        same::<policy::BinarySelector>(MATCH_BINARIES, &[]);
+        same::<policy::NamespaceSelector>(MATCH_NAMESPACES, &[]);
+        same::<policy::ActionArguments>(ACTION, &["action"]);
+        same::<policy::List>(LIST, &[]);
+        same::<policy::PolicyOption>(OPTION, &[]);
+    }
+}

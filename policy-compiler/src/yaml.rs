@@ -71,8 +71,8 @@ fn report(cx: &mut Cx<'_>, code: Code, range: Range<usize>, message: String, hel
     cx.report(code, &place, message).help(help);
 }
 
-fn duplicate(cx: &mut Cx<'_>, name: &str, span: Range<usize>, first: Option<&Range<usize>>) {
-    let place = Place { path: String::new(), span: Some(span) };
+fn duplicate(cx: &mut Cx<'_>, path: String, name: &str, span: Range<usize>, first: Option<&Range<usize>>) {
+    let place = Place { path, span: Some(span) };
     let first = cx.span(first);
     cx.report(Code::DuplicateKey, &place, format!("the key {} stands twice in one mapping", quote(name)))
         .help("keep one of them")
@@ -221,6 +221,19 @@ impl<'c, 'a> Reader<'c, 'a> {
         self.add(node, 0)
     }
 
+    /// Field path of `name` in the mapping that is read.
+    fn path(&self, name: &str) -> String {
+        let mut path = String::new();
+        for open in &self.stack {
+            match (&open.node.value, &open.key) {
+                (Value::List(list), _) => path.push_str(&format!("[{}]", list.len())),
+                (_, Some(Key { name: Some(name), .. })) => path = Place { path, span: None }.field(name),
+                _ => {}
+            }
+        }
+        Place { path, span: None }.field(name)
+    }
+
     /// Puts a finished node where it belongs.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), usize> {
         if anchor > 0 {
@@ -243,7 +256,10 @@ impl<'c, 'a> Reader<'c, 'a> {
                 }
                 let first = map.iter().find(|e| e.key == name && name != "<<").map(|e| e.span.clone());
                 match first {
-                    Some(first) => duplicate(self.cx, &name, span, first.as_ref()),
+                    Some(first) => {
+                        let path = self.path(&name);
+                        duplicate(self.cx, path, &name, span, first.as_ref());
+                    }
                     None => map.push(Entry { key: name, span: Some(span), value: node }),
                 }
             }

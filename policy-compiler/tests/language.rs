@@ -417,6 +417,22 @@ fn every_error_of_a_file_is_shown_at_once() {
 }
 
 #[test]
+fn one_mistake_is_one_error() {
+    // Of a function that is taken for a system call, args and actions are still those of a function.
+    let spec = "kprobes: [{call: security_file_open, args: [{index: 0, type: file}], selectors: [{matchActions: [{action: Override, argError: -1}]}]}]";
+    refused(spec, "syscall-default", &["syscall: false"]);
+    // An argument whose type is not known yet gives no errors of what compares it.
+    refused(
+        "kprobes: [{call: tcp_connect, syscall: false, args: [{index: 0, type: sock}], selectors: [{matchArgs: [{index: 0, operator: DPort, values: ['80']}]}]}]",
+        "not-supported-yet",
+        &["type sock"],
+    );
+    let values = compile(&arg(1, "Equal", "[\"abc\", 5, \"4294967296\"]"));
+    let codes: Vec<_> = values.diagnostics.iter().map(|d| d.code.id()).collect();
+    assert_eq!(codes, ["bad-value", "wrong-type", "bad-value"]);
+}
+
+#[test]
 fn each_policy_has_the_text_of_its_document() {
     let one = "# first\napiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: é}\nspec: {}\n";
     let two =

@@ -136,7 +136,11 @@ fn collect(path: &str, value: &serde_json::Value, out: &mut Vec<String>) {
 fn first_code(text: &str) -> &'static str {
     let begin = std::time::Instant::now();
     let compiled = compile_yaml("bomb.yaml", text);
-    assert!(compiled.has_errors() && compiled.diagnostics.len() <= 500, "{} findings", compiled.diagnostics.len());
+    assert!(
+        compiled.has_errors() && compiled.diagnostics.len() <= 500,
+        "{} findings",
+        compiled.diagnostics.len()
+    );
     assert!(compiled.policies.iter().all(|p| p.plan.is_none()));
     assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
     compiled.diagnostics[0].code.id()
