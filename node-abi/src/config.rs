@@ -187,10 +187,14 @@ pub struct HookConfig {
     pub syscall: u32,
     /// Bytes of a key of the prefix index after its length word: a tag and up to 255 more.
     pub lpm_bytes: u32,
-    /// 1: actions are compiled in (a hook where nobody acts leaves the code out).
-    pub acts: u32,
+    /// 1: the hook's program may deny the call.
+    pub deny: u32,
+    /// 1: some selector has a rate limit.
+    pub limits: u32,
     /// 1: the kernel can switch preemption off for a program (`bpf_preempt_disable`).
     pub preempt: u32,
+    /// Not used.
+    pub pad: u32,
     /// How each argument is read.
     pub arg: [ArgSpec; MAX_ARGS],
     /// The dimensions, in order of evaluation.
@@ -208,8 +212,10 @@ impl HookConfig {
         dims: 0,
         syscall: 0,
         lpm_bytes: 0,
-        acts: 0,
+        deny: 0,
+        limits: 0,
         preempt: 0,
+        pad: 0,
         arg: [ArgSpec { kind: 0, raw: 0, text: 0, from: 0 }; MAX_ARGS],
         dim: [DimSpec { kind: 0, arg: 0, group: 0, flags: 0, entry: 0, param: 0 }; MAX_DIMS],
         field: [0; MAX_ARGS],

@@ -460,6 +460,8 @@ unsafe fn report(s: *mut Scratch, record: *mut u8, state: u64, tgid: u32) {
         (*call).args = config!(args);
         (*call).pad = 0;
         put(&raw mut (*s).end, size_of::<Call>() as u64 + words * size_of::<Matched>() as u64);
+        put(&raw mut (*s).args.a, 0);
+        put(&raw mut (*s).args.b, 0);
         for a in 0..MAX_ARGS {
             if a as u32 >= config!(args) {
                 break;
@@ -467,7 +469,7 @@ unsafe fn report(s: *mut Scratch, record: *mut u8, state: u64, tgid: u32) {
             argument(s, record, a as u64);
         }
         let end = get(&raw const (*s).end);
-        if end > RECORD_MAX as u64 {
+        if end > RECORD_MAX as u64 || config!(limits) != 0 && limit(s, record, tgid as u64) == 0 {
             return;
         }
         (*call).header.len = end as u32;
@@ -511,7 +513,96 @@ unsafe fn argument(s: *mut Scratch, record: *mut u8, a: u64) -> u64 {
         }
         put(out.cast(), v);
         put(out.cast::<u64>().add(1), len);
+        if config!(limits) != 0 {
+            mix(s, v, len, is_text, t);
+        }
         put(&raw mut (*s).end, next);
+        0
+    }
+}
+
+/// Bytes of an argument that tell events apart for a rate limit.
+const TOLD_APART: u64 = 40;
+
+/// Takes an argument into the hash for rate limits.
+#[inline(always)]
+unsafe fn mix(s: *mut Scratch, v: u64, len: u64, is_text: bool, t: usize) {
+    unsafe {
+        let h = Hash128 { a: get(&raw const (*s).args.a), b: get(&raw const (*s).args.b) };
+        let mut h = h.block(if is_text { 0 } else { v }, len);
+        if is_text && let Some((pos, n)) = text::place(s, t) {
+            let n = if n > TOLD_APART { TOLD_APART } else { n };
+            for i in 0..TOLD_APART / 8 {
+                if 8 * i >= n {
+                    break;
+                }
+                h = h.block(get(text::start(s, t, pos).add(8 * i as usize).cast()), i);
+            }
+        }
+        put(&raw mut (*s).args.a, h.a);
+        put(&raw mut (*s).args.b, h.b);
+    }
+}
+
+/// Takes the selectors out of the record whose rate limit has been reached; 0: none is left.
+#[inline(never)]
+unsafe fn limit(s: *mut Scratch, record: *mut u8, tgid: u64) -> u64 {
+    unsafe {
+        let now = generated::bpf_ktime_get_ns();
+        let tid = generated::bpf_get_current_pid_tgid() & 0xffff_ffff;
+        let list = record.add(size_of::<Call>()).cast::<u64>();
+        let mut left = 0;
+        for n in 0..MAX_WORDS {
+            if n as u64 >= get(&raw const (*s).words) {
+                break;
+            }
+            let w = get(list.add(2 * n)) & 63;
+            let word: *const Word = at(&WORDS, w as u32);
+            if word.is_null() {
+                break;
+            }
+            let bits = list.add(2 * n + 1);
+            let todo = &raw mut (*s).group;
+            put(todo, get(bits) & (*word).limited);
+            for _ in 0..64 {
+                let m = get(todo);
+                if m == 0 {
+                    break;
+                }
+                put(todo, m & (m - 1));
+                let bit = m & m.wrapping_neg();
+                if reached(s, first_act(w, bit), now, tid, tgid) != 0 {
+                    put(bits, get(bits) & !bit);
+                }
+            }
+            left |= get(bits);
+        }
+        left
+    }
+}
+
+/// An equal event was let through within the selector's window.
+#[inline(never)]
+unsafe fn reached(s: *mut Scratch, act: *const Act, now: u64, tid: u64, tgid: u64) -> u64 {
+    unsafe {
+        if act.is_null() {
+            return 0;
+        }
+        let key = LimitKey {
+            id: (config!(hook) as u64) << 32 | (*act).id as u64,
+            task: match (*act).scope {
+                0 => tid,
+                1 => tgid,
+                _ => 0,
+            },
+            args: Hash128 { a: get(&raw const (*s).args.a), b: get(&raw const (*s).args.b) },
+        };
+        let k: *const u8 = (&raw const key).cast();
+        let last: *const u64 = lookup(&LIMITS, k);
+        if !last.is_null() && now.wrapping_sub(*last) < (*act).window_ms as u64 * 1_000_000 {
+            return 1;
+        }
+        generated::bpf_map_update_elem((&raw const LIMITS).cast_mut().cast(), k.cast(), (&raw const now).cast(), 0);
         0
     }
 }

@@ -108,6 +108,8 @@ pub struct Scratch {
     pub signal_bits: u64,
     pub deny_at: u64,
     pub deny_bits: u64,
+    /// Hash of the arguments, for rate limits.
+    pub args: Hash128,
     /// End of the record so far.
     pub end: u64,
     /// By dimension: what this call's value changes.

@@ -6,7 +6,7 @@ use tetragon_abi::config::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::{ArgType, Hook, IntRange, Matcher, NamespaceKind, NamespaceValue, Selector, TextOp};
 
-use super::link::{Context, LinkError};
+use super::link::Context;
 
 /// A question about a call. `lane`: a selector that asks the same question twice (`Prefix` and
 /// `NotPrefix` on one argument) asks it once in each of two lanes. The order is that of evaluation:
@@ -31,6 +31,8 @@ pub enum DimKey {
     Lineage {
         /// By id in the PID namespace.
         inner: bool,
+        /// Negated: a selector may ask for one and for the other.
+        not: bool,
         /// The ids.
         values: Vec<u32>,
     },
@@ -143,27 +145,27 @@ pub fn arg_kind(ty: ArgType) -> u8 {
 }
 
 /// What a selector asks, each question in a lane of its own. `args` are the hook's readings.
-pub fn conjuncts(s: &Selector, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Result<Vec<Conjunct>, LinkError> {
+pub fn conjuncts(s: &Selector, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Vec<Conjunct> {
     let mut lanes: BTreeMap<DimKey, u8> = BTreeMap::new();
     let mut all = Vec::new();
     for m in &s.matchers {
-        let mut c = conjunct(m, hook, args, cx)?;
+        let mut c = conjunct(m, hook, args, cx);
         let n = lanes.entry(c.dim.clone()).or_default();
         c.dim = c.dim.with_lane(*n);
         *n += 1;
         all.push(c);
     }
-    Ok(all)
+    all
 }
 
-fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Result<Conjunct, LinkError> {
+fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Conjunct {
     // The reading that a plan's argument is; the compiler has checked that it exists.
     let reading = |a: usize| {
         let a = &hook.args[a];
         args.iter().position(|r| *r == (a.index, a.ty)).unwrap_or(0)
     };
     let number = |v: u64| IndexKey::Exact(Hash128 { a: v, b: 0 });
-    Ok(match m {
+    match m {
         Matcher::Binary { op, not, values } => {
             Conjunct { dim: DimKey::Binary(*op, 0), not: *not, keys: texts(*op, values, cx) }
         }
@@ -179,7 +181,7 @@ fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> 
             keys: values.iter().map(|v| number(u64::from(*v))).collect(),
         },
         Matcher::Pid { not, namespace_pid, values, .. } => Conjunct {
-            dim: DimKey::Lineage { inner: *namespace_pid, values: values.clone() },
+            dim: DimKey::Lineage { inner: *namespace_pid, not: *not, values: values.clone() },
             not: *not,
             keys: Vec::new(),
         },
@@ -198,7 +200,7 @@ fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> 
         Matcher::Mask { arg, mask } => {
             Conjunct { dim: DimKey::Mask(reading(*arg), *mask), not: false, keys: Vec::new() }
         }
-    })
+    }
 }
 
 /// Numbers of values that a matcher puts into the exact and the prefix index, for estimates.

@@ -71,22 +71,18 @@ pub struct Shape {
     pub exact: usize,
     /// Bytes of a key of the prefix index: a tag and data.
     pub lpm_bytes: usize,
+    /// Some selector has a rate limit.
+    pub limits: bool,
 }
 
-/// Why a policy cannot be linked.
+/// Why a policy cannot be linked: a limit of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// A limit of the engine.
-    #[error("{what}: this hook has room for {most} over all its policies; remove one of them or make them alike")]
-    Limit {
-        /// What there is too much of.
-        what: String,
-        /// The limit.
-        most: usize,
-    },
-    /// Not in this version.
-    #[error("not supported yet: {0}")]
-    Unsupported(&'static str),
+#[error("{what}: this hook has room for {most} over all its policies; remove one of them or make them alike")]
+pub struct LinkError {
+    /// What there is too much of.
+    what: &'static str,
+    /// The limit.
+    most: usize,
 }
 
 /// Sparse set of selectors: (word, bits), sorted.
@@ -228,6 +224,8 @@ pub struct Linker {
     next_id: u32,
     free_sets: Vec<u32>,
     next_set: u32,
+    /// Number of the last rate limit.
+    next_limit: u32,
     /// Values that are new since [`Linker::take_new`].
     new: Vec<NewKey>,
 }
@@ -253,9 +251,8 @@ impl Linker {
         }
         let mut linker = Linker::empty(context, needs.shape());
         for u in fit {
-            if let Err(e) = linker.insert(u) {
-                let full = LinkError::Limit { what: "too many selectors".into(), most: MAX_WORDS * 64 };
-                errors.push((u.key(), e.unwrap_or(full)));
+            if linker.insert(u).is_none() {
+                errors.push((u.key(), LinkError { what: "too many selectors", most: MAX_WORDS * 64 }));
             }
         }
         // How many values lie in more than one word was not known before.
@@ -287,6 +284,7 @@ impl Linker {
             next_id: 1,
             free_sets: Vec::new(),
             next_set: 1,
+            next_limit: 0,
             new: Vec::new(),
             shape,
         };
@@ -310,11 +308,6 @@ impl Linker {
         &self.shape
     }
 
-    /// Nothing is linked.
-    pub fn is_empty(&self) -> bool {
-        self.units.is_empty()
-    }
-
     /// The units that are linked.
     pub fn units(&self) -> impl Iterator<Item = &Arc<Unit>> {
         self.units.values().map(|p| &p.unit)
@@ -326,39 +319,40 @@ impl Linker {
         if needs.args.len() > self.shape.args.len()
             || needs.dims.len() > self.shape.dims.len()
             || needs.lpm_bytes > self.shape.lpm_bytes
+            || needs.limits != self.shape.limits
             || self.next_id as usize + needs.values > self.shape.entries
             || self.exact.len() + needs.values > self.shape.exact
         {
             return false;
         }
-        if self.insert(unit).is_err() {
+        let fits = self.insert(unit).is_some() && self.next_set as usize <= self.shape.sets;
+        if !fits {
             self.remove(unit.key());
-            return false;
         }
-        if self.next_set as usize > self.shape.sets {
-            self.remove(unit.key());
-            return false;
-        }
-        true
+        fits
     }
 
-    /// Puts a unit whose dimensions exist into the tables. `Err(None)`: no room for its selectors or
-    /// sets.
-    fn insert(&mut self, unit: &Arc<Unit>) -> Result<(), Option<LinkError>> {
+    /// Puts a unit whose dimensions exist into the tables. `None`: no room for its selectors.
+    fn insert(&mut self, unit: &Arc<Unit>) -> Option<()> {
         let selectors = &unit.plan().selectors;
-        let (word, first) = self.place(selectors.len()).ok_or(None)?;
+        let (word, first) = self.place(selectors.len())?;
         let reading = |a: &Arg| self.shape.args.iter().position(|r| *r == (a.index, a.ty)).unwrap_or(usize::MAX);
         let args: Arc<[usize]> = unit.plan().args.iter().map(reading).collect();
         self.units.insert(unit.key(), Placed { unit: unit.clone(), word, first });
         for (i, s) in selectors.iter().enumerate() {
             let bit = 1u64 << (first as usize + i);
-            let all = conjuncts(s, unit.plan(), &self.shape.args, &self.context).map_err(Some)?;
+            let all = conjuncts(s, unit.plan(), &self.shape.args, &self.context);
             self.selector(word, bit, &all, true);
             let a = &s.actions;
             let w = &mut self.tables.words[word as usize];
             w.active |= bit;
             w.post |= if a.post { bit } else { 0 };
             let act = &mut self.tables.acts[word as usize * 64 + first as usize + i];
+            if let Some(limit) = a.rate_limit {
+                w.limited |= bit;
+                self.next_limit += 1;
+                *act = Act { window_ms: limit.window_ms, scope: limit.scope as u32, id: self.next_limit, ..*act };
+            }
             if unit.policy.enforce {
                 match a.signal {
                     Some(9) => w.kill |= bit,
@@ -380,7 +374,7 @@ impl Linker {
         w.start |= 1 << first;
         w.top |= 1 << (first as usize + selectors.len() - 1);
         self.summarise();
-        Ok(())
+        Some(())
     }
 
     /// Takes a policy out. Its values stay in the indexes until [`Linker::take_old`].
@@ -389,9 +383,8 @@ impl Linker {
         let n = p.unit.plan().selectors.len();
         for (i, s) in p.unit.plan().selectors.iter().enumerate() {
             let bit = 1u64 << (p.first as usize + i);
-            if let Ok(all) = conjuncts(s, p.unit.plan(), &self.shape.args, &self.context) {
-                self.selector(p.word, bit, &all, false);
-            }
+            let all = conjuncts(s, p.unit.plan(), &self.shape.args, &self.context);
+            self.selector(p.word, bit, &all, false);
             let at = p.word as usize * 64 + p.first as usize + i;
             self.tables.acts[at] = Act::default();
             self.owners[at] = None;
@@ -600,11 +593,6 @@ impl Linker {
         }
     }
 
-    /// Numbers of values, for estimates of memory: exact and prefix.
-    pub fn values(&self) -> (usize, usize) {
-        (self.exact.len(), self.prefix.len())
-    }
-
     /// What the engine of this shape is told.
     pub fn config(&self) -> HookConfig {
         let special: Vec<u32> = self.special.iter().map(|v| v.id).collect();
@@ -636,11 +624,13 @@ struct Needs {
     used: usize,
     values: usize,
     lpm_bytes: usize,
+    limits: bool,
 }
 
 impl Needs {
     fn of(shape: &Shape) -> Needs {
-        Needs { args: shape.args.clone(), dims: shape.dims.clone(), lpm_bytes: shape.lpm_bytes, ..Needs::default() }
+        let (args, dims) = (shape.args.clone(), shape.dims.clone());
+        Needs { args, dims, lpm_bytes: shape.lpm_bytes, limits: shape.limits, ..Needs::default() }
     }
 
     /// With one more unit.
@@ -652,7 +642,7 @@ impl Needs {
                 n.args.push((a.index, a.ty));
             }
         }
-        let limit = |what: &str, most| Err(LinkError::Limit { what: what.into(), most });
+        let limit = |what, most| Err(LinkError { what, most });
         if n.args.len() > MAX_ARGS {
             return limit("too many different arguments", MAX_ARGS);
         }
@@ -660,10 +650,8 @@ impl Needs {
             return limit("too many different text arguments", MAX_TEXTS);
         }
         for s in &hook.selectors {
-            if s.actions.rate_limit.is_some() {
-                return Err(LinkError::Unsupported("rateLimit"));
-            }
-            for c in conjuncts(s, hook, &n.args, context)? {
+            n.limits |= s.actions.rate_limit.is_some();
+            for c in conjuncts(s, hook, &n.args, context) {
                 n.values += c.keys.len();
                 n.lpm_bytes = n.lpm_bytes.max(c.longest() + 1);
                 if !n.dims.contains(&c.dim) {
@@ -698,6 +686,7 @@ impl Needs {
             lpm_bytes: [16, 64, 128].into_iter().find(|n| self.lpm_bytes <= *n).unwrap_or(256),
             args: self.args,
             dims: self.dims,
+            limits: self.limits,
         }
     }
 }
@@ -726,6 +715,7 @@ impl Shape {
     fn config(&self, special: &[u32], kernel_strings: bool) -> HookConfig {
         let mut c = HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
         c.lpm_bytes = self.lpm_bytes as u32;
+        c.limits = u32::from(self.limits);
         let groups = self.groups();
         let mut texts = 0;
         for (a, (index, ty)) in self.args.iter().enumerate() {

@@ -12,6 +12,8 @@ mod hook;
 mod image;
 mod kernel;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod object;
 mod read;
 mod resolve;

@@ -12,15 +12,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// `enum bpf_map_type`.
-pub const MAP_HASH: u32 = 1;
-/// `enum bpf_map_type`.
 pub const MAP_ARRAY: u32 = 2;
 /// `enum bpf_map_type`.
-pub const MAP_PERCPU_ARRAY: u32 = 6;
-/// `enum bpf_map_type`.
 pub const MAP_ARRAY_OF_MAPS: u32 = 12;
-/// `enum bpf_map_type`.
-pub const MAP_RINGBUF: u32 = 27;
 /// `BPF_F_NO_PREALLOC`.
 pub const NO_PREALLOC: u32 = 1;
 /// `BPF_F_RDONLY_PROG`.
@@ -95,8 +89,6 @@ pub struct Map {
     pub key: usize,
     /// Bytes of a value (of one CPU's).
     pub value: usize,
-    /// Most entries.
-    pub entries: u32,
 }
 
 /// What a map is made of.
@@ -131,7 +123,7 @@ impl Map {
             .u32(20, inner)
             .name(28, spec.name)
             .fd(0, 72)?;
-        Ok(Map { fd, key: spec.key as usize, value: spec.value as usize, entries: spec.entries })
+        Ok(Map { fd, key: spec.key as usize, value: spec.value as usize })
     }
     /// The file descriptor.
     pub fn raw(&self) -> RawFd {
@@ -139,7 +131,7 @@ impl Map {
     }
     /// Opens a pinned map.
     pub fn open(path: &Path, key: usize, value: usize) -> Result<Map> {
-        Ok(Map { fd: get_pinned(path)?, key, value, entries: 0 })
+        Ok(Map { fd: get_pinned(path)?, key, value })
     }
     /// Sets one element.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
