@@ -50,7 +50,7 @@ pub(crate) fn render(root: &Path) -> Result<Vec<(&'static str, String)>, Box<dyn
     let mut compiler = protox::Compiler::new([root.join("proto")])?;
     compiler.include_source_info(true).include_imports(true).open_files(ROOTS)?;
     let set = compiler.file_descriptor_set();
-    Ok(vec![("tetragon.rs", messages(&set)?), ("service.rs", service(set)?)])
+    Ok(vec![("tetragon.rs", messages(&set)?), ("service.rs", service(&set)?)])
 }
 
 fn messages(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
@@ -67,7 +67,7 @@ fn messages(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     Ok(finish(&out)?.replace("#[serde(flatten)]\n        #[serde(", "#[serde("))
 }
 
-fn service(set: FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+fn service(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let out = scratch("service")?;
     tonic_prost_build::configure()
         .out_dir(&out)

@@ -51,7 +51,7 @@ pub(crate) fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
             .find_map(|prefix| address.strip_prefix(prefix))
             .unwrap_or(address);
         let host = if plain.starts_with(':') { "localhost" } else { "" };
-        if !plain.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        if plain.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             bail!("server address {address:?} has no port; write HOST:PORT or unix:///PATH");
         }
         format!("http://{host}{plain}")

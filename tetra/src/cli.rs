@@ -38,6 +38,7 @@ pub(crate) struct Cli {
 
 /// Flags of every command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Enable debug messages
     #[arg(short, long, global = true)]
@@ -109,11 +110,8 @@ pub(crate) enum Command {
   # Get build info for the CLI
   tetra version --build")]
     Version(Version),
-    /// Print events
-    #[command(
-        visible_alias = "get-events",
-        long_about = "Print and filter events of an agent, or of JSON lines on stdin.",
-        after_help = "Examples:
+    /// Print and filter events of an agent, or of JSON lines on stdin
+    #[command(after_help = "Examples:
   # Process executions and exits, one line each
   tetra getevents -o compact --process-only
 
@@ -127,8 +125,7 @@ pub(crate) enum Command {
   tetra getevents -F parent
 
   # Only these fields
-  tetra getevents -f process,parent.pod"
-    )]
+  tetra getevents -f process,parent.pod")]
     Getevents(Box<Getevents>),
     /// Manage tracing policies
     #[command(visible_alias = "tp", arg_required_else_help = true)]

@@ -65,7 +65,7 @@ fn from_lines(
             continue;
         }
         match serde_json::from_slice::<GetEventsResponse>(&line) {
-            Ok(event) if matcher.matches(&event) => printer.print_filtered(event, field_filters)?,
+            Ok(event) if matcher.matches(&event) => printer.print_filtered(&event, field_filters)?,
             Ok(_) => {}
             Err(error) => note(&format!("tetra: stdin line {number} is not an event: {error}")),
         }
@@ -180,11 +180,11 @@ impl Printer<'_> {
     }
 
     /// Prints what the field filters leave of an event.
-    fn print_filtered(&mut self, event: GetEventsResponse, filters: &[FieldFilter]) -> anyhow::Result<()> {
+    fn print_filtered(&mut self, event: &GetEventsResponse, filters: &[FieldFilter]) -> anyhow::Result<()> {
         if filters.is_empty() {
-            return self.print(&event);
+            return self.print(event);
         }
-        let mut value = serde_json::to_value(&event)?;
+        let mut value = serde_json::to_value(event)?;
         fields::apply(filters, &mut value);
         self.print(&serde_json::from_value(value)?)
     }

@@ -22,6 +22,7 @@ mod table;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
@@ -50,8 +51,9 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
 
 /// Help and version go to stdout and succeed; a wrong command line is an error like any other.
 fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        let _ = error.print();
+    // A group without its subcommand shows its help.
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = write!(io::stdout(), "{}", error.render());
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();

@@ -34,7 +34,6 @@ pub(crate) fn bytes(count: u64) -> String {
     }
     let unit = ["k", "M", "G", "T", "P", "E"][unit];
     // Two digits are shown: what a double loses lies far below them.
-    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
     let value = count as f64 / divisor as f64;
     format!("{value:.2} {unit}B")
 }

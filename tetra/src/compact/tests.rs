@@ -22,7 +22,7 @@ fn plain(kind: &str, body: Value) -> String {
     PLAIN.format(&event(kind, body)).expect("it has a compact form")
 }
 
-fn kprobe(function: &str, args: Value) -> String {
+fn kprobe(function: &str, args: &Value) -> String {
     let line = plain("process_kprobe", json!({"function_name": function, "args": args}));
     line.trim_end_matches('\n').to_owned()
 }
@@ -219,7 +219,7 @@ fn kprobes_with_their_own_form() {
         ("security_path_truncate", json!([{"path_arg": {"path": "/a"}}]), "📝 truncate", " /a"),
         ("security_file_truncate", json!([file("/a")]), "📝 truncate", " /a"),
     ] {
-        assert_eq!(kprobe(function, args), format!("{name}{head}{rest}"), "{function}");
+        assert_eq!(kprobe(function, &args), format!("{name}{head}{rest}"), "{function}");
     }
 }
 
