@@ -1,0 +1,187 @@
+//! The thread that reads the ring buffer: records become events, and each event is counted, exported
+//! and handed to listeners, in order, in one place.
+
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tetragon_api::event::GetEventsResponse;
+
+use crate::assemble::Assembler;
+use crate::clock;
+use crate::counters::{Counters, add, get};
+use crate::engine::{Match, Record};
+use crate::export::{Exporter, FLUSH_AFTER};
+use crate::hub::Hub;
+use crate::procfs::ProcInfo;
+use crate::runtime::Records;
+
+/// How often clocks are read, losses told and files rotated.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Records after which the time is looked at while the ring does not run empty.
+const RECORDS_PER_LOOK: u32 = 256;
+
+/// Everything that an event goes through.
+pub struct Pipeline {
+    assembler: Assembler,
+    exporter: Exporter,
+    hub: Arc<Hub>,
+    counters: Arc<Counters>,
+    flushed: Instant,
+    ticked: Instant,
+    /// Losses in the kernel that the stream has been told of.
+    told: u64,
+    /// Records that could not be read, as far as they are counted.
+    seen: u32,
+}
+
+impl Pipeline {
+    /// A pipeline for the records of one reader.
+    pub fn new(assembler: Assembler, exporter: Exporter, hub: Arc<Hub>, counters: Arc<Counters>) -> Pipeline {
+        let now = Instant::now();
+        let told = counters.kernel_lost();
+        Pipeline { assembler, exporter, hub, counters, flushed: now, ticked: now, told, seen: 0 }
+    }
+
+    /// Tells of the processes that ran before.
+    pub fn seed(&mut self, infos: &[ProcInfo]) {
+        let Pipeline { assembler, exporter, hub, counters, .. } = self;
+        assembler.seed(infos, &mut |event| deliver(exporter, hub, counters, event, None));
+        self.publish_numbers();
+    }
+
+    /// Takes a record.
+    pub fn record(&mut self, record: &Record) {
+        add(&self.counters.received, 1);
+        let Pipeline { assembler, exporter, hub, counters, .. } = self;
+        assembler.record(record, &mut |event, m| deliver(exporter, hub, counters, event, m));
+        self.seen += 1;
+        if self.seen >= RECORDS_PER_LOOK {
+            self.seen = 0;
+            self.look(Instant::now());
+        }
+    }
+
+    /// Does what is due.
+    fn look(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.ticked) >= TICK {
+            self.ticked = now;
+            self.tick(now);
+        }
+        if self.exporter.is_dirty() && now.saturating_duration_since(self.flushed) >= FLUSH_AFTER {
+            self.flush(now);
+        }
+    }
+
+    fn flush(&mut self, now: Instant) {
+        self.exporter.flush();
+        self.flushed = now;
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.assembler.tick();
+        self.tell_kernel_losses();
+        if let Some(dropped) = self.exporter.tick(now) {
+            let event = self.assembler.losses(dropped, clock::monotonic());
+            self.exporter.export_loss(&event);
+        }
+        let assembler = &self.assembler;
+        self.hub.tell_losses(|lost| assembler.losses(lost, clock::monotonic()));
+        self.publish_numbers();
+    }
+
+    /// Says in the stream what the kernel could not put into it.
+    fn tell_kernel_losses(&mut self) {
+        let lost = self.counters.kernel_lost();
+        if lost > self.told {
+            let event = self.assembler.losses(lost - self.told, clock::monotonic());
+            tracing::warn!(events = lost - self.told, "the ring buffer was full: events are missing");
+            self.told = lost;
+            self.counters.events().event(&event, None);
+            self.exporter.export_loss(&event);
+            self.hub.publish_loss(&Arc::new(event));
+        }
+    }
+
+    fn publish_numbers(&self) {
+        self.counters.set_cache(self.assembler.cache_stats());
+        let missing = self.assembler.missing();
+        add(&self.counters.missing_process, missing - get(&self.counters.missing_process));
+    }
+
+    /// The end: everything that is known is told and written.
+    pub fn finish(&mut self) {
+        self.tell_kernel_losses();
+        if let Some(dropped) = self.exporter.limited() {
+            let event = self.assembler.losses(dropped, clock::monotonic());
+            self.exporter.export_loss(&event);
+        }
+        self.publish_numbers();
+        self.exporter.flush();
+        self.hub.close();
+    }
+}
+
+/// Counts an event and hands it on. If nobody wants it, nothing is written.
+fn deliver(
+    exporter: &mut Exporter,
+    hub: &Hub,
+    counters: &Counters,
+    event: GetEventsResponse,
+    m: Option<&Match>,
+) {
+    counters.events().event(&event, m);
+    exporter.export(&event);
+    if hub.is_on() {
+        hub.publish(&Arc::new(event));
+    }
+}
+
+/// Reads until `stop` is readable (or closed), then what is left, and ends.
+pub fn run(mut records: impl Records, mut pipeline: Pipeline, mut stop: UnixStream) -> std::io::Result<()> {
+    let mut damaged = 0;
+    loop {
+        let dirty = pipeline.exporter.is_dirty();
+        let wait = if dirty { FLUSH_AFTER } else { TICK.saturating_sub(pipeline.ticked.elapsed()) };
+        let stopped = poll(&records, &stop, wait)?;
+        let count = records.drain(&mut |record| pipeline.record(&record));
+        let now = Instant::now();
+        if count == 0 && pipeline.exporter.is_dirty() {
+            pipeline.flush(now);
+        }
+        pipeline.look(now);
+        let bad = records.damaged();
+        if bad > damaged {
+            tracing::error!(records = bad - damaged, "records of the ring buffer could not be read");
+            damaged = bad;
+        }
+        if stopped {
+            // The byte says that the last numbers of the kernel are published.
+            let _ = stop.read(&mut [0]);
+            while records.drain(&mut |record| pipeline.record(&record)) > 0 {}
+            pipeline.finish();
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for records, the end or the time. True: it is the end.
+fn poll(records: &impl AsFd, stop: &UnixStream, wait: Duration) -> std::io::Result<bool> {
+    let fd = |fd: i32| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut fds = [fd(records.as_fd().as_raw_fd()), fd(stop.as_raw_fd())];
+    let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: `fds` is an array of as many entries as are passed.
+    let n = unsafe { libc::poll(fds.as_mut_ptr(), 2, wait) };
+    if n < 0 {
+        let error = std::io::Error::last_os_error();
+        return if error.kind() == std::io::ErrorKind::Interrupted { Ok(false) } else { Err(error) };
+    }
+    Ok(fds[1].revents != 0)
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;
