@@ -3,6 +3,25 @@
 //!
 //! No I/O, no clock, no kernel, no cluster. It never stops at the first finding and never panics:
 //! broken input gives diagnostics and no Plan.
+//!
+//! ```
+//! let text = "
+//! apiVersion: cilium.io/v1alpha1
+//! kind: TracingPolicy
+//! metadata: {name: opens}
+//! spec:
+//!   kprobes:
+//!   - call: security_file_open
+//! ";
+//! let compiled = tetragon_compiler::compile_yaml("opens.yaml", text);
+//! assert_eq!(
+//!     compiled.diagnostics[0].one_line(),
+//!     "opens.yaml:7:11: error[syscall-default] spec.kprobes[0].call: \"security_file_open\" looks like a \
+//!      kernel function, and syscall is true (its default); say syscall: false for a kernel function; \
+//!      a system call is written sys_NAME"
+//! );
+//! assert!(compiled.policies[0].plan.is_none());
+//! ```
 #![warn(missing_docs)]
 
 mod action;

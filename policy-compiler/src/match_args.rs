@@ -154,6 +154,7 @@ fn mismatch(cx: &mut Cx<'_>, place: &Place, op: Op, ty: ArgType, compares: &Comp
 
 /// The argument that a matcher is about, as a position in `args`.
 fn argument(cx: &mut Cx<'_>, fields: &Fields<'_>, args: &[ArgDraft]) -> Option<usize> {
+    let index = fields.get("index").map(|item| item.integer(cx, 0..=i128::from(i32::MAX)));
     if let Some(item) = fields.get("args") {
         let positions = item.items(cx);
         let [only] = &positions[..] else {
@@ -171,10 +172,9 @@ fn argument(cx: &mut Cx<'_>, fields: &Fields<'_>, args: &[ArgDraft]) -> Option<u
         }
         return Some(position);
     }
-    let (index, place) = match fields.get("index") {
-        Some(item) => (item.integer(cx, 0..=i128::from(i32::MAX))?, item.place.clone()),
-        None => (0, fields.place.clone()),
-    };
+    // Left out, it is 0.
+    let index = index.unwrap_or(Some(0))?;
+    let place = fields.get("index").map_or_else(|| fields.place.clone(), |item| item.place.clone());
     let found = args.iter().position(|a| a.index.is_some_and(|i| i128::from(i) == index));
     // An argument whose index could not be read may be the one that is meant.
     if found.is_none() && args.iter().all(|a| a.index.is_some()) {

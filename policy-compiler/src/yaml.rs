@@ -317,8 +317,8 @@ fn plain(text: Cow<'_, str>) -> Value {
         return Value::Str(text.into_owned());
     }
     let number = match unsigned.get(..2) {
-        Some("0x") => i128::from_str_radix(&text[2..], 16).ok(),
-        Some("0o") => i128::from_str_radix(&text[2..], 8).ok(),
+        Some("0x") if unsigned == text => i128::from_str_radix(&unsigned[2..], 16).ok(),
+        Some("0o") if unsigned == text => i128::from_str_radix(&unsigned[2..], 8).ok(),
         _ => text.parse().ok(),
     };
     match number {
@@ -393,7 +393,7 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..text.floor_char_boundary(at)].rfind('\n').map_or(0, |i| i + 1)
 }
 
-/// Character numbers (of the parser's marks) to bytes. Marks mostly grow, so it walks on from the
+/// Character numbers (of the parser's marks) to bytes. Marks are near each other, so it walks from the
 /// last one.
 struct Chars<'a> {
     text: &'a str,
@@ -405,16 +405,58 @@ impl<'a> Chars<'a> {
         Chars { text, last: (0, 0) }
     }
 
+    /// The byte where a character begins; the end of the text for one that is not there.
     fn byte(&mut self, index: usize) -> usize {
-        let (mut chars, mut bytes) = if index >= self.last.0 { self.last } else { (0, 0) };
-        for c in self.text[bytes..].chars() {
-            if chars == index {
-                break;
-            }
+        let (mut chars, mut bytes) = self.last;
+        let (before, after) = self.text.split_at(bytes);
+        let back = before.chars().rev().take(chars.saturating_sub(index)).map(char::len_utf8);
+        for len in back {
+            chars -= 1;
+            bytes -= len;
+        }
+        for c in after.chars().take(index.saturating_sub(chars)) {
             chars += 1;
             bytes += c.len_utf8();
         }
         self.last = (chars, bytes);
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_found_forwards_and_backwards() {
+        let mut chars = Chars::new("aéb\u{1f600}c");
+        for (index, byte) in [(0, 0), (4, 8), (1, 1), (3, 4), (2, 3), (5, 9), (99, 9), (0, 0), (5, 9)] {
+            assert_eq!(chars.byte(index), byte, "{index}");
+        }
+    }
+
+    #[test]
+    fn scalars_are_read_as_the_core_schema_says() {
+        for (text, value) in [
+            ("5", Value::Int(5)),
+            ("-5", Value::Int(-5)),
+            ("0x1f", Value::Int(31)),
+            ("0o17", Value::Int(15)),
+            ("017", Value::Int(17)),
+            ("1e3", Value::Float("1e3".into())),
+            (".5", Value::Float(".5".into())),
+            ("1.2.3", Value::Str("1.2.3".into())),
+            ("10.0.0.0/8", Value::Str("10.0.0.0/8".into())),
+            ("-0x5", Value::Str("-0x5".into())),
+            ("0xzz", Value::Str("0xzz".into())),
+            ("5é", Value::Str("5é".into())),
+            ("true", Value::Bool(true)),
+            ("yes", Value::Str("yes".into())),
+            ("~", Value::Null),
+            ("null", Value::Null),
+            ("", Value::Null),
+        ] {
+            assert_eq!(plain(text.into()), value, "{text}");
+        }
     }
 }

@@ -417,6 +417,30 @@ fn every_error_of_a_file_is_shown_at_once() {
 }
 
 #[test]
+fn long_texts_are_cut_with_a_warning() {
+    let hook = |message: &str, tag: &str| {
+        format!("lsmhooks:\n- hook: file_open\n  message: {message}\n  tags: [{tag}]\n")
+    };
+    let whole = compile(&hook(&"é".repeat(256), &"t".repeat(128)));
+    assert_eq!(lines(&whole), "");
+    let spec = hook(&"é".repeat(257), &"t".repeat(129));
+    let codes: Vec<_> = compile(&spec).diagnostics.iter().map(|d| (d.severity.name(), d.code.id())).collect();
+    assert_eq!(codes, [("warning", "cut-short"); 2]);
+    let plan = plan(&spec);
+    assert_eq!(plan.hooks[0].message.as_deref(), Some("é".repeat(256).as_str()));
+    assert_eq!(plan.hooks[0].tags, ["t".repeat(128)]);
+}
+
+#[test]
+fn texts_of_a_policy_do_not_reach_the_terminal_raw() {
+    let compiled = compile("kprobes: [{call: \"a\\e[31m\\nb\", syscall: false}]\n\"ba\\nd\": 1");
+    assert_eq!(compiled.diagnostics.len(), 2, "{:?}", compiled.diagnostics);
+    for d in &compiled.diagnostics {
+        assert!(!d.one_line().contains(char::is_control), "{:?}", d.one_line());
+    }
+}
+
+#[test]
 fn one_mistake_is_one_error() {
     // Of a function that is taken for a system call, args and actions are still those of a function.
     let spec = "kprobes: [{call: security_file_open, args: [{index: 0, type: file}], selectors: [{matchActions: [{action: Override, argError: -1}]}]}]";
