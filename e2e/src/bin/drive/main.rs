@@ -1,0 +1,51 @@
+//! `drive SCENARIO...`: what the tests do inside a guest. Each scenario judges itself, with counts from
+//! two independent sides, and ends with one line, `pass NAME: NUMBERS` or `FAIL NAME: WHY`.
+
+mod bench;
+mod hammer;
+mod preempt;
+mod updates;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+/// A scenario: its name, and the function that gives the numbers for the last line.
+type Scenario = (&'static str, fn() -> Result<String>);
+
+const SCENARIOS: &[Scenario] = &[("updates-engine", updates::engine), ("preempt", preempt::run)];
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let mut code = ExitCode::SUCCESS;
+    if wanted.is_empty() {
+        eprintln!("drive: right would be one or more of: {}", SCENARIOS.map_names());
+        return ExitCode::from(2);
+    }
+    for name in &wanted {
+        let Some((_, scenario)) = SCENARIOS.iter().find(|(n, _)| n == name) else {
+            eprintln!("drive: there is no scenario `{name}`, only: {}", SCENARIOS.map_names());
+            return ExitCode::from(2);
+        };
+        let begin = Instant::now();
+        match scenario() {
+            Ok(numbers) => println!("pass {name}: {numbers} ({:.1} s)", begin.elapsed().as_secs_f64()),
+            Err(e) => {
+                println!("FAIL {name}: {e:#} ({:.1} s)", begin.elapsed().as_secs_f64());
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+trait Names {
+    fn map_names(&self) -> String;
+}
+
+impl Names for [Scenario] {
+    fn map_names(&self) -> String {
+        self.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ")
+    }
+}

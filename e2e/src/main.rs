@@ -1,2 +1,0 @@
-//! tetragon-e2e
-fn main() {}
