@@ -445,11 +445,14 @@ impl Store {
                 outcomes.push(Outcome::Refused { key, report: found.clone(), kept });
                 continue;
             }
-            policy.running = Some(candidate);
-            let refused = policy.refused;
-            if !refused {
+            if policy.wanted.as_ref().is_some_and(|w| w.id == candidate.id) {
+                // An apply that failed as a whole had refused it.
+                if std::mem::take(&mut policy.refused) {
+                    policy.error = None;
+                }
                 policy.report = found.clone();
             }
+            policy.running = Some(candidate);
             if !known {
                 outcomes.push(Outcome::Loaded { key, report: found.clone() });
             }

@@ -1,0 +1,481 @@
+//! The thread that owns the policies and the engine: every change goes through it, one after the
+//! other. What it knows is published for lists and metrics, which never wait for it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tetragon_api::event::{TracingPolicyMode, TracingPolicyStatus};
+use tetragon_api::plan::Mode;
+use tetragon_compiler::{Compiled, Severity, compile_yaml};
+use tokio::sync::oneshot;
+
+use crate::counters::{Counters, Kernel as Numbers};
+use crate::engine::{KernelLosses, PolicyReport};
+use crate::folder::{Change, Folder};
+use crate::locate::hook_position;
+use crate::policies::{Outcome, PolicyKey, Store, StoreError};
+use crate::runtime::Kernel;
+use crate::watch::Notice;
+
+/// How often the kernel's numbers are read.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The code of what only the kernel can say about a hook.
+const CODE: &str = "not-on-this-kernel";
+
+/// A request to the thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Files of a folder changed.
+    Files {
+        /// Which folder, by its number.
+        folder: usize,
+        /// Which files.
+        notice: Notice,
+    },
+    /// Policies came over gRPC.
+    Add {
+        /// The text.
+        yaml: String,
+        /// The domain, or nothing.
+        domain: String,
+        /// The answer.
+        reply: Reply,
+    },
+    /// A policy is to be removed, switched or set.
+    Change {
+        /// Its name.
+        name: String,
+        /// Its namespace, or nothing.
+        namespace: String,
+        /// Its domain, or nothing.
+        domain: String,
+        /// What is to be done.
+        what: Vec<What>,
+        /// The answer.
+        reply: Reply,
+    },
+    /// The kernel's numbers are wanted now.
+    Numbers {
+        /// Answered when they are published.
+        reply: oneshot::Sender<()>,
+    },
+    /// The end.
+    Stop {
+        /// Answered when the last numbers are published, and before anything is taken down: the
+        /// events up to here can be read and told.
+        ready: std::sync::mpsc::Sender<()>,
+        /// Take everything down; else it goes on without the agent.
+        release: bool,
+    },
+}
+
+/// What is to be done with a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Remove it.
+    Delete,
+    /// Switch it on or off.
+    Enable(bool),
+    /// Set its mode.
+    Mode(Mode),
+}
+
+/// Where an answer goes.
+pub type Reply = oneshot::Sender<Result<(), Refusal>>;
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The policy is wrong: the compiler's findings.
+    #[error("{0}")]
+    Invalid(String),
+    /// The name is taken.
+    #[error("{0}")]
+    Exists(String),
+    /// There is none of that name.
+    #[error("{0}")]
+    Missing(String),
+    /// The kernel cannot run it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::Exists { .. } | StoreError::Elsewhere { .. } => Refusal::Exists(e.to_string()),
+            StoreError::Missing { .. } => Refusal::Missing(e.to_string()),
+            StoreError::Mode(_) => Refusal::Invalid(e.to_string()),
+        }
+    }
+}
+
+/// The mode that a client asks for.
+pub fn mode_of(mode: i32) -> Result<Mode, Refusal> {
+    match TracingPolicyMode::try_from(mode) {
+        Ok(TracingPolicyMode::TpModeEnforce) => Ok(Mode::Enforce),
+        Ok(TracingPolicyMode::TpModeMonitor) => Ok(Mode::Monitor),
+        Ok(other) => Err(StoreError::Mode(other.as_str_name().to_owned()).into()),
+        Err(_) => Err(StoreError::Mode(mode.to_string()).into()),
+    }
+}
+
+/// The list of policies as it was last published.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Vec<TracingPolicyStatus>>);
+
+impl Board {
+    /// All policies.
+    pub fn policies(&self) -> Vec<TracingPolicyStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, store: &Store) {
+        let rows = store.policies().iter().map(crate::policies::Policy::status).collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+}
+
+/// A policy file that was read and compiled.
+#[derive(Debug)]
+pub struct PolicyFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
+    /// What the compiler made of it.
+    pub compiled: Compiled,
+}
+
+impl PolicyFile {
+    /// Compiles a file.
+    pub fn new(path: PathBuf, text: String) -> PolicyFile {
+        let compiled = compile_yaml(&path.display().to_string(), &text);
+        PolicyFile { path, text, compiled }
+    }
+
+    /// Its errors, for people.
+    pub fn errors(&self, colour: bool) -> Option<String> {
+        errors(&self.compiled, &self.text, colour)
+    }
+}
+
+fn errors(compiled: &Compiled, text: &str, colour: bool) -> Option<String> {
+    let list = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    let rendered: String = list.map(|d| d.render(text, colour)).collect();
+    compiled.has_errors().then_some(rendered)
+}
+
+/// The thread's state.
+pub struct Control {
+    kernel: Box<dyn Kernel>,
+    store: Store,
+    folders: Vec<Folder>,
+    counters: Arc<Counters>,
+    board: Arc<Board>,
+    losses: KernelLosses,
+}
+
+impl Control {
+    /// A control that has loaded nothing.
+    pub fn new(
+        kernel: Box<dyn Kernel>,
+        folders: Vec<Folder>,
+        counters: Arc<Counters>,
+        board: Arc<Board>,
+    ) -> Self {
+        Control { kernel, store: Store::default(), folders, counters, board, losses: KernelLosses::default() }
+    }
+
+    /// Loads the policies of the start, which compiled. `Err`: every one of them asks for something
+    /// that no kernel like this one has, so that none is worth keeping; what is wrong with each.
+    pub fn load(&mut self, files: &[PolicyFile]) -> Result<(), Vec<String>> {
+        let mut wrong = Vec::new();
+        for file in files {
+            log_findings(&file.compiled);
+            for e in self.store.put_file(&file.path, &file.compiled.policies) {
+                wrong.push(format!("{}: error[duplicate-name] metadata.name: {e}", file.path.display()));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let mut running = false;
+        for outcome in self.apply() {
+            match outcome {
+                Outcome::Refused { key, report, .. } if is_mistaken(&report) => {
+                    wrong.extend(self.hook_errors(&key, &report));
+                }
+                Outcome::Refused { .. } | Outcome::Loaded { .. } => running = true,
+                Outcome::Unloaded { .. } => {}
+            }
+        }
+        if running || wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Takes everything down.
+    pub fn release(self) {
+        self.kernel.release();
+    }
+
+    /// Serves requests until the end. True: the programs go on without the agent.
+    pub fn run(mut self, commands: &Receiver<Command>) {
+        self.publish_numbers(false);
+        loop {
+            match commands.recv_timeout(TICK) {
+                Ok(Command::Stop { ready, release }) => {
+                    self.publish_numbers(false);
+                    // Who asked may be gone; the programs are taken down all the same.
+                    let _ = ready.send(());
+                    if release {
+                        self.kernel.release();
+                    }
+                    return;
+                }
+                Ok(command) => self.serve(command),
+                Err(RecvTimeoutError::Timeout) => self.publish_numbers(false),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn serve(&mut self, command: Command) {
+        match command {
+            Command::Files { folder, notice } => self.files(folder, &notice),
+            Command::Add { yaml, domain, reply } => {
+                let _ = reply.send(self.add(&yaml, &domain));
+            }
+            Command::Change { name, namespace, domain, what, reply } => {
+                let _ = reply.send(self.change(&name, &namespace, &domain, &what));
+            }
+            Command::Numbers { reply } => {
+                self.publish_numbers(true);
+                let _ = reply.send(());
+            }
+            Command::Stop { .. } => {}
+        }
+    }
+
+    fn add(&mut self, yaml: &str, domain: &str) -> Result<(), Refusal> {
+        let compiled = compile_yaml("policy", yaml);
+        if let Some(errors) = errors(&compiled, yaml, false) {
+            return Err(Refusal::Invalid(format!("failed to add tracing policy:\n{errors}")));
+        }
+        let keys = self.store.add(domain, &compiled.policies)?;
+        log_findings(&compiled);
+        self.apply();
+        let failed: Vec<&str> =
+            keys.iter().filter_map(|k| self.store.get(k)).filter_map(|p| p.error()).collect();
+        if failed.is_empty() { Ok(()) } else { Err(Refusal::Failed(failed.join("\n"))) }
+    }
+
+    fn change(&mut self, name: &str, namespace: &str, domain: &str, what: &[What]) -> Result<(), Refusal> {
+        let key = self.store.find(name, namespace, domain)?;
+        for what in what {
+            match *what {
+                What::Delete => self.store.remove(&key),
+                What::Enable(on) => self.store.enable(&key, on),
+                What::Mode(mode) => self.store.set_mode(&key, mode),
+            }
+        }
+        self.apply();
+        match self.store.get(&key).and_then(|p| p.error()) {
+            Some(error) if !what.contains(&What::Enable(false)) => Err(Refusal::Failed(error.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn files(&mut self, folder: usize, notice: &Notice) {
+        let Some(folder) = self.folders.get_mut(folder) else { return };
+        let changes = match notice {
+            Notice::Files(names) => folder.scan_some(names),
+            Notice::All(busy) => match folder.scan(busy) {
+                Ok(changes) => changes,
+                Err(e) => {
+                    tracing::error!("{}: cannot be read, its policies stay: {e}", folder.dir().display());
+                    return;
+                }
+            },
+        };
+        for change in changes {
+            match change {
+                Change::Text { path, text } => self.file(PolicyFile::new(path, text)),
+                Change::Gone(path) => self.store.remove_file(&path),
+                Change::Unreadable { path, error } => {
+                    tracing::error!("{}: cannot be read, its policies stay: {error}", path.display());
+                }
+            }
+        }
+        self.apply();
+    }
+
+    /// A file is new or has changed.
+    fn file(&mut self, file: PolicyFile) {
+        let policies = &file.compiled.policies;
+        if let Some(errors) = file.errors(false) {
+            tracing::error!("{}: failed to load, what ran before stays:\n{errors}", file.path.display());
+            self.store.fail_file(&file.path, policies, errors.trim_end());
+            self.board.publish(&self.store);
+            return;
+        }
+        log_findings(&file.compiled);
+        for e in self.store.put_file(&file.path, policies) {
+            tracing::error!("{}: failed to load: {e}", file.path.display());
+        }
+    }
+
+    /// Brings the kernel to what is wanted.
+    fn apply(&mut self) -> Vec<Outcome> {
+        if !self.store.is_pending() {
+            self.board.publish(&self.store);
+            return Vec::new();
+        }
+        self.board.publish(&self.store);
+        let report = self.kernel.apply(&self.store.desired());
+        let outcomes = self.store.applied(&report);
+        for outcome in &outcomes {
+            self.log(outcome);
+        }
+        self.board.publish(&self.store);
+        outcomes
+    }
+
+    fn log(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Loaded { key, report } => log_loaded(key, report),
+            Outcome::Refused { key, report, kept } => {
+                for line in self.hook_errors(key, report) {
+                    tracing::error!(policy = %key.name, "failed to load policy {}: {line}", key.name);
+                }
+                if *kept {
+                    tracing::warn!(policy = %key.name, "the version of the policy before stays in force");
+                }
+            }
+            Outcome::Unloaded { key } => {
+                tracing::info!(policy = %key.name, "policy unloaded");
+                let gone = !self
+                    .store
+                    .policies()
+                    .iter()
+                    .any(|p| p.key.name == key.name && p.key.namespace == key.namespace);
+                if gone {
+                    self.counters.events().forget(&key.name, key.namespace.as_deref());
+                }
+            }
+        }
+    }
+
+    /// `FILE:LINE:COL: error[CODE] spec.kprobes[0]: why`, a line for each hook that cannot be had.
+    fn hook_errors(&self, key: &PolicyKey, report: &PolicyReport) -> Vec<String> {
+        let policy = self.store.get(key);
+        let file = policy.and_then(|p| p.file.as_deref());
+        let text = file.and_then(|f| std::fs::read_to_string(f).ok()).unwrap_or_default();
+        let mut lines = Vec::new();
+        for hook in &report.hooks {
+            let Some(error) = &hook.error else { continue };
+            let mut line = String::new();
+            if let Some(file) = file {
+                line = position(file, &text, policy.map_or("", |p| &p.source), &hook.field);
+            }
+            // Writing to a String does not fail.
+            let _ = write!(line, "error[{CODE}] {}: {error}", hook.field);
+            lines.push(line);
+        }
+        lines
+    }
+
+    fn publish_numbers(&mut self, all: bool) {
+        let mut losses = self.kernel.losses();
+        // The engine forgets whose losses they were when nobody can ask any more; sums stay.
+        for (key, n) in &self.losses.by_policy {
+            let sum = losses.by_policy.entry(key.clone()).or_default();
+            *sum = (*sum).max(*n);
+        }
+        self.losses = losses.clone();
+        let (programs, map_memory) = if all {
+            (self.kernel.programs(), self.kernel.map_memory())
+        } else {
+            let before = self.counters.kernel();
+            (before.programs, before.map_memory)
+        };
+        self.counters.set_kernel(Numbers { losses, programs, map_memory });
+    }
+}
+
+/// All errors are mistakes in the policy: names or types that do not exist, rather than something
+/// that this kernel cannot do.
+fn is_mistaken(report: &PolicyReport) -> bool {
+    let mut errors = report.hooks.iter().filter_map(|h| h.error.as_deref()).peekable();
+    errors.peek().is_some()
+        && errors.all(|e| e.contains("does not exist on this kernel") || e.starts_with("args["))
+}
+
+/// `FILE:LINE:COL: `
+fn position(file: &Path, text: &str, source: &str, field: &str) -> String {
+    match hook_position(text, source, field) {
+        Some((line, column)) => format!("{}:{line}:{column}: ", file.display()),
+        None => format!("{}: ", file.display()),
+    }
+}
+
+fn log_loaded(key: &PolicyKey, report: &PolicyReport) {
+    for hook in &report.hooks {
+        match hook.backend {
+            Some(backend) => tracing::info!(
+                policy = %key.name,
+                hook = %hook.field,
+                function = %hook.function,
+                backend = %backend.name(),
+                "hook loaded"
+            ),
+            None => tracing::info!(
+                policy = %key.name,
+                hook = %hook.field,
+                function = %hook.function,
+                "hook left out: this kernel does not have it, and the policy allows that"
+            ),
+        }
+    }
+    tracing::info!(policy = %key.name, domain = %key.domain, "policy loaded");
+}
+
+/// Warnings and notes of the compiler.
+fn log_findings(compiled: &Compiled) {
+    for finding in &compiled.diagnostics {
+        match finding.severity {
+            Severity::Error => {}
+            Severity::Warning => tracing::warn!("{}", finding.one_line()),
+            Severity::Note => tracing::info!("{}", finding.one_line()),
+        }
+    }
+}
+
+/// Looks into folders for the first time. `Err`: a folder or file cannot be read.
+pub fn read_folders(folders: &mut [Folder]) -> Result<Vec<PolicyFile>, String> {
+    let mut files = Vec::new();
+    for folder in folders {
+        let none = BTreeSet::<OsString>::new();
+        let changes =
+            folder.scan(&none).map_err(|e| format!("{}: cannot be read: {e}", folder.dir().display()))?;
+        for change in changes {
+            match change {
+                Change::Text { path, text } => files.push(PolicyFile::new(path, text)),
+                Change::Unreadable { path, error } => {
+                    return Err(format!("{}: cannot be read: {error}", path.display()));
+                }
+                Change::Gone(_) => {}
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! Tests of the control thread, with a scripted kernel.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+
+use tetragon_api::event::TracingPolicyState;
+use tetragon_api::plan::Target;
+
+use super::*;
+use crate::engine::{ApplyReport, Backend, HookReport, PolicyInput, ProgramStats};
+
+#[derive(Default)]
+struct Log {
+    applied: Vec<Vec<String>>,
+    released: bool,
+    lost: u64,
+}
+
+/// A kernel that has every function but `missing_*`, and cannot do `unable_*`.
+struct Script(Arc<Mutex<Log>>);
+
+impl Kernel for Script {
+    fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
+        let names = policies.iter().map(|p| p.plan.name.clone()).collect();
+        self.0.lock().unwrap().applied.push(names);
+        let report = |p: &PolicyInput| PolicyReport {
+            hooks: p
+                .plan
+                .hooks
+                .iter()
+                .map(|h| {
+                    let Target::Function(function) = &h.target else { panic!("a function") };
+                    let error = if function.starts_with("missing") {
+                        Some(format!("function {function} does not exist on this kernel (6.1)"))
+                    } else if function.starts_with("unable") {
+                        Some("BPF LSM is not switched on in this kernel".to_owned())
+                    } else {
+                        None
+                    };
+                    let backend = error.is_none().then_some(Backend::Kprobe);
+                    HookReport { field: h.field.clone(), function: function.clone(), backend, error }
+                })
+                .collect(),
+            kernel_memory: 3000,
+        };
+        ApplyReport { state: 1, policies: policies.iter().map(|p| (p.id, report(p))).collect() }
+    }
+    fn losses(&self) -> KernelLosses {
+        KernelLosses { call: self.0.lock().unwrap().lost, ..Default::default() }
+    }
+    fn programs(&self) -> Vec<ProgramStats> {
+        vec![ProgramStats { name: "x".into(), ..Default::default() }]
+    }
+    fn map_memory(&self) -> u64 {
+        4096
+    }
+    fn release(self: Box<Self>) {
+        self.0.lock().unwrap().released = true;
+    }
+}
+
+fn yaml(name: &str, call: &str) -> String {
+    format!(
+        "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata:\n  name: {name}\nspec:\n  kprobes:\n  \
+         - call: {call}\n    syscall: false\n"
+    )
+}
+
+fn control(folders: Vec<Folder>) -> (Control, Arc<Mutex<Log>>, Arc<Board>, Arc<Counters>) {
+    let log = Arc::new(Mutex::new(Log::default()));
+    let board = Arc::new(Board::default());
+    let counters = Arc::new(Counters::default());
+    let control = Control::new(Box::new(Script(log.clone())), folders, counters.clone(), board.clone());
+    (control, log, board, counters)
+}
+
+fn files(list: &[(&str, &str)]) -> Vec<PolicyFile> {
+    list.iter()
+        .map(|(name, call)| PolicyFile::new(format!("/p/{name}.yaml").into(), yaml(name, call)))
+        .collect()
+}
+
+fn states(board: &Board) -> BTreeMap<String, TracingPolicyState> {
+    board.policies().iter().map(|p| (p.name.clone(), p.state())).collect()
+}
+
+#[test]
+fn policies_of_the_start() {
+    let (mut c, log, board, _) = control(vec![]);
+    c.load(&files(&[("a", "security_file_open"), ("b", "missing_function"), ("c", "unable_function")]))
+        .unwrap();
+    assert_eq!(log.lock().unwrap().applied, [["a", "b", "c"]]);
+    let states = states(&board);
+    assert_eq!(states["a"], TracingPolicyState::TpStateEnabled);
+    assert_eq!(
+        (states["b"], states["c"]),
+        (TracingPolicyState::TpStateLoadError, TracingPolicyState::TpStateLoadError)
+    );
+}
+
+#[test]
+fn a_start_where_nothing_exists_is_refused_with_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.yaml"), yaml("bad", "missing_function")).unwrap();
+    let mut folders = [Folder::new(dir.path())];
+    let files = read_folders(&mut folders).unwrap();
+    let (mut c, ..) = control(vec![]);
+    let errors = c.load(&files).unwrap_err();
+    let expected = format!(
+        "{}/bad.yaml:7:11: error[not-on-this-kernel] spec.kprobes[0]: function missing_function does not exist",
+        dir.path().display()
+    );
+    assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:?}");
+}
+
+#[test]
+fn a_kernel_that_can_do_nothing_still_starts() {
+    let (mut c, ..) = control(vec![]);
+    c.load(&files(&[("c", "unable_function")])).unwrap();
+}
+
+#[test]
+fn two_policies_of_one_name_are_refused_at_the_start() {
+    let (mut c, log, ..) = control(vec![]);
+    let mut two = files(&[("a", "x"), ("a", "x")]);
+    two[1].path = "/p/b.yaml".into();
+    let errors = c.load(&two).unwrap_err();
+    assert!(
+        errors[0].contains("/p/b.yaml: error[duplicate-name]") && errors[0].contains("/p/a.yaml already"),
+        "{errors:?}"
+    );
+    assert!(log.lock().unwrap().applied.is_empty());
+}
+
+#[test]
+fn added_changed_and_removed_by_request() {
+    let (mut c, log, board, _) = control(vec![]);
+    c.add(&yaml("a", "security_file_open"), "").unwrap();
+    assert!(matches!(c.add(&yaml("a", "security_file_open"), ""), Err(Refusal::Exists(_))));
+    let Err(Refusal::Invalid(text)) = c.add("kind: x\n", "") else { panic!("it is no policy") };
+    assert!(text.contains("policy:1:") && text.contains("error["), "{text}");
+    let Err(Refusal::Failed(text)) = c.add(&yaml("b", "missing_function"), "") else {
+        panic!("it is missing")
+    };
+    assert!(text.contains("missing_function does not exist"), "{text}");
+    assert_eq!(states(&board)["b"], TracingPolicyState::TpStateLoadError);
+    c.change("a", "", "", &[What::Enable(false)]).unwrap();
+    assert_eq!(states(&board)["a"], TracingPolicyState::TpStateDisabled);
+    c.change("a", "", "", &[What::Enable(true), What::Mode(Mode::Monitor)]).unwrap();
+    c.change("b", "", "", &[What::Delete]).unwrap();
+    c.change("a", "", "", &[What::Delete]).unwrap();
+    assert!(matches!(c.change("a", "", "", &[What::Delete]), Err(Refusal::Missing(_))));
+    assert!(board.policies().is_empty());
+    assert_eq!(log.lock().unwrap().applied.last().unwrap().len(), 0);
+}
+
+#[test]
+fn files_of_a_watched_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let all = || Notice::All(BTreeSet::new());
+    let (mut c, log, board, _) = control(vec![Folder::new(dir.path())]);
+    write("a.yaml", &yaml("a", "security_file_open"));
+    write("b.yaml", "no: policy\n");
+    c.files(0, &all());
+    assert_eq!(states(&board)["a"], TracingPolicyState::TpStateEnabled);
+    // A comment changes nothing, a mistake leaves what runs.
+    write("a.yaml", &format!("# comment\n{}", yaml("a", "security_file_open")));
+    c.files(0, &Notice::Files(BTreeSet::from(["a.yaml".into()])));
+    write("a.yaml", "broken: [\n");
+    c.files(0, &Notice::Files(BTreeSet::from(["a.yaml".into()])));
+    assert_eq!(states(&board)["a"], TracingPolicyState::TpStateError);
+    assert_eq!(log.lock().unwrap().applied.len(), 1);
+    // Many at once are one change.
+    for n in 0..10 {
+        write(&format!("n{n}.yaml"), &yaml(&format!("n{n}"), "security_file_open"));
+    }
+    std::fs::remove_file(dir.path().join("a.yaml")).unwrap();
+    c.files(0, &all());
+    assert_eq!(log.lock().unwrap().applied.len(), 2);
+    assert_eq!(board.policies().len(), 10);
+}
+
+#[test]
+fn the_thread_serves_and_ends() {
+    let (c, log, _, counters) = control(vec![]);
+    let (send, commands) = mpsc::channel();
+    let thread = std::thread::spawn(move || c.run(&commands));
+    let (reply, answer) = oneshot::channel();
+    send.send(Command::Add { yaml: yaml("a", "x"), domain: String::new(), reply }).unwrap();
+    assert_eq!(answer.blocking_recv().unwrap(), Ok(()));
+    let (reply, answer) = oneshot::channel();
+    send.send(Command::Numbers { reply }).unwrap();
+    answer.blocking_recv().unwrap();
+    assert_eq!((counters.kernel().map_memory, counters.kernel().programs.len()), (4096, 1));
+    log.lock().unwrap().lost = 7;
+    let (ready, wait) = mpsc::channel();
+    send.send(Command::Stop { ready, release: true }).unwrap();
+    wait.recv().unwrap();
+    assert_eq!(counters.kernel_lost(), 7);
+    thread.join().unwrap();
+    assert!(log.lock().unwrap().released);
+}
+
+#[test]
+fn without_release_what_runs_goes_on() {
+    let (c, log, ..) = control(vec![]);
+    let (send, commands) = mpsc::channel();
+    let (ready, _wait) = mpsc::channel();
+    send.send(Command::Stop { ready, release: false }).unwrap();
+    c.run(&commands);
+    assert!(!log.lock().unwrap().released);
+}
+
+#[test]
+fn only_two_modes_can_be_set() {
+    assert_eq!(mode_of(TracingPolicyMode::TpModeEnforce.into()), Ok(Mode::Enforce));
+    assert_eq!(mode_of(TracingPolicyMode::TpModeMonitor.into()), Ok(Mode::Monitor));
+    assert!(mode_of(TracingPolicyMode::TpModeMonitorOnly.into()).is_err() && mode_of(77).is_err());
+}
