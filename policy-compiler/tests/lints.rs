@@ -3,7 +3,7 @@
 #[expect(dead_code, reason = "another test uses the rest")]
 mod generate;
 
-use generate::{call, selector, write};
+use generate::{call, related, selector, write};
 use proptest::prelude::*;
 use tetragon_api::plan::Hook;
 use tetragon_compiler::{Code, Diagnostic, compile_yaml, interpret};
@@ -26,7 +26,7 @@ proptest! {
 
     #[test]
     fn what_is_never_reached_or_matched_never_decides(
-        selectors in prop::collection::vec(selector(), 1..5),
+        selectors in prop_oneof![prop::collection::vec(selector(), 1..5), related()],
         calls in prop::collection::vec(call(), 24),
     ) {
         let (hook, diagnostics) = compile(&write(&selectors, |v| v.to_vec()));

@@ -58,6 +58,28 @@ pub(crate) fn selector() -> impl Strategy<Value = Vec<Line>> {
     })
 }
 
+/// Selectors that have much in common: parts of a few lines.
+pub(crate) fn related() -> impl Strategy<Value = Vec<Vec<Line>>> {
+    let part = (any::<prop::sample::Index>(), 1u8..32);
+    let selectors = prop::collection::vec(prop::collection::vec(part, 0..3), 2..5);
+    (prop::collection::vec(line(), 1..3), selectors).prop_map(|(lines, selectors)| {
+        let take = |(index, mask): (prop::sample::Index, u8)| {
+            let line = &lines[index.index(lines.len())];
+            let some = |i: &usize| mask >> (i % 5) & 1 == 1;
+            let values: Vec<_> =
+                (0..line.values.len()).filter(some).map(|i| line.values[i].clone()).collect();
+            let values = if values.is_empty() { line.values.clone() } else { values };
+            Line { values, ..line.clone() }
+        };
+        let one = |parts: Vec<(prop::sample::Index, u8)>| {
+            let mut binaries = 0;
+            let lines = parts.into_iter().map(take);
+            lines.filter(|l| l.field != "matchBinaries" || std::mem::replace(&mut binaries, 1) == 0).collect()
+        };
+        selectors.into_iter().map(one).collect()
+    })
+}
+
 /// The policy with these selectors; `order` arranges each list.
 pub(crate) fn write(selectors: &[Vec<Line>], order: impl Fn(&[String]) -> Vec<String>) -> String {
     let mut text = format!("{HEAD}    selectors:\n");
