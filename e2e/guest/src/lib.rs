@@ -23,9 +23,9 @@ pub const PORT: &str = "tetragon.ctl";
 pub enum Kind {
     /// Begin a file: mode (`u32`), path. Parent folders are made.
     Put = 1,
-    /// More bytes of the file, or of a process's standard input.
+    /// More bytes of the file.
     Data = 2,
-    /// The file is complete (answered by `Done` or `Error`), or standard input ends.
+    /// The file is complete. Answered by `Done`, or by `Error` when anything about it failed.
     End = 3,
     /// Start a process: see [`Run`]. Answered by `Started`, `Output`, `Exit`, or `Error`.
     Run = 4,
@@ -144,11 +144,9 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(four.try_into().ok()?))
 }
 
-/// How to start a process.
+/// How to start a process. Its standard input is /dev/null.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Standard input is what `Data` frames bring; otherwise it is /dev/null.
-    pub stdin: bool,
     /// Standard input, output and error are the console, as controlling terminal of a new session.
     pub console: bool,
     /// The working directory.
@@ -164,7 +162,7 @@ impl Run {
     /// arguments and the environment (a byte 1 leads each string, so that empty arguments survive).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![u8::from(self.stdin) | u8::from(self.console) << 1];
+        let mut out = vec![u8::from(self.console)];
         let mut put = |s: &str| {
             out.push(1);
             out.extend_from_slice(s.as_bytes());
@@ -203,7 +201,7 @@ impl Run {
             return None;
         }
         let argv = before.split_off(1);
-        Some(Run { stdin: flags & 1 != 0, console: flags & 2 != 0, cwd: before.pop()?, argv, env })
+        Some(Run { console: flags & 1 != 0, cwd: before.pop()?, argv, env })
     }
 }
 
@@ -243,8 +241,7 @@ mod tests {
     #[test]
     fn a_run_survives_with_empty_arguments() {
         let run = Run {
-            stdin: true,
-            console: false,
+            console: true,
             cwd: "/".into(),
             argv: vec!["/bin/echo".into(), String::new(), "two words".into()],
             env: vec!["A=".into(), "B=1".into()],

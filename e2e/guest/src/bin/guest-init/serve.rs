@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tetragon_guest::{CHUNK, Frame, Kind, Run};
@@ -20,7 +20,6 @@ const CONSOLE: &str = "/dev/ttyS0";
 struct Process {
     id: u32,
     pid: u32,
-    stdin: Option<ChildStdin>,
 }
 
 /// One end of a process's output.
@@ -32,7 +31,8 @@ struct Stream {
 
 struct Server<'a> {
     port: &'a File,
-    files: HashMap<u32, (PathBuf, File)>,
+    /// The files that are being written, and what went wrong with them.
+    files: HashMap<u32, (PathBuf, File, Option<String>)>,
     processes: Vec<Process>,
     streams: Vec<Stream>,
 }
@@ -109,8 +109,11 @@ impl Server<'_> {
                 return self.send(&Frame::new(Kind::Pong, id, release.trim_ascii_end()));
             }
             Kind::Put => self.put(id, &frame.payload).map(|()| false),
-            Kind::Data => self.data(id, &frame.payload).map(|()| false),
-            Kind::End => Ok(self.end(id)),
+            Kind::Data => {
+                self.data(id, &frame.payload);
+                Ok(false)
+            }
+            Kind::End => self.end(id).map(|()| true),
             Kind::Run => self.run(id, &frame.payload).map(|()| false),
             Kind::Signal => {
                 self.signal(id, &frame.payload);
@@ -144,30 +147,26 @@ impl Server<'_> {
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        self.files.insert(id, (path, file));
+        self.files.insert(id, (path, file, None));
         Ok(())
     }
 
-    fn data(&mut self, id: u32, payload: &[u8]) -> io::Result<()> {
-        if let Some((path, file)) = self.files.get_mut(&id) {
-            return file
-                .write_all(payload)
-                .map_err(|e| io::Error::new(e.kind(), format!("writing {}: {e}", path.display())));
-        }
-        let process = self.processes.iter_mut().find(|p| p.id == id);
-        match process.and_then(|p| p.stdin.as_mut()) {
-            // A process need not read what it is offered.
-            Some(stdin) => stdin.write_all(payload).or(Ok(())),
-            None => Ok(()),
+    fn data(&mut self, id: u32, payload: &[u8]) {
+        let Some((path, file, failed)) = self.files.get_mut(&id) else { return };
+        if failed.is_none()
+            && let Err(error) = file.write_all(payload)
+        {
+            *failed = Some(format!("writing {}: {error}", path.display()));
         }
     }
 
-    /// Whether there is something to answer: a file is complete; the end of an input needs no answer.
-    fn end(&mut self, id: u32) -> bool {
-        if let Some(process) = self.processes.iter_mut().find(|p| p.id == id) {
-            process.stdin = None;
+    /// Says how the file went: once, whatever failed on the way.
+    fn end(&mut self, id: u32) -> io::Result<()> {
+        match self.files.remove(&id) {
+            Some((_, _, None)) => Ok(()),
+            Some((_, _, Some(failed))) => Err(io::Error::other(failed)),
+            None => Err(io::Error::other("no file was begun")),
         }
-        self.files.remove(&id).is_some()
     }
 
     fn run(&mut self, id: u32, payload: &[u8]) -> io::Result<()> {
@@ -182,7 +181,7 @@ impl Server<'_> {
                 self.streams.push(Stream { id, number, from: File::from(fd) });
             }
         }
-        self.processes.push(Process { id, pid, stdin: child.stdin.take() });
+        self.processes.push(Process { id, pid });
         self.send(&Frame::new(Kind::Started, id, pid.to_le_bytes()))
     }
 
@@ -256,8 +255,7 @@ fn start(run: &Run) -> io::Result<Child> {
         let console = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(CONSOLE)?;
         command.stdin(console.try_clone()?).stdout(console.try_clone()?).stderr(console);
     } else {
-        command.stdin(if run.stdin { Stdio::piped() } else { Stdio::null() });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     }
     let terminal = run.console;
     // SAFETY: only system calls between fork and exec.
