@@ -544,41 +544,55 @@ unsafe fn mix(s: *mut Scratch, v: u64, len: u64, is_text: bool, t: usize) {
     }
 }
 
-/// Takes the selectors out of the record whose rate limit has been reached; 0: none is left.
+/// Selectors with a rate limit that one call may match; what is beyond is let through.
+const LIMITED: usize = 96;
+
+/// Takes the selectors out of the record whose rate limit has been reached; 0: none is left. One
+/// loop over words and bits: the verifier follows every iteration.
 #[inline(never)]
 unsafe fn limit(s: *mut Scratch, record: *mut u8, tgid: u64) -> u64 {
     unsafe {
         let now = generated::bpf_ktime_get_ns();
         let tid = generated::bpf_get_current_pid_tgid() & 0xffff_ffff;
         let list = record.add(size_of::<Call>()).cast::<u64>();
+        let (todo, next) = (&raw mut (*s).group, &raw mut (*s).walk[0]);
+        put(todo, 0);
+        put(next, 0);
+        for _ in 0..LIMITED {
+            let n = get(next);
+            let m = get(todo);
+            if m == 0 {
+                if n >= get(&raw const (*s).words) {
+                    break;
+                }
+                let at = list.add(2 * mask63(n) as usize);
+                let word: *const Word = at_word(get(at));
+                let limited = if word.is_null() { 0 } else { (*word).limited };
+                put(todo, get(at.add(1)) & limited);
+                put(next, n + 1);
+                continue;
+            }
+            put(todo, m & (m - 1));
+            let bit = m & m.wrapping_neg();
+            let at = list.add(2 * mask63(n.wrapping_sub(1)) as usize);
+            if reached(s, first_act(get(at) & 63, bit), now, tid, tgid) != 0 {
+                put(at.add(1), get(at.add(1)) & !bit);
+            }
+        }
         let mut left = 0;
         for n in 0..MAX_WORDS {
             if n as u64 >= get(&raw const (*s).words) {
                 break;
             }
-            let w = get(list.add(2 * n)) & 63;
-            let word: *const Word = at(&WORDS, w as u32);
-            if word.is_null() {
-                break;
-            }
-            let bits = list.add(2 * n + 1);
-            let todo = &raw mut (*s).group;
-            put(todo, get(bits) & (*word).limited);
-            for _ in 0..64 {
-                let m = get(todo);
-                if m == 0 {
-                    break;
-                }
-                put(todo, m & (m - 1));
-                let bit = m & m.wrapping_neg();
-                if reached(s, first_act(w, bit), now, tid, tgid) != 0 {
-                    put(bits, get(bits) & !bit);
-                }
-            }
-            left |= get(bits);
+            left |= get(list.add(2 * n + 1));
         }
         left
     }
+}
+
+#[inline(always)]
+unsafe fn at_word(w: u64) -> *const Word {
+    unsafe { at(&WORDS, w as u32) }
 }
 
 /// An equal event was let through within the selector's window.
