@@ -1,6 +1,7 @@
 //! `cargo xtask`: what a developer of tetragon-rs runs.
 
 mod apt;
+mod bench;
 mod build;
 mod conformance;
 mod demo;
@@ -20,6 +21,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask", version, about, max_term_width = 100)]
 enum Xtask {
+    /// Measure what the agent costs: instructions, memory, losses, beside the aims
+    Bench(bench::Options),
     /// Run cases: what the agent must report and do, on real kernels
     Conformance(conformance::Options),
     /// Boot a kernel with the agent and four policies, provoke each, and watch
@@ -35,6 +38,7 @@ enum Xtask {
 
 fn main() -> ExitCode {
     let result = match Xtask::parse() {
+        Xtask::Bench(options) => bench::run(&options),
         Xtask::Conformance(options) => conformance::run(&options),
         Xtask::Demo(options) => demo::run(&options),
         Xtask::Setup => setup::install().map(|()| 0),

@@ -74,9 +74,8 @@ pub(crate) fn cpu() -> u64 {
             libc::getrusage(who, &raw mut usage);
             usage
         };
-        let ns = |t: libc::timeval| {
-            t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_usec.unsigned_abs() * 1_000
-        };
+        let ns =
+            |t: libc::timeval| t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_usec.unsigned_abs() * 1_000;
         ns(usage.ru_utime) + ns(usage.ru_stime)
     };
     one(libc::RUSAGE_SELF) + one(libc::RUSAGE_CHILDREN)

@@ -1,9 +1,11 @@
 //! Looks at the agent: its time, its memory in the kernel, its metrics, and when a policy takes effect.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::calls;
@@ -11,25 +13,41 @@ use crate::calls;
 /// Between two looks whether a policy has taken effect.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// How long it takes from a file's appearance until opens of the target are refused, in ns.
-pub(crate) fn appear(from: &str, to: &str, target: &str, limit: u32) -> io::Result<()> {
+/// How long it takes from a policy's appearance until opens of the target are refused, in ns.
+pub(crate) fn appear(target: &str, limit: u32, how: &[&str]) -> io::Result<()> {
     let file = calls::c(target)?;
     calls::open_close(&file)
         .map_err(|e| io::Error::other(format!("{target} must open at first, but: errno {e}")))?;
     let start = calls::clock(libc::CLOCK_MONOTONIC)?;
-    fs::rename(from, to)?;
+    let mut client = match *how {
+        ["rename", from, to] => {
+            fs::rename(from, to)?;
+            None
+        }
+        ["run", program, ref arguments @ ..] => {
+            Some(Command::new(program).args(arguments).stdout(Stdio::null()).spawn()?)
+        }
+        _ => return Err(io::Error::other("right would be `rename FROM TO` or `run PROGRAM ARGUMENTS`")),
+    };
+    let refused = until_refused(&file, start, limit);
+    if let Some(client) = &mut client {
+        client.wait()?;
+    }
+    println!("{}", refused?);
+    Ok(())
+}
+
+fn until_refused(file: &CStr, start: u64, limit: u32) -> io::Result<u64> {
     let end = start + u64::from(limit) * 1_000_000;
     loop {
-        let refused = calls::open_close(&file);
+        let refused = calls::open_close(file);
         let now = calls::clock(libc::CLOCK_MONOTONIC)?;
         match refused {
-            Err(libc::EPERM) => {
-                println!("{}", now - start);
-                return Ok(());
-            }
+            Err(libc::EPERM) => return Ok(now - start),
             Err(other) => return Err(io::Error::from_raw_os_error(other)),
             Ok(()) if now > end => {
-                return Err(io::Error::other(format!("{target} is not refused after {limit} ms")));
+                let file = file.to_string_lossy();
+                return Err(io::Error::other(format!("{file} is not refused after {limit} ms")));
             }
             // A single CPU is the agent's meanwhile.
             Ok(()) => std::thread::sleep(PAUSE),

@@ -29,6 +29,15 @@ pub(crate) fn open(path: &str, count: u32, repeats: u32) -> io::Result<()> {
     measure(count, repeats, || calls::open_close(&file).map_err(io::Error::from_raw_os_error))
 }
 
+/// open+close, exactly `count` times, as fast as it goes.
+pub(crate) fn flood(path: &str, count: u32) -> io::Result<()> {
+    let file = calls::c(path)?;
+    for _ in 0..count {
+        calls::open_close(&file).map_err(io::Error::from_raw_os_error)?;
+    }
+    Ok(())
+}
+
 /// fork+exec+exit.
 pub(crate) fn exec(program: &str, count: u32, repeats: u32) -> io::Result<()> {
     let file = calls::c(program)?;

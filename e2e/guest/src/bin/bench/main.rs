@@ -6,15 +6,17 @@
 //! bench exec PROGRAM COUNT REPEATS     the same per fork+exec+exit
 //! bench deny DENIED ALLOWED N COUNT    N processes, half of each kind: denied opens that got through,
 //!                                      allowed opens that were refused
-//! bench appear FROM TO TARGET MS       renames FROM to TO; ns until an open of TARGET is refused
+//! bench flood PATH COUNT               open+close, exactly so often
+//! bench appear TARGET MS HOW...        does HOW (rename FROM TO, run PROGRAM ARGUMENTS); ns from then until
+//!                                      an open of TARGET is refused
 //! bench cpu PID                        CPU ns of a process so far
 //! bench memlock PID                    bytes of all BPF maps and programs that a process holds
 //! bench get HOST:PORT PATH             an HTTP answer's body
 //! ```
 
 mod calls;
-mod loops;
 mod look;
+mod loops;
 
 use std::io;
 
@@ -37,7 +39,8 @@ fn run(words: &[&str]) -> io::Result<()> {
         ["deny", denied, allowed, processes, count] => {
             loops::deny(denied, allowed, number(processes)?, number(count)?)
         }
-        ["appear", from, to, target, limit] => look::appear(from, to, target, number(limit)?),
+        ["flood", path, count] => loops::flood(path, number(count)?),
+        ["appear", target, limit, ref how @ ..] => look::appear(target, number(limit)?, how),
         ["cpu", pid] => look::cpu(number(pid)?),
         ["memlock", pid] => look::memlock(number(pid)?),
         ["get", address, path] => look::get(address, path),
