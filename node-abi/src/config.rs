@@ -18,6 +18,8 @@ pub struct Offsets {
     pub dentry_d_parent: u32,
     pub dentry_d_name: u32,
     pub dentry_d_inode: u32,
+    /// Of the short name that lies in the dentry itself.
+    pub dentry_d_iname: u32,
     pub inode_i_mode: u32,
     pub inode_i_ino: u32,
     pub inode_i_nlink: u32,
@@ -189,12 +191,16 @@ pub struct HookConfig {
     pub lpm_bytes: u32,
     /// 1: the hook's program may deny the call.
     pub deny: u32,
+    /// 1: some dimension asks about the calling process.
+    pub process: u32,
+    /// Not used.
+    pub pad: u32,
     /// 1: some selector has a rate limit.
     pub limits: u32,
     /// 1: the kernel can switch preemption off for a program (`bpf_preempt_disable`).
     pub preempt: u32,
-    /// Not used.
-    pub pad: u32,
+    /// 1: the kernel gives programs the current task as a typed pointer (5.11).
+    pub typed_task: u32,
     /// How each argument is read.
     pub arg: [ArgSpec; MAX_ARGS],
     /// The dimensions, in order of evaluation.
@@ -213,9 +219,11 @@ impl HookConfig {
         syscall: 0,
         lpm_bytes: 0,
         deny: 0,
+        process: 0,
+        pad: 0,
         limits: 0,
         preempt: 0,
-        pad: 0,
+        typed_task: 0,
         arg: [ArgSpec { kind: 0, raw: 0, text: 0, from: 0 }; MAX_ARGS],
         dim: [DimSpec { kind: 0, arg: 0, group: 0, flags: 0, entry: 0, param: 0 }; MAX_DIMS],
         field: [0; MAX_ARGS],

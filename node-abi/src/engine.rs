@@ -23,16 +23,6 @@ pub const PREFIX_MAX: usize = 255;
 /// Longest operand of a postfix, in bytes.
 pub const POSTFIX_MAX: usize = 127;
 
-/// Key of the exact index: a value of one dimension.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ExactKey {
-    /// The value: a hash, or an integer with `b` zero.
-    pub value: Hash128,
-    /// The dimension's tag.
-    pub tag: u64,
-}
-
 /// What an entry of an index means in one slot: the selectors whose verdict the value changes.
 /// Bits of one word stand in it; wider sets are interned.
 #[repr(C)]
@@ -220,7 +210,6 @@ pub struct TextBuffer {
 pub const RECORD_MAX: usize = 20 * 1024;
 
 const _: () = assert!(size_of::<Entry>() == 24);
-const _: () = assert!(size_of::<ExactKey>() == 24);
 const _: () = assert!(size_of::<Act>() == 16);
 const _: () = assert!(size_of::<Proc>() == 56);
 const _: () = assert!(size_of::<LostKey>() == 24);

@@ -34,6 +34,11 @@ impl Hash128 {
         b ^= b >> 32;
         Hash128 { a, b }
     }
+    /// The key of the exact index for this value in dimension `tag`: one index serves all dimensions.
+    #[inline(always)]
+    pub const fn tagged(self, tag: u8) -> Self {
+        Hash128 { a: self.a, b: self.b ^ ((tag as u64) << 56) }
+    }
     /// The hash of a whole text.
     pub fn of(seed: [u64; 2], text: &[u8]) -> Self {
         let mut h = Self::start(seed, text.len() as u64);

@@ -116,10 +116,13 @@ pub fn base_exec(ctx: RawTracePointContext) -> i32 {
     if config!(preempt) != 0 {
         crate::kernel::preempt_disable();
     }
-    if let Some((s, record)) = claim() {
+    if let Some(s) = claim() {
         // SAFETY: claimed.
         unsafe {
-            exec(s, record, bprm);
+            let record = record(s);
+            if !record.is_null() {
+                exec(s, record, bprm);
+            }
             release(s);
         }
     }
@@ -161,7 +164,7 @@ unsafe fn exec(s: *mut Scratch, record: *mut u8, bprm: u64) -> u64 {
             let old = (*p).exe;
             (*p).parent_exe = old;
         }
-        (*p).exe = (*s).key.value;
+        (*p).exe = (*s).key;
         (*p).ktime = now;
         (*p).parent = (*r).parent;
         (*p).nspid = (*r).nspid;
@@ -193,10 +196,10 @@ unsafe fn exec(s: *mut Scratch, record: *mut u8, bprm: u64) -> u64 {
 unsafe fn executable(s: *mut Scratch) {
     unsafe {
         if text::hash(s, EXE as u64) == 0 {
-            (*s).key.value = Hash128 { a: 0, b: 0 };
+            (*s).key = Hash128 { a: 0, b: 0 };
             return;
         }
-        let known: *const Exe = lookup(&EXES, (&raw const (*s).key.value).cast());
+        let known: *const Exe = lookup(&EXES, (&raw const (*s).key).cast());
         if !known.is_null() {
             return;
         }
@@ -217,7 +220,7 @@ unsafe fn executable(s: *mut Scratch) {
         for i in 0..EXE_TAIL / 8 {
             put(tail.add(i), get(end.sub(i + 1)).swap_bytes());
         }
-        if generated::bpf_map_update_elem((&raw const EXES).cast_mut().cast(), (&raw const (*s).key.value).cast(), e.cast(), 0) != 0 {
+        if generated::bpf_map_update_elem((&raw const EXES).cast_mut().cast(), (&raw const (*s).key).cast(), e.cast(), 0) != 0 {
             count(Lost::Exe);
         }
     }

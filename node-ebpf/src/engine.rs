@@ -13,17 +13,60 @@ use tetragon_abi::{config::*, engine::*, hash::Hash128, record::*};
 /// How many ancestors `followForks` looks at.
 const ANCESTORS: usize = 9;
 
-/// Judges the call whose arguments stand in `Scratch::given`: reports, signals, and returns the
-/// errno to deny it with, or 0.
-#[inline(never)]
-pub unsafe fn judge(s: *mut Scratch, record: *mut u8) -> u64 {
+/// The caller cannot match.
+pub const NOBODY: u32 = u32::MAX;
+
+/// The cheapest question first, before any memory is claimed: whether the caller's binary leaves
+/// anything to be asked. Returns the entry that it has (0: none), or [`NOBODY`].
+#[inline(always)]
+pub fn gate() -> u32 {
+    // SAFETY: maps are looked up with keys and values of their types.
     unsafe {
         let head: *const Head = at(&HEAD, 0);
         if head.is_null() || (*head).live == 0 {
+            return NOBODY;
+        }
+        if !gated() {
             return 0;
         }
         let tgid = (generated::bpf_get_current_pid_tgid() >> 32) as u32;
-        process(&raw mut (*s).proc, tgid);
+        let p: *const Proc = lookup(&PROCS, (&raw const tgid).cast());
+        let key = if p.is_null() { Hash128 { a: 0, b: 0 } } else { (*p).exe };
+        let found: *const u32 = lookup(&EXACT, (&raw const key).cast());
+        let id = if found.is_null() { 0 } else { *found };
+        let e: *const Entry = at(&ENTRIES, id);
+        if e.is_null() || (*head).live & ((*head).dim[0] | (*e).sum) == 0 {
+            return NOBODY;
+        }
+        id
+    }
+}
+
+/// The first dimension is answered by [`gate`]: the binary as a whole, and nothing else about it.
+#[inline(always)]
+fn gated() -> bool {
+    config!(dims) > 0 && config!(dim[0].kind) == DIM_BINARY && config!(dim[0].flags) & LAST != 0
+}
+
+/// Some dimension asks about the calling process.
+#[inline(always)]
+fn asks_process() -> bool {
+    config!(process) != 0
+}
+
+/// Judges the call whose arguments stand in `Scratch::given`: reports, signals, and returns the
+/// errno to deny it with, or 0. `first` is the answer of [`gate`].
+#[inline(never)]
+pub unsafe fn judge(s: *mut Scratch, first: u64) -> u64 {
+    unsafe {
+        let head: *const Head = at(&HEAD, 0);
+        if head.is_null() {
+            return 0;
+        }
+        let tgid = (generated::bpf_get_current_pid_tgid() >> 32) as u32;
+        if asks_process() {
+            process(&raw mut (*s).proc, tgid);
+        }
         integers(s);
         put(&raw mut (*s).live, (*head).live);
         put(&raw mut (*s).any, 0);
@@ -33,7 +76,11 @@ pub unsafe fn judge(s: *mut Scratch, record: *mut u8) -> u64 {
             if d as u32 >= config!(dims) {
                 break;
             }
-            dimension(s, tgid, d);
+            if d == 0 && gated() {
+                keep(s, 0, first as u32);
+            } else {
+                dimension(s, tgid, d);
+            }
             if narrow(s, head, d) == 0 {
                 return 0;
             }
@@ -43,10 +90,25 @@ pub unsafe fn judge(s: *mut Scratch, record: *mut u8) -> u64 {
             return 0;
         }
         put(&raw mut (*s).live, live);
+        matched(s, tgid, (*head).state)
+    }
+}
+
+/// Some words may have selectors that match: which, and what follows.
+#[inline(never)]
+unsafe fn matched(s: *mut Scratch, tgid: u32, state: u64) -> u64 {
+    unsafe {
+        let record = record(s);
+        if record.is_null() {
+            return 0;
+        }
         intersect(s);
         decide(s, record);
         if get(&raw const (*s).words) != 0 {
-            report(s, record, (*head).state, tgid);
+            if !asks_process() {
+                process(&raw mut (*s).proc, tgid);
+            }
+            report(s, record, state, tgid);
         }
         act(s)
     }
@@ -160,19 +222,27 @@ unsafe fn keep(s: *mut Scratch, d: usize, id: u32) {
 #[inline(always)]
 unsafe fn exact(s: *mut Scratch, d: usize, v: *const Hash128) -> *const u32 {
     unsafe {
-        put(&raw mut (*s).key.value.a, get(&raw const (*v).a));
-        put(&raw mut (*s).key.value.b, get(&raw const (*v).b));
-        put(&raw mut (*s).key.tag, d as u64);
-        lookup(&EXACT, (&raw const (*s).key).cast())
+        put(&raw mut (*s).key.a, get(&raw const (*v).a));
+        put(&raw mut (*s).key.b, get(&raw const (*v).b));
+        tagged(s, d)
     }
 }
 
 #[inline(always)]
 unsafe fn number(s: *mut Scratch, d: usize, v: u64) -> *const u32 {
     unsafe {
-        put(&raw mut (*s).key.value.a, v);
-        put(&raw mut (*s).key.value.b, 0);
-        put(&raw mut (*s).key.tag, d as u64);
+        put(&raw mut (*s).key.a, v);
+        put(&raw mut (*s).key.b, 0);
+        tagged(s, d)
+    }
+}
+
+/// Looks `Scratch::key` up as a value of dimension `d`.
+#[inline(always)]
+unsafe fn tagged(s: *mut Scratch, d: usize) -> *const u32 {
+    unsafe {
+        let b = &raw mut (*s).key.b;
+        put(b, get(b) ^ ((d as u64) << 56));
         lookup(&EXACT, (&raw const (*s).key).cast())
     }
 }
@@ -249,8 +319,7 @@ unsafe fn written(s: *mut Scratch, d: usize, kind: u8, a: usize) {
                 if text::hash(s, t as u64) == 0 {
                     return keep(s, d, none);
                 }
-                put(&raw mut (*s).key.tag, d as u64);
-                lookup(&EXACT, (&raw const (*s).key).cast())
+                tagged(s, d)
             }
             DIM_TEXT_PREFIX => match text::prefix(s, t, d as u8) {
                 Some(f) => f,
@@ -503,7 +572,7 @@ unsafe fn argument(s: *mut Scratch, record: *mut u8, a: u64) -> u64 {
         let mut next = end + size_of::<ArgHeader>() as u64;
         let (mut v, mut len) = (get(value(s, a)), NO_TEXT as u64);
         if is_text {
-            v = get((&raw const (*s).mode).cast::<u64>().add(t));
+            v = text::mode(s, t);
             if let Some((pos, n)) = text::place(s, t) {
                 len = n;
                 let to = out.add(size_of::<ArgHeader>());

@@ -22,7 +22,7 @@ pub static STATE: Array<u64> = Array::with_max_entries(1, 0);
 pub static ENGINES: ProgramArray = ProgramArray::with_max_entries(2, 0);
 /// Index of exact values to entries, of one hook.
 #[map]
-pub static EXACT: HashMap<ExactKey, u32> = HashMap::with_max_entries(64, 0);
+pub static EXACT: HashMap<Hash128, u32> = HashMap::with_max_entries(64, 0);
 /// Index of beginnings (and of ends, reversed; and of integer ranges) to entries, of one hook.
 #[map]
 pub static PREFIX: LpmTrie<[u8; 256], u32> = LpmTrie::with_max_entries(64, 1);
@@ -80,6 +80,12 @@ pub struct Scratch {
     pub claim: u64,
     /// The path walk.
     pub walk: [u64; 16],
+    /// Room in front of a dentry, for reading a short name's end.
+    pub before: [u64; 4],
+    /// A dentry from its parent on, with its short name.
+    pub dentry: [u64; DENTRY / 8],
+    /// Room behind, likewise.
+    pub behind: [u64; 8],
     /// The hooked function's arguments.
     pub given: [u64; 8],
     /// By reading: the integer, sign-extended, or the pointer.
@@ -88,14 +94,18 @@ pub struct Scratch {
     pub pos: [u64; MAX_TEXTS],
     /// By text: its length; `NONE`: no text.
     pub len: [u64; MAX_TEXTS],
-    /// By text: mode of the file.
-    pub mode: [u64; MAX_TEXTS],
+    /// By text: 0: not a file; 1: see `path`; else the dentry.
+    pub file: [u64; MAX_TEXTS],
+    /// By text: the `struct path`.
+    pub path: [u64; MAX_TEXTS],
     /// The calling process.
     pub proc: Proc,
     /// For a look-up of an ancestor.
     pub ancestor: Proc,
-    /// Key of the exact index.
-    pub key: ExactKey,
+    /// Which of the CPU's it is.
+    pub index: u64,
+    /// A hash that was just made: key of the exact index.
+    pub key: Hash128,
     /// Words that can still match.
     pub live: u64,
     /// Words in which some value of this call changes something; of this group so far.
@@ -121,6 +131,9 @@ pub struct Scratch {
     /// Texts.
     pub text: [TextBuffer; MAX_TEXTS],
 }
+
+/// Bytes of a dentry that are read at once: { d_parent, {hash, len}, name, d_inode, d_iname }.
+pub const DENTRY: usize = 72;
 
 /// A key of the prefix index: length in bits, then the dimension's tag, then data. The data is
 /// aligned.
@@ -202,24 +215,33 @@ pub fn count(counter: Lost) {
 /// middle of this one, and an interrupt's may always: neither may share it. Two claimants never
 /// both read 1.
 #[inline(always)]
-pub fn claim() -> Option<(*mut Scratch, *mut u8)> {
+pub fn claim() -> Option<*mut Scratch> {
     for i in 0..CLAIMS {
-        // SAFETY: the maps' value types.
+        // SAFETY: the map's value type.
         unsafe {
             let s: *mut Scratch = at(&SCRATCH, i);
-            let r: *mut u8 = at(&RECORDS, i);
-            if s.is_null() || r.is_null() {
+            if s.is_null() {
                 return None;
             }
             crate::kernel::add(&raw mut (*s).claim, 1);
             if read_volatile(&raw const (*s).claim) == 1 {
-                return Some((s, r));
+                (*s).index = i as u64;
+                return Some(s);
             }
             crate::kernel::add(&raw mut (*s).claim, u64::MAX);
         }
     }
     count(Lost::Scratch);
     None
+}
+
+/// The record's memory that belongs to claimed scratch memory.
+///
+/// # Safety
+/// `s` must have come from [`claim`].
+#[inline(always)]
+pub unsafe fn record(s: *mut Scratch) -> *mut u8 {
+    unsafe { at(&RECORDS, (*s).index as u32) }
 }
 
 /// Gives scratch memory back.

@@ -2,7 +2,7 @@
 //! only how arguments lie in the context, and what may be returned.
 
 use crate::{
-    engine::judge,
+    engine::{NOBODY, gate, judge},
     kernel::{get, negative, preempt_disable, preempt_enable, put, read},
     maps::*,
 };
@@ -34,15 +34,19 @@ fn stub(ctx: *mut c_void) {
 /// Runs the engine over the arguments that `arguments` puts into `Scratch::given`.
 #[inline(always)]
 fn engine(arguments: impl FnOnce(*mut Scratch)) -> u64 {
+    let first = gate();
+    if first == NOBODY {
+        return 0;
+    }
     if config!(preempt) != 0 {
         preempt_disable();
     }
     let mut errno = 0;
-    if let Some((s, record)) = claim() {
+    if let Some(s) = claim() {
         arguments(s);
         // SAFETY: claimed.
         unsafe {
-            errno = judge(s, record);
+            errno = judge(s, first as u64);
             release(s);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     kernel::{get, half, mask4095, put, read, word},
-    maps::{NONE, PrefixKey, Scratch, config, count, lookup, offset, seed},
+    maps::{DENTRY, NONE, PrefixKey, Scratch, config, count, lookup, offset, seed},
 };
 use aya_ebpf::helpers::generated;
 use tetragon_abi::{
@@ -58,10 +58,7 @@ pub unsafe fn start(s: *mut Scratch, t: usize, pos: u64) -> *mut u8 {
 #[inline(never)]
 pub unsafe fn walk(s: *mut Scratch, t: usize, path: u64, alone: bool) -> u64 {
     unsafe {
-        let buf = data(s, t);
         let w = (&raw mut (*s).walk).cast::<u64>();
-        // { d_parent, {hash, len}, name } lie side by side in a dentry: one read.
-        let (parent, lenp, name) = (w, w.add(1), w.add(2));
         // { mnt, dentry } of a path: one read each.
         let (mount, dentry, root_mount, root_dentry) = (w.add(4), w.add(5), w.add(6), w.add(7));
         let (mount_root, end, done) = (w.add(8), w.add(9), w.add(10));
@@ -74,9 +71,7 @@ pub unsafe fn walk(s: *mut Scratch, t: usize, path: u64, alone: bool) -> u64 {
             read(mount.cast(), 16, path);
             put(mount_root, word(get(mount).wrapping_add(offset!(vfsmount_mnt_root))));
             put(mount, get(mount).wrapping_sub(offset!(mount_mnt)));
-            let fs = word(generated::bpf_get_current_task().wrapping_add(offset!(task_fs)));
-            read(root_mount.cast(), 16, fs.wrapping_add(offset!(fs_root)));
-            put(root_mount, get(root_mount).wrapping_sub(offset!(mount_mnt)));
+            task_root(root_mount);
         }
         put(end, MAX);
         put(done, 0);
@@ -101,23 +96,71 @@ pub unsafe fn walk(s: *mut Scratch, t: usize, path: u64, alone: bool) -> u64 {
                 put(mount_root, word(up.wrapping_add(offset!(mount_mnt) + offset!(vfsmount_mnt_root))));
                 continue;
             }
-            read(parent.cast(), 24, d.wrapping_add(offset!(dentry_d_parent)));
-            if get(parent) == d {
+            // { d_parent, {hash, len}, name, ... } lie side by side in a dentry: one read.
+            let near = (&raw mut (*s).dentry).cast::<u64>();
+            read(near.cast(), DENTRY as u32, d.wrapping_add(offset!(dentry_d_parent)));
+            let parent = get(near);
+            if parent == d {
                 put(done, 1);
                 break;
             }
-            let len = (get(lenp) >> 32) & 0xff;
+            let len = (get(near.add(1)) >> 32) & 0xff;
             let to = get(end);
             if len + 1 > to || len == 0 {
                 break;
             }
-            let to = mask4095(to - len - 1);
-            put(end, to);
-            *buf.add(to as usize) = b'/';
-            generated::bpf_probe_read_kernel(buf.add(1 + to as usize).cast(), len as u32, get(name) as *const _);
-            put(dentry, get(parent));
+            component(s, t, d, to, len);
+            put(end, mask4095(to - len - 1));
+            put(dentry, parent);
         }
         finish(s, t, get(end), get(done))
+    }
+}
+
+/// Longest name that lies in a dentry (DNAME_INLINE_LEN - 1), on the kernels with the shortest.
+const SHORT: u64 = 31;
+
+/// Writes one name and its slash so that the name ends at `to`. A short name is copied from what was
+/// read, in words and from its end: what is written in front of it will be overwritten.
+#[inline(always)]
+unsafe fn component(s: *mut Scratch, t: usize, dentry: u64, to: u64, len: u64) {
+    unsafe {
+        let buf = data(s, t);
+        let near = (&raw mut (*s).dentry).cast::<u64>();
+        let name = get(near.add(2));
+        if name == dentry.wrapping_add(offset!(dentry_d_iname)) && len <= SHORT {
+            let inside = (offset!(dentry_d_iname) - offset!(dentry_d_parent)) & 63;
+            let from = near.cast::<u8>().add((inside + (len & 31)) as usize).cast::<u64>();
+            let out = buf.add(mask4095(to - 1) as usize + 1).cast::<u64>();
+            let mut i = 1;
+            while i <= 4 {
+                put(out.sub(i), get(from.sub(i)));
+                i += 1;
+            }
+        } else {
+            let at = mask4095(to - len);
+            generated::bpf_probe_read_kernel(buf.add(at as usize).cast(), len as u32, name as *const _);
+        }
+        *buf.add(mask4095(to - len - 1) as usize) = b'/';
+    }
+}
+
+/// The task's root directory: { mnt, dentry }, with the mount instead of what lies in it.
+#[inline(always)]
+unsafe fn task_root(to: *mut u64) {
+    unsafe {
+        if config!(typed_task) != 0 {
+            // Typed pointers are followed without a helper.
+            let task = generated::bpf_get_current_task_btf().cast::<u8>();
+            let fs = *task.add(offset!(task_fs) as usize).cast::<*const u8>();
+            let root = fs.add(offset!(fs_root) as usize).cast::<u64>();
+            put(to, core::ptr::read_volatile(root));
+            put(to.add(1), core::ptr::read_volatile(root.add(1)));
+        } else {
+            let fs = word(generated::bpf_get_current_task().wrapping_add(offset!(task_fs)));
+            read(to.cast(), 16, fs.wrapping_add(offset!(fs_root)));
+        }
+        put(to, get(to).wrapping_sub(offset!(mount_mnt)));
     }
 }
 
@@ -186,15 +229,15 @@ pub unsafe fn read_text(s: *mut Scratch, kind: u64, raw: u64, t: u64, from: u64)
         if t >= tetragon_abi::engine::MAX_TEXTS {
             return 0;
         }
-        let mode = (&raw mut (*s).mode).cast::<u64>().add(t);
-        put(mode, 0);
+        let dentry = (&raw mut (*s).file).cast::<u64>().add(t);
+        put(dentry, 0);
         if kind == ARG_STRING as u64 {
             string(s, t, raw, from & FROM_KERNEL as u64 != 0);
             return 0;
         }
         if kind == ARG_DENTRY as u64 {
+            put(dentry, raw);
             walk(s, t, raw, true);
-            put(mode, mode_of(raw));
             return 0;
         }
         let path = if kind == ARG_PATH as u64 {
@@ -214,14 +257,22 @@ pub unsafe fn read_text(s: *mut Scratch, kind: u64, raw: u64, t: u64, from: u64)
             file.wrapping_add(offset!(file_f_path))
         };
         walk(s, t, path, false);
-        put(mode, mode_of(word(path.wrapping_add(8))));
+        put(dentry, 1);
+        put((&raw mut (*s).path).cast::<u64>().add(t), path);
         0
     }
 }
 
-/// Mode of a dentry's inode.
+/// Mode of the file that text `t` is the path of; 0: it is none.
 #[inline(always)]
-fn mode_of(dentry: u64) -> u64 {
+pub unsafe fn mode(s: *mut Scratch, t: usize) -> u64 {
+    let dentry = unsafe {
+        match get((&raw const (*s).file).cast::<u64>().add(t)) {
+            0 => return 0,
+            1 => word(get((&raw const (*s).path).cast::<u64>().add(t)).wrapping_add(8)),
+            d => d,
+        }
+    };
     let inode = word(dentry.wrapping_add(offset!(dentry_d_inode)));
     (half(inode.wrapping_add(offset!(inode_i_mode))) & 0xffff) as u64
 }
@@ -246,8 +297,8 @@ pub unsafe fn hash(s: *mut Scratch, t: u64) -> u64 {
             h = h.block(get(p), get(p.add(1)));
             o += 16;
         }
-        put(&raw mut (*s).key.value.a, h.a);
-        put(&raw mut (*s).key.value.b, h.b);
+        put(&raw mut (*s).key.a, h.a);
+        put(&raw mut (*s).key.b, h.b);
         1
     }
 }

@@ -44,12 +44,10 @@ impl Base {
     /// Loads, attaches and pins the programs.
     pub fn attach(shared: &Shared) -> Result<Base, HookError> {
         let maps: Vec<(&str, &Map)> = shared.maps.iter().map(|(n, m)| (*n, m)).collect();
-        let mut constants = shared.constants.clone();
-        constants.config.preempt = u32::from(shared.programs.can_disable_preemption());
         let mut programs = Vec::new();
         for (program, tracepoint) in PROGRAMS {
             let load = Load { program, name: program, kind: sys::PROG_RAW_TRACEPOINT, attach: 0, btf_id: 0 };
-            let fd = shared.programs.load(load, &constants, &maps)?;
+            let fd = shared.programs.load(load, &shared.constants, &maps)?;
             let what = |error| HookError::Call { what: format!("cannot attach to tracepoint {tracepoint}"), error };
             let link = sys::attach_tracing(&fd, Some(tracepoint)).map_err(what)?;
             let _ = std::fs::remove_file(shared.pins.join(program));

@@ -45,6 +45,10 @@ impl DimKey {
     pub fn is_predicate(&self) -> bool {
         matches!(self, DimKey::Mask(..) | DimKey::Lineage { .. })
     }
+    /// It is asked of what the kernel keeps of the calling process.
+    pub fn asks_process(&self) -> bool {
+        matches!(self, DimKey::Binary(..) | DimKey::Parent(..) | DimKey::Pid(true, _) | DimKey::Lineage { .. })
+    }
     /// It is asked of a text.
     pub fn is_text(&self) -> bool {
         matches!(self, DimKey::Text(..))

@@ -377,12 +377,12 @@ impl Slot {
         let sets = table("SETS", shape.sets)?;
         let acts = table("ACTS", shape.words * 64)?;
         let mut constants = shared.constants.clone();
-        constants.config = body.linker.config();
+        let kernel = std::mem::replace(&mut constants.config, body.linker.config());
         let c = &mut constants.config;
+        (c.preempt, c.typed_task) = (kernel.preempt, kernel.typed_task);
         c.hook = number;
         c.syscall = u32::from(attach.syscall);
         c.deny = u32::from(details.deny);
-        c.preempt = u32::from(shared.programs.can_disable_preemption());
         if details.fields.is_empty() {
             c.raw_args = details.raw_args;
         }

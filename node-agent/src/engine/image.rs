@@ -98,7 +98,7 @@ impl Engine {
         let events = programs.create("EVENTS", |s| s.entries = size)?;
         let ring = Ring::map(events.raw(), size as usize).map_err(|e| failed("cannot map the ring buffer", e))?;
         maps.push(("EVENTS", events));
-        let constants = Constants { config: HookConfig::ZERO, offsets: kernel.offsets, seed };
+        let constants = Constants { config: of_kernel(&kernel, &programs), offsets: kernel.offsets, seed };
         let shared = Shared { programs, constants, maps, prealloc: kernel.prealloc, pins };
         for name in ["PROCS", "EXES"] {
             shared.map(name).pin(&shared.pins.join(name)).map_err(|e| failed("cannot pin to bpffs", e))?;
@@ -437,6 +437,15 @@ impl Engine {
         self.retire();
         let _ = std::fs::remove_file(self.root.join(SEED_FILE));
         let _ = std::fs::remove_dir(&self.root);
+    }
+}
+
+/// What every program is told of the kernel.
+fn of_kernel(kernel: &Kernel, programs: &Programs) -> HookConfig {
+    HookConfig {
+        preempt: u32::from(programs.can_disable_preemption()),
+        typed_task: u32::from(kernel.typed_task),
+        ..HookConfig::ZERO
     }
 }
 

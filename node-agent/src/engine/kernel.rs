@@ -18,6 +18,8 @@ pub struct Kernel {
     pub kprobes: bool,
     /// Tasks are never preempted inside the kernel: fentry programs miss nothing then.
     pub not_preemptible: bool,
+    /// Programs get the current task as a typed pointer (5.11).
+    pub typed_task: bool,
     /// Hash maps must be preallocated for tracing programs (before 6.1 the kernel warns).
     pub prealloc: bool,
     /// `host_ns`, by kind.
@@ -46,6 +48,7 @@ impl Kernel {
             lsm: read("/sys/kernel/security/lsm").split(',').any(|l| l.trim() == "bpf"),
             kprobes: std::path::Path::new("/sys/bus/event_source/devices/kprobe/type").exists(),
             not_preemptible: !read("/proc/sys/kernel/version").contains("PREEMPT"),
+            typed_task: version >= (5, 11),
             prealloc: version < (6, 1),
             host_ns: NamespaceKind::ALL.map(|k| host_namespace(procfs, k)),
             release,
@@ -86,6 +89,8 @@ fn offsets(btf: &Btf) -> Result<Offsets, MissingMember> {
         dentry_d_parent: adjacent(btf)?,
         dentry_d_name: must("dentry", "d_name")?,
         dentry_d_inode: must("dentry", "d_inode")?,
+        // Called d_shortname from 6.14. Without it names are read one by one.
+        dentry_d_iname: btf.offset("dentry", "d_iname").or_else(|| btf.offset("dentry", "d_shortname")).unwrap_or(MISSING),
         inode_i_mode: must("inode", "i_mode")?,
         inode_i_ino: must("inode", "i_ino")?,
         inode_i_nlink: must("inode", "i_nlink")?,

@@ -183,7 +183,7 @@ pub type Owners = Vec<Option<Owner>>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewKey {
     /// In the exact index.
-    Exact(ExactKey, u32),
+    Exact(Hash128, u32),
     /// In the prefix index; the entry of the longest key that begins it, or 0.
     Prefix(Prefix, u32, u32),
 }
@@ -192,7 +192,7 @@ pub enum NewKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OldKey {
     /// Of the exact index.
-    Exact(ExactKey, u32),
+    Exact(Hash128, u32),
     /// Of the prefix index.
     Prefix(Prefix, u32),
 }
@@ -214,7 +214,7 @@ pub struct Linker {
     /// By bit.
     pub owners: Owners,
     units: BTreeMap<UnitKey, Placed>,
-    exact: HashMap<ExactKey, Value>,
+    exact: HashMap<Hash128, Value>,
     prefix: BTreeMap<Prefix, Value>,
     /// By dimension: the entry for "no text" or of a predicate.
     special: Vec<Value>,
@@ -294,7 +294,7 @@ impl Linker {
             // All ids that a lineage may hold share the predicate's entry.
             if let DimKey::Lineage { values, .. } = &l.shape.dims[d] {
                 for v in values {
-                    let key = ExactKey { value: Hash128 { a: u64::from(*v), b: 0 }, tag: d as u64 };
+                    let key = Hash128 { a: u64::from(*v), b: 0 }.tagged(d as u8);
                     l.new.push(NewKey::Exact(key, value.id));
                 }
             }
@@ -431,7 +431,7 @@ impl Linker {
             }
             for key in &c.keys {
                 match key {
-                    IndexKey::Exact(v) => self.exact_value(ExactKey { value: *v, tag: d as u64 }, word, bit, on),
+                    IndexKey::Exact(v) => self.exact_value(v.tagged(d as u8), word, bit, on),
                     IndexKey::Prefix(data, bits) => {
                         let mut tagged = vec![d as u8];
                         tagged.extend(data);
@@ -442,7 +442,7 @@ impl Linker {
         }
     }
 
-    fn exact_value(&mut self, key: ExactKey, word: u8, bit: u64, on: bool) {
+    fn exact_value(&mut self, key: Hash128, word: u8, bit: u64, on: bool) {
         if !self.exact.contains_key(&key) {
             let id = self.id();
             self.new.push(NewKey::Exact(key, id));
@@ -680,8 +680,10 @@ impl Needs {
         let room = |n: usize, least: usize| (n + n / 4).next_power_of_two().max(least);
         Shape {
             words: room(self.words, 2).min(MAX_WORDS),
-            entries: room(self.values + self.dims.len() + 1, 64),
-            sets: room(self.values / 16 + 1, 16),
+            // Arrays need no power of two.
+            entries: (self.values + self.values / 2 + self.dims.len() + 1).next_multiple_of(64),
+            // How many values lie in more than one word is seen when all are linked.
+            sets: 8,
             exact: room(self.values, 64),
             lpm_bytes: [16, 64, 128].into_iter().find(|n| self.lpm_bytes <= *n).unwrap_or(256),
             args: self.args,
@@ -716,6 +718,7 @@ impl Shape {
         let mut c = HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
         c.lpm_bytes = self.lpm_bytes as u32;
         c.limits = u32::from(self.limits);
+        c.process = u32::from(self.dims.iter().any(DimKey::asks_process));
         let groups = self.groups();
         let mut texts = 0;
         for (a, (index, ty)) in self.args.iter().enumerate() {

@@ -24,7 +24,7 @@ fn context() -> Context {
 /// The indexes of a hook, as the kernel would hold them.
 #[derive(Default)]
 struct Indexes {
-    exact: HashMap<ExactKey, u32>,
+    exact: HashMap<Hash128, u32>,
     prefix: HashMap<Prefix, u32>,
 }
 
@@ -65,7 +65,7 @@ impl Indexes {
     /// The entry that dimension `d` finds for a call.
     fn find(&self, c: &HookConfig, d: usize, call: &Call) -> u32 {
         let dim = &c.dim[d];
-        let exact = |v: Hash128| self.exact.get(&ExactKey { value: v, tag: d as u64 }).copied().unwrap_or(0);
+        let exact = |v: Hash128| self.exact.get(&v.tagged(d as u8)).copied().unwrap_or(0);
         let number = |n: u64| exact(Hash128 { a: n, b: 0 });
         let hash = |t: &str| exact(Hash128::of(SEED, t.as_bytes()));
         let back = |t: &str| t.bytes().rev().collect::<Vec<u8>>();

@@ -239,7 +239,7 @@ macro_rules! plain { ($($t:ty)*) => { $(
     unsafe impl Plain for $t {}
 )* } }
 plain!(u32 u64 [u64; 2]
-    tetragon_abi::engine::ExactKey tetragon_abi::engine::Entry tetragon_abi::engine::Set
+    tetragon_abi::engine::Entry tetragon_abi::engine::Set
     tetragon_abi::engine::Head tetragon_abi::engine::Word tetragon_abi::engine::Act
     tetragon_abi::engine::Proc tetragon_abi::engine::Exe tetragon_abi::engine::LostKey
     tetragon_abi::hash::Hash128 tetragon_abi::config::HookConfig tetragon_abi::config::Offsets);
