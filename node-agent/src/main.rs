@@ -1,16 +1,34 @@
 //! The agent's binary: flags, log, and then [`tetragon_agent::run`].
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use tetragon_agent::config::{Config, LoadError};
+use tetragon_agent::config::{Config, LoadError, LogFormat};
+use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
     match Config::load(std::env::args_os()) {
-        Ok(_config) => ExitCode::SUCCESS,
+        Ok(config) => {
+            start_log(&config);
+            tetragon_agent::run::run(&config)
+        }
         Err(LoadError::Clap(e)) => e.exit(),
         Err(LoadError::Other(e)) => {
             eprintln!("error: {e:#}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// The log goes to standard error: events may go to standard output.
+fn start_log(config: &Config) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_max_level(LevelFilter::from_level(config.level()));
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }

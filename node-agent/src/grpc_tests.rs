@@ -1,0 +1,149 @@
+//! Tests of the API over a real socket, with a scripted control thread.
+
+use tetragon_api::event::{GetInfoRequest, TracingPolicyMode};
+use tetragon_api::plan::Mode;
+use tetragon_api::service::fine_guidance_sensors_client::FineGuidanceSensorsClient;
+use tokio::sync::watch;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use super::*;
+use crate::serve::{Address, serve_grpc};
+
+struct Bed {
+    client: FineGuidanceSensorsClient<Channel>,
+    hub: Arc<Hub>,
+    commands: mpsc::Receiver<Command>,
+    _stop: watch::Sender<bool>,
+    _dir: tempfile::TempDir,
+}
+
+async fn bed() -> Bed {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.sock");
+    let counters = Arc::new(Counters::default());
+    let hub = Arc::new(Hub::new(10, counters.clone()));
+    let (control, commands) = mpsc::channel();
+    let service = Service::new(hub.clone(), Arc::default(), counters, control);
+    let (stop, stopped) = watch::channel(false);
+    serve_grpc(&[Address::Unix(path.clone())], service, &stopped).await.unwrap();
+    let channel =
+        Endpoint::from_shared(format!("unix://{}", path.display())).unwrap().connect().await.unwrap();
+    Bed { client: FineGuidanceSensorsClient::new(channel), hub, commands, _stop: stop, _dir: dir }
+}
+
+fn event(pid: u32) -> Arc<GetEventsResponse> {
+    Arc::new(serde_json::from_str(&format!(r#"{{"process_exec":{{"process":{{"pid":{pid}}}}}}}"#)).unwrap())
+}
+
+#[tokio::test]
+async fn events_are_streamed_by_filter() {
+    let mut bed = bed().await;
+    let request = GetEventsRequest {
+        allow_list: crate::filters::parse_filters(r#"{"pid":[2,3]}"#).unwrap(),
+        ..Default::default()
+    };
+    let mut stream = bed.client.get_events(request).await.unwrap().into_inner();
+    for pid in 1..=3 {
+        bed.hub.publish(&event(pid));
+    }
+    assert_eq!(stream.message().await.unwrap().unwrap(), *event(2));
+    assert_eq!(stream.message().await.unwrap().unwrap(), *event(3));
+    bed.hub.close();
+    assert_eq!(stream.message().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_wrong_filter_is_an_argument_error() {
+    let mut bed = bed().await;
+    let request = GetEventsRequest {
+        allow_list: crate::filters::parse_filters(r#"{"binary_regex":["("]}"#).unwrap(),
+        ..Default::default()
+    };
+    let error = bed.client.get_events(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("binary_regex"), "{error}");
+}
+
+#[tokio::test]
+async fn requests_reach_the_control_thread_and_its_refusals_come_back() {
+    let mut bed = bed().await;
+    let commands = std::mem::replace(&mut bed.commands, mpsc::channel().1);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = seen.clone();
+    std::thread::spawn(move || {
+        for command in commands {
+            let mut seen = log.lock().unwrap();
+            match command {
+                Command::Add { yaml, domain, reply } => {
+                    seen.push(format!("add {yaml} {domain}"));
+                    let _ = reply.send(Err(Refusal::Invalid("policy:1:1: error[x]".into())));
+                }
+                Command::Change { name, namespace, what, reply, .. } => {
+                    seen.push(format!("{name} {namespace} {what:?}"));
+                    let _ = reply.send(if name == "gone" {
+                        Err(Refusal::Missing("none".into()))
+                    } else {
+                        Ok(())
+                    });
+                }
+                _ => {}
+            }
+        }
+    });
+    let error = bed
+        .client
+        .add_tracing_policy(AddTracingPolicyRequest {
+            yaml: "y".into(),
+            domain: "d".into(),
+            ..Default::default()
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::InvalidArgument, "policy:1:1: error[x]"));
+    let error = bed
+        .client
+        .delete_tracing_policy(DeleteTracingPolicyRequest { name: "gone".into(), ..Default::default() })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::NotFound);
+    let request = ConfigureTracingPolicyRequest {
+        name: "a".into(),
+        namespace: "ns".into(),
+        enable: Some(true),
+        mode: Some(TracingPolicyMode::TpModeMonitor.into()),
+        ..Default::default()
+    };
+    bed.client.configure_tracing_policy(request).await.unwrap();
+    let wrong = ConfigureTracingPolicyRequest {
+        name: "a".into(),
+        mode: Some(TracingPolicyMode::TpModeMonitorOnly.into()),
+        ..Default::default()
+    };
+    assert_eq!(bed.client.configure_tracing_policy(wrong).await.unwrap_err().code(), Code::InvalidArgument);
+    let configure = format!("a ns {:?}", [What::Enable(true), What::Mode(Mode::Monitor)]);
+    assert_eq!(*seen.lock().unwrap(), ["add y d", "gone  [Delete]", configure.as_str()]);
+}
+
+#[tokio::test]
+async fn health_version_and_what_is_not_there() {
+    let mut bed = bed().await;
+    let health = bed.client.get_health(GetHealthStatusRequest::default()).await.unwrap().into_inner();
+    assert_eq!((health.health_status.len(), health.health_status[0].details.as_str()), (1, "running"));
+    let version = bed.client.get_version(GetVersionRequest {}).await.unwrap().into_inner();
+    assert_eq!(version.version, VERSION);
+    let error = bed.client.get_info(GetInfoRequest {}).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unimplemented);
+    assert!(error.message().contains("GetInfo"), "{error}");
+    let list =
+        bed.client.list_tracing_policies(ListTracingPoliciesRequest::default()).await.unwrap().into_inner();
+    assert!(list.policies.is_empty());
+}
+
+#[tokio::test]
+async fn a_stopping_agent_says_so() {
+    let mut bed = bed().await;
+    bed.commands = mpsc::channel().1;
+    let error = bed.client.delete_tracing_policy(DeleteTracingPolicyRequest::default()).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::Unavailable, "the agent is stopping"));
+}

@@ -1,0 +1,370 @@
+//! Metrics, as Prometheus reads them, from the counters and the board; and the two health paths.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{Error, Write as _};
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use tetragon_api::event::{EventType, TracingPolicyState};
+
+use crate::control::Board;
+use crate::counters::{Counters, EventCounts, Kernel, get};
+
+/// Labels of a sample.
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+/// States that are always shown, so that a zero is a zero.
+const STATES: [TracingPolicyState; 6] = [
+    TracingPolicyState::TpStateEnabled,
+    TracingPolicyState::TpStateDisabled,
+    TracingPolicyState::TpStateLoadError,
+    TracingPolicyState::TpStateError,
+    TracingPolicyState::TpStatePartiallyEnabled,
+    TracingPolicyState::TpStateSkipped,
+];
+
+/// Turns counters into metrics.
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Metrics of one agent. `labels`: those of namespace, workload, pod and binary that are kept.
+    pub fn new(counters: Arc<Counters>, board: Arc<Board>, node: &str, labels: &[&str]) -> Metrics {
+        let mut registry = Registry::default();
+        let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+        registry.register_collector(Box::new(Source { counters, board, node: node.to_owned(), labels }));
+        Metrics { registry }
+    }
+
+    /// OpenMetrics text.
+    pub fn openmetrics(&self) -> Result<String, Error> {
+        let mut text = String::with_capacity(16 * 1024);
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// The older text format, in which a counter's name has its `_total` everywhere.
+    pub fn plain(&self) -> Result<String, Error> {
+        Ok(plain(&self.openmetrics()?))
+    }
+}
+
+fn plain(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len() + 2048);
+    let mut lines = openmetrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        let help = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '));
+        let kind = lines.peek().and_then(|l| l.strip_prefix("# TYPE ")).and_then(|l| l.split_once(' '));
+        match (help, kind) {
+            (Some((name, help)), Some((_, "counter"))) => {
+                // Writing to a String does not fail.
+                let _ = write!(text, "# HELP {name}_total {help}\n# TYPE {name}_total counter\n");
+                lines.next();
+            }
+            _ if line == "# EOF" => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+/// What the metrics are made of.
+struct Source {
+    counters: Arc<Counters>,
+    board: Arc<Board>,
+    node: String,
+    labels: Vec<String>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// Writes families of metrics.
+struct Out<'a>(DescriptorEncoder<'a>);
+
+impl Out<'_> {
+    /// A counter with a sample for each set of labels. The name has no `_total`: the format adds it.
+    fn counters<'b>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'b>, u64)>,
+    ) -> Result<(), Error> {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<'b>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'b>, u64)>,
+    ) -> Result<(), Error> {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            gauge(&mut family, &labels, value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        self.gauges(name, help, [(Labels::new(), value)])
+    }
+
+    fn seconds<'b>(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels<'b>, f64)>,
+    ) -> Result<(), Error> {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in samples {
+            if labels.is_empty() {
+                family.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+            } else {
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gauge(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, value: u64) -> Result<(), Error> {
+    let value = i64::try_from(value).unwrap_or(i64::MAX);
+    if labels.is_empty() {
+        family.encode_gauge(&value)
+    } else {
+        family.encode_family(labels)?.encode_gauge(&value)
+    }
+}
+
+impl Collector for Source {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut out = Out(encoder);
+        let kernel = self.counters.kernel();
+        self.events(&mut out)?;
+        self.losses(&mut out, &kernel)?;
+        self.policies(&mut out)?;
+        programs(&mut out, &kernel)?;
+        self.pipeline(&mut out)?;
+        own_process(&mut out)
+    }
+}
+
+impl Source {
+    /// The labels of an event, without those that are not kept. There are no pods yet.
+    fn event_labels<'a>(&'a self, first: &[(&'a str, &'a str)], binary: &'a str) -> Labels<'a> {
+        let mut labels = first.to_vec();
+        for name in ["namespace", "workload", "pod", "binary"] {
+            if self.keeps(name) {
+                labels.push((name, if name == "binary" { binary } else { "" }));
+            }
+        }
+        labels.push(("node_name", &self.node));
+        labels
+    }
+
+    fn keeps(&self, label: &str) -> bool {
+        self.labels.iter().any(|l| l == label)
+    }
+
+    /// The series by binary, or their sum under no name when the label is not kept.
+    fn by_binary<'a>(&self, series: &'a HashMap<String, u64>) -> Vec<(&'a str, u64)> {
+        if !self.keeps("binary") {
+            return vec![("", series.values().sum())];
+        }
+        let mut list: Vec<_> = series.iter().map(|(binary, n)| (binary.as_str(), *n)).collect();
+        list.sort_unstable();
+        list
+    }
+
+    fn events(&self, out: &mut Out<'_>) -> Result<(), Error> {
+        let counts = self.counters.events();
+        let counts: &EventCounts = &counts;
+        let mut kinds: Vec<_> = counts.kinds.iter().collect();
+        kinds.sort_unstable_by_key(|(kind, _)| **kind);
+        let samples = kinds.iter().flat_map(|(kind, series)| {
+            let kind = kind.as_str_name();
+            self.by_binary(series)
+                .into_iter()
+                .map(move |(binary, n)| (self.event_labels(&[("type", kind)], binary), n))
+        });
+        out.counters("tetragon_events", "Events by kind and workload", samples)?;
+        let samples = counts.hooks.iter().flat_map(|h| {
+            let first = [("policy", h.policy.as_str()), ("hook", h.hook.as_str())];
+            self.by_binary(&h.binaries)
+                .into_iter()
+                .map(move |(binary, n)| (self.event_labels(&first, binary), n))
+        });
+        out.counters("tetragon_policy_events", "Events by policy and hook", samples)?;
+        let execs = counts.kinds.get(&EventType::ProcessExec).map_or(0, |series| series.values().sum());
+        out.counter("tetragon_process_exec", "Programs executed", execs)
+    }
+
+    fn losses(&self, out: &mut Out<'_>, kernel: &Kernel) -> Result<(), Error> {
+        let l = &kernel.losses;
+        let c = &self.counters;
+        let mut policies: BTreeMap<&str, u64> = BTreeMap::new();
+        for ((policy, _, _), n) in &l.by_policy {
+            *policies.entry(policy).or_default() += n;
+        }
+        let of = |stage, policy| vec![("stage", stage), ("policy", policy)];
+        let mut samples: Vec<(Labels<'_>, u64)> =
+            policies.iter().map(|(policy, n)| (of("ringbuf", *policy), *n)).collect();
+        samples.extend([
+            (of("ringbuf", ""), l.exec + l.exit + l.uncounted),
+            (of("scratch", ""), l.scratch),
+            (of("recursion", ""), l.skipped),
+            (of("listener", ""), get(&c.overflowed)),
+            (of("export", ""), get(&c.unwritten)),
+            (of("rate_limit", ""), get(&c.limited)),
+        ]);
+        let help = "Events that were made and not delivered, by where they were lost";
+        out.counters("tetragon_missed_events", help, samples)?;
+        let op = |op, n| (vec![("msg_op", op), ("error", "ENOSPC")], n);
+        let ops = [op("5", l.exec), op("7", l.exit), op("13", l.call), op("23", l.fork)];
+        out.counters("tetragon_bpf_missed_events", "Records that found the ring buffer full", ops)?;
+        out.counter("tetragon_bpf_sent_records", "Records put into the ring buffer", l.sent)?;
+        let tables = [("path", l.path), ("process", l.process), ("executable", l.exe)];
+        let samples = tables.map(|(what, n)| (vec![("what", what)], n));
+        out.counters(
+            "tetragon_bpf_overflows",
+            "Paths too long to read, and entries that found a table full",
+            samples,
+        )
+    }
+
+    fn policies(&self, out: &mut Out<'_>) -> Result<(), Error> {
+        let policies = self.board.policies();
+        let mut states: BTreeMap<&str, u64> = STATES.iter().map(|s| (state_name(*s), 0)).collect();
+        for p in &policies {
+            *states.entry(state_name(p.state())).or_default() += 1;
+        }
+        let samples = states.iter().map(|(state, n)| (vec![("state", *state)], *n));
+        out.gauges("tetragon_tracingpolicy_loaded", "Policies by state", samples)?;
+        let named = |p: &'_ tetragon_api::event::TracingPolicyStatus| (p.name.clone(), p.namespace.clone());
+        let names: Vec<_> = policies.iter().map(named).collect();
+        let labels =
+            |i: usize| vec![("policy", names[i].0.as_str()), ("policy_namespace", names[i].1.as_str())];
+        let samples = policies.iter().enumerate().map(|(i, p)| {
+            let mut labels = labels(i);
+            labels.push(("state", state_name(p.state())));
+            (labels, 1)
+        });
+        out.gauges("tetragon_tracingpolicy_state", "The state of each policy: its series is 1", samples)?;
+        let samples = policies.iter().enumerate().map(|(i, p)| (labels(i), p.kernel_memory_bytes));
+        let help = "Kernel memory of what only this policy uses";
+        out.gauges("tetragon_tracingpolicy_kernel_memory_bytes", help, samples)
+    }
+
+    fn pipeline(&self, out: &mut Out<'_>) -> Result<(), Error> {
+        let c = &self.counters;
+        let received = get(&c.received);
+        out.counter(
+            "tetragon_observer_ringbuf_events_received",
+            "Records read from the ring buffer",
+            received,
+        )?;
+        out.counter("tetragon_events_exported", "Events written by the export", get(&c.exported))?;
+        out.counter("tetragon_events_exported_bytes", "Bytes written by the export", get(&c.exported_bytes))?;
+        let help = "Unix time of the last exported event";
+        out.gauge("tetragon_events_last_exported_timestamp", help, get(&c.last_exported))?;
+        let help = "Events that the export's rate limit dropped";
+        out.counter("tetragon_export_ratelimit_events_dropped", help, get(&c.limited))?;
+        let help = "Events that found a client's queue full";
+        out.counter("tetragon_notify_overflowed_events", help, get(&c.overflowed))?;
+        let help = "Events whose process was not known";
+        out.counter("tetragon_events_missing_process_info", help, get(&c.missing_process))?;
+        let cache = c.cache();
+        out.gauge("tetragon_process_cache_size", "Processes in the cache", cache.size as u64)?;
+        out.gauge(
+            "tetragon_process_cache_capacity",
+            "Processes that fit into the cache",
+            cache.capacity as u64,
+        )?;
+        out.gauge("tetragon_process_cache_bytes", "Memory of the cache, roughly", cache.bytes as u64)?;
+        let help = "Processes thrown out because the cache was full";
+        out.counter("tetragon_process_cache_evictions", help, cache.evictions)?;
+        let misses = [(vec![("operation", "get")], cache.misses)];
+        out.counters("tetragon_process_cache_misses", "Look-ups that found nothing", misses)?;
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        out.gauges("tetragon_build_info", "Always 1; the labels say what runs", [(version, 1)])
+    }
+}
+
+fn state_name(state: TracingPolicyState) -> &'static str {
+    match state {
+        TracingPolicyState::TpStateEnabled => "enabled",
+        TracingPolicyState::TpStateDisabled => "disabled",
+        TracingPolicyState::TpStateLoadError => "load_error",
+        TracingPolicyState::TpStateError => "error",
+        TracingPolicyState::TpStateLoading => "loading",
+        TracingPolicyState::TpStateUnloading => "unloading",
+        TracingPolicyState::TpStateSkipped => "skipped",
+        TracingPolicyState::TpStatePartiallyEnabled => "partially_enabled",
+        TracingPolicyState::TpStateUnknown => "unknown",
+    }
+}
+
+/// One program serves all policies of a hook, so no policy is named.
+fn programs(out: &mut Out<'_>, kernel: &Kernel) -> Result<(), Error> {
+    fn labels(p: &crate::engine::ProgramStats) -> Labels<'_> {
+        vec![
+            ("attach", p.hook.as_str()),
+            ("policy", ""),
+            ("policy_namespace", ""),
+            ("section", p.name.as_str()),
+            ("sensor", p.attach.as_str()),
+        ]
+    }
+    let list = &kernel.programs;
+    let runs = list.iter().map(|p| (labels(p), p.run_count));
+    let help = "Runs of each program; kernel.bpf_stats_enabled switches it on";
+    out.counters("tetragon_overhead_program_runs", help, runs)?;
+    let seconds = list.iter().map(|p| (labels(p), p.run_time_ns as f64 / 1e9));
+    let help = "Time in each program; kernel.bpf_stats_enabled switches it on";
+    out.seconds("tetragon_overhead_program_seconds", help, seconds)?;
+    let missed = list.iter().map(|p| (vec![("attach", p.hook.as_str()), ("policy", "")], p.recursion_misses));
+    out.counters("tetragon_missed_prog_probes", "Runs that the kernel skipped, by program", missed)?;
+    let help = "Memory of all BPF maps of the agent";
+    out.gauge("tetragon_bpf_map_memory_bytes", help, kernel.map_memory)
+}
+
+/// The agent's own memory and time, under the names that every Prometheus client has.
+fn own_process(out: &mut Out<'_>) -> Result<(), Error> {
+    // SAFETY: sysconf has no preconditions.
+    let (page, hz) = unsafe { (libc::sysconf(libc::_SC_PAGESIZE), libc::sysconf(libc::_SC_CLK_TCK)) };
+    let number = |text: Option<&str>| text.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = number(statm.split(' ').nth(1)) * u64::try_from(page).unwrap_or(4096);
+    out.gauge("process_resident_memory_bytes", "Resident memory", resident)?;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, that may hold blanks: the 12th and 13th are the times.
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let ticks = number(fields.next()) + number(fields.next());
+    let seconds = ticks as f64 / if hz > 0 { hz as f64 } else { 100.0 };
+    out.seconds("process_cpu_seconds", "Processor time", [(Labels::new(), seconds)])
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

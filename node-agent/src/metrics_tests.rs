@@ -1,0 +1,99 @@
+//! Tests of the metrics' text.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::engine::{KernelLosses, ProgramStats};
+
+fn event(binary: &str) -> tetragon_api::event::GetEventsResponse {
+    serde_json::from_value(serde_json::json!({"process_exec": {"process": {"binary": binary}}})).unwrap()
+}
+
+fn counters() -> Arc<Counters> {
+    let c = Arc::new(Counters::default());
+    c.events().event(&event("/bin/cat"), None);
+    c.events().event(&event("/bin/cat"), None);
+    c.events().event(&event("/bin/\"odd\""), None);
+    c.exported.store(5, Ordering::Relaxed);
+    let mut losses = KernelLosses { call: 3, exec: 1, fork: 2, sent: 10, ..Default::default() };
+    losses.by_policy.insert(("p".into(), None, "security_file_open".into()), 2);
+    losses.by_policy.insert(("p".into(), None, "security_bprm_check".into()), 1);
+    let program = ProgramStats {
+        name: "hook_engine".into(),
+        hook: "security_file_open".into(),
+        attach: "lsm".into(),
+        run_count: 4,
+        run_time_ns: 1_500_000_000,
+        ..Default::default()
+    };
+    c.set_kernel(Kernel { losses, programs: vec![program], map_memory: 8192 });
+    c
+}
+
+fn metrics(labels: &[&str]) -> Metrics {
+    Metrics::new(counters(), Arc::default(), "n1", labels)
+}
+
+const ALL: [&str; 4] = ["namespace", "workload", "pod", "binary"];
+
+#[test]
+fn the_seeds_names_and_tetragons() {
+    let text = metrics(&ALL).openmetrics().unwrap();
+    for line in [
+        r#"tetragon_events_total{type="PROCESS_EXEC",namespace="",workload="",pod="",binary="/bin/cat",node_name="n1"} 2"#,
+        r#"tetragon_events_total{type="PROCESS_EXEC",namespace="",workload="",pod="",binary="/bin/\"odd\"",node_name="n1"} 1"#,
+        "tetragon_process_exec_total 3",
+        r#"tetragon_missed_events_total{stage="ringbuf",policy="p"} 3"#,
+        r#"tetragon_missed_events_total{stage="ringbuf",policy=""} 1"#,
+        r#"tetragon_bpf_missed_events_total{msg_op="23",error="ENOSPC"} 2"#,
+        "tetragon_bpf_sent_records_total 10",
+        r#"tetragon_tracingpolicy_loaded{state="enabled"} 0"#,
+        r#"tetragon_overhead_program_runs_total{attach="security_file_open",policy="",policy_namespace="",section="hook_engine",sensor="lsm"} 4"#,
+        r#"tetragon_overhead_program_seconds_total{attach="security_file_open",policy="",policy_namespace="",section="hook_engine",sensor="lsm"} 1.5"#,
+        "tetragon_events_exported_total 5",
+        "tetragon_bpf_map_memory_bytes 8192",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    let resident = text.lines().find_map(|l| l.strip_prefix("process_resident_memory_bytes ")).unwrap();
+    assert!(resident.parse::<u64>().unwrap() > 100_000, "{resident}");
+}
+
+#[test]
+fn labels_that_are_not_kept_are_summed() {
+    let text = metrics(&["pod"]).openmetrics().unwrap();
+    let line = r#"tetragon_events_total{type="PROCESS_EXEC",pod="",node_name="n1"} 3"#;
+    assert!(text.lines().any(|l| l == line), "{text}");
+}
+
+#[test]
+fn every_family_is_described_once_and_every_sample_belongs_to_it() {
+    for text in [metrics(&ALL).plain().unwrap(), metrics(&ALL).openmetrics().unwrap()] {
+        let plain = !text.contains("# EOF");
+        let mut family = (String::new(), String::new());
+        let mut seen = Vec::new();
+        for line in text.lines().filter(|l| *l != "# EOF") {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap();
+                assert!(!help.is_empty() && !seen.contains(&name.to_owned()), "{line}");
+                seen.push(name.to_owned());
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert_eq!(seen.last().map(String::as_str), Some(name));
+                family = (name.to_owned(), kind.to_owned());
+            } else {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let expected = match family.1.as_str() {
+                    "counter" if !plain => format!("{}_total", family.0),
+                    _ => family.0.clone(),
+                };
+                assert_eq!(name, expected, "{line}");
+                let value = line.rsplit(' ').next().unwrap();
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+            }
+        }
+        assert!(seen.len() > 25, "{}", seen.len());
+        assert_eq!(family.1, "counter");
+    }
+}

@@ -1,0 +1,394 @@
+//! The agent as a whole: what is started in which order, and how it ends.
+//!
+//! Four threads share the work: the *main* thread serves gRPC, metrics and signals; the *events*
+//! thread reads the ring buffer; the *control* thread owns the policies and the engine; a *watch*
+//! thread per folder of policies says what to look at.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::assemble::{AncestorKinds, Assembler};
+use crate::clock::Clock;
+use crate::config::{Ancestors, Config, RUN_DIR};
+use crate::control::{Board, Command, Control, PolicyFile, read_folders};
+use crate::counters::Counters;
+use crate::engine::{Engine, EngineOptions, ProcSeed};
+use crate::events::{self, Pipeline};
+use crate::export::Exporter;
+use crate::folder::Folder;
+use crate::grpc::Service;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::process::{Cache, Options};
+use crate::procfs::{ProcFs, ProcInfo};
+use crate::runtime::Records;
+use crate::serve::{Pages, addresses, serve_grpc, serve_http};
+use crate::watch::Watch;
+
+/// Exit code for a wrong policy or flag.
+const WRONG: u8 = 2;
+
+/// Bytes of the ring buffer, when no flag says.
+const RING: u64 = 8 << 20;
+
+/// Where bpffs is.
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// How long the end may take before the agent gives up: enforcement then stays.
+const END_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why the agent ends other than by a signal.
+enum Failure {
+    /// A policy or flag is wrong: the messages are for standard error as they are.
+    Wrong(Vec<String>),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(e: anyhow::Error) -> Self {
+        Failure::Other(e)
+    }
+}
+
+/// Runs the agent until a signal ends it.
+pub fn run(config: &Config) -> ExitCode {
+    match start(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Wrong(messages)) => {
+            let mut stderr = std::io::stderr().lock();
+            for message in messages {
+                // Nobody is left to tell when standard error is gone.
+                let _ = writeln!(stderr, "{}", message.trim_end());
+            }
+            let _ = writeln!(stderr, "error: nothing was loaded");
+            ExitCode::from(WRONG)
+        }
+        Err(Failure::Other(e)) => {
+            tracing::error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(config: &Config) -> Result<(), Failure> {
+    let counters = Arc::new(Counters::default());
+    let wrong = |e: anyhow::Error| Failure::Wrong(vec![format!("error: {e:#}")]);
+    let exporter = Exporter::new(config, counters.clone()).map_err(wrong)?;
+    let addresses = addresses(config).map_err(wrong)?;
+    // Watched before they are read: a change in between is told twice rather than never.
+    let dirs = policy_dirs(config);
+    let watches: Vec<Watch> = dirs.iter().map(|dir| Watch::new(dir)).collect();
+    let mut folders: Vec<Folder> = dirs.iter().map(|dir| Folder::new(dir)).collect();
+    let files = read_policies(config, &mut folders)?;
+
+    let mut engine = EngineParts::start(config)?;
+    let (assembler, infos) = processes(config, &mut engine)?;
+    let hub = Arc::new(Hub::new(config.event_queue_size as usize, counters.clone()));
+    let board = Arc::new(Board::default());
+    let mut pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
+    pipeline.seed(&infos);
+    drop(infos);
+    let alive = Arc::new(AtomicBool::new(true));
+    let reading = Reading::start(engine.reader, pipeline, alive.clone())?;
+
+    let mut control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    if let Err(messages) = control.load(&files) {
+        control.release();
+        reading.stop()?;
+        return Err(Failure::Wrong(messages));
+    }
+    drop(files);
+    let (commands, requests) = mpsc::channel();
+    let controlling = spawn("control", {
+        let alive = alive.clone();
+        move || {
+            control.run(&requests);
+            alive.store(false, Ordering::Release);
+        }
+    })?;
+    for (folder, watch) in watches.into_iter().enumerate() {
+        let commands = commands.clone();
+        spawn("watch", move || watch_folder(folder, watch, &commands))?;
+    }
+
+    let labels: Vec<&str> = config.metric_labels().collect();
+    let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));
+    let ready = Arc::new(AtomicBool::new(false));
+    let pages = Pages { metrics, control: commands.clone(), ready: ready.clone(), alive: alive.clone() };
+    let service = Service::new(hub, board, counters.clone(), commands.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime for gRPC and metrics cannot be made")?;
+    runtime.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let mut end = Signals::new()?;
+        serve_grpc(&addresses, service, &stopped).await?;
+        serve_http(config, &pages, &stopped).await?;
+        write_run_files(config);
+        ready.store(true, Ordering::Release);
+        say_ready();
+        let name = end.wait(&alive).await;
+        ready.store(false, Ordering::Release);
+        tracing::info!("{name}: stopping");
+        // Nobody who waits for an answer is kept waiting.
+        let _ = stop.send(true);
+        anyhow::Ok(())
+    })?;
+    // A second signal ends at once.
+    spawn("end", move || {
+        std::thread::sleep(END_WITHIN);
+        eprintln!("error: the agent does not come to an end within {} s: it gives up", END_WITHIN.as_secs());
+        std::process::exit(1);
+    })?;
+    finish(config, &commands, reading, controlling)?;
+    drop(runtime);
+    remove_run_files();
+    Ok(())
+}
+
+/// Tells what is left, in order, and takes everything down unless it is to go on.
+fn finish(
+    config: &Config,
+    commands: &mpsc::Sender<Command>,
+    reading: Reading,
+    controlling: JoinHandle<()>,
+) -> Result<()> {
+    let (ready, told) = mpsc::channel();
+    let release = !config.keep_sensors_on_exit;
+    let asked = commands.send(Command::Stop { ready, release }).is_ok();
+    // What the kernel counted is published first, so that the stream ends with it.
+    if asked {
+        let _ = told.recv();
+    }
+    let read = reading.stop();
+    let done = controlling.join();
+    anyhow::ensure!(
+        asked && done.is_ok(),
+        "the control thread had ended: what was loaded goes on without the agent"
+    );
+    if !release {
+        tracing::info!("--keep-sensors-on-exit: programs stay loaded and enforce without the agent");
+    }
+    read
+}
+
+/// The folders of policies.
+fn policy_dirs(config: &Config) -> Vec<PathBuf> {
+    let given = config.tracing_policy.as_deref().filter(|path| path.is_dir());
+    let mut dirs: Vec<PathBuf> = given.into_iter().chain(config.policy_dir()).map(Path::to_owned).collect();
+    dirs.dedup();
+    dirs
+}
+
+/// Reads and compiles the policies of the start. Any error in any of them ends the agent.
+fn read_policies(config: &Config, folders: &mut [Folder]) -> Result<Vec<PolicyFile>, Failure> {
+    let mut files = read_folders(folders).map_err(|e| Failure::Wrong(vec![format!("error: {e}")]))?;
+    if let Some(path) = config.tracing_policy.as_deref().filter(|path| !path.is_dir()) {
+        let text = std::fs::read(path).map_err(|e| {
+            Failure::Wrong(vec![format!("error: --tracing-policy {}: cannot be read: {e}", path.display())])
+        })?;
+        files.push(PolicyFile::new(path.to_owned(), String::from_utf8_lossy(&text).into_owned()));
+    }
+    let colour = std::io::stderr().is_terminal();
+    let errors: Vec<String> = files.iter().filter_map(|f| f.errors(colour)).collect();
+    if errors.is_empty() { Ok(files) } else { Err(Failure::Wrong(errors)) }
+}
+
+struct EngineParts {
+    engine: Engine,
+    reader: crate::engine::Reader,
+}
+
+impl EngineParts {
+    fn start(config: &Config) -> Result<EngineParts> {
+        let ring = if config.rb_size_total.0 == 0 { RING } else { config.rb_size_total.0 };
+        let ring_bytes = u32::try_from(ring)
+            .ok()
+            .filter(|n| *n <= 1 << 30)
+            .with_context(|| format!("--rb-size-total {ring}: a ring buffer has at most 1G"))?;
+        let options = EngineOptions {
+            ring_bytes,
+            bpf_dir: Path::new(BPFFS).join(&config.bpf_dir),
+            procfs: config.procfs.to_string_lossy().into_owned(),
+        };
+        let (engine, reader) = Engine::start(&options).context("the engine cannot start")?;
+        tracing::info!("engine started: {}", engine.describe());
+        Ok(EngineParts { engine, reader })
+    }
+}
+
+/// Reads /proc, tells the kernel of what ran before, and makes the cache.
+fn processes(config: &Config, parts: &mut EngineParts) -> Result<(Assembler, Vec<ProcInfo>)> {
+    let clock = Clock::now();
+    let procfs = ProcFs::new(&config.procfs);
+    let infos = procfs
+        .all(&clock)
+        .with_context(|| format!("--procfs {}: processes cannot be read", config.procfs.display()))?;
+    parts.engine.exe_seen(&seeds(&infos)).context("the kernel cannot be told of running processes")?;
+    let options = Options {
+        capacity: config.process_cache_size as usize,
+        node: node_name(),
+        cred: config.enable_process_cred,
+        ns: config.enable_process_ns,
+        host_ns: procfs.host_namespaces(),
+    };
+    let has = |kind| config.enable_ancestors.contains(&kind);
+    let ancestors = AncestorKinds {
+        base: has(Ancestors::Base),
+        kprobe: has(Ancestors::Kprobe),
+        tracepoint: has(Ancestors::Tracepoint),
+        lsm: has(Ancestors::Lsm),
+    };
+    let cache = Cache::new(options.clone(), clock);
+    let assembler = Assembler::new(cache, options, config.cluster_name.clone(), ancestors, procfs);
+    Ok((assembler, infos))
+}
+
+fn seeds(infos: &[ProcInfo]) -> Vec<ProcSeed> {
+    let exe = |pid: u32| {
+        let found = infos.binary_search_by_key(&pid, |i| i.tgid).ok().and_then(|i| infos.get(i));
+        found.map(|i| i.exe.clone()).unwrap_or_default()
+    };
+    let seed = |i: &ProcInfo| ProcSeed {
+        tgid: i.tgid,
+        ktime: i.ktime,
+        exe: i.exe.clone(),
+        parent: i.parent,
+        parent_exe: exe(i.parent),
+        nspid: i.nspid,
+        in_init_tree: i.nspid != 0,
+    };
+    infos.iter().map(seed).collect()
+}
+
+/// The thread that reads events, and how it is stopped.
+struct Reading {
+    thread: JoinHandle<std::io::Result<()>>,
+    stop: UnixStream,
+}
+
+impl Reading {
+    fn start(reader: impl Records, pipeline: Pipeline, alive: Arc<AtomicBool>) -> Result<Reading> {
+        let (stop, stopped) = UnixStream::pair().context("a socket pair cannot be made")?;
+        let thread = spawn("events", move || {
+            let result = events::run(reader, pipeline, stopped);
+            alive.store(false, Ordering::Release);
+            result
+        })?;
+        Ok(Reading { thread, stop })
+    }
+
+    /// Lets it read what is left, and waits for it.
+    fn stop(self) -> Result<()> {
+        // It may have ended by itself: the join says why.
+        let _ = (&self.stop).write_all(&[0]);
+        match self.thread.join() {
+            Ok(result) => result.context("the ring buffer cannot be read"),
+            Err(_) => anyhow::bail!("the event thread has panicked; its message is above"),
+        }
+    }
+}
+
+fn watch_folder(folder: usize, mut watch: Watch, commands: &mpsc::Sender<Command>) {
+    loop {
+        let notice = watch.next();
+        if commands.send(Command::Files { folder, notice }).is_err() {
+            return;
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(f);
+    thread.with_context(|| format!("the {name} thread cannot be started"))
+}
+
+/// The signals that end the agent.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one of them, or for the end of a thread that must not end.
+    async fn wait(&mut self, alive: &AtomicBool) -> &'static str {
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = look.tick() => {
+                    if !alive.load(Ordering::Acquire) {
+                        return "a thread of the agent has ended";
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What tests and scripts wait for, whatever the log level.
+fn say_ready() {
+    if tracing::enabled!(tracing::Level::INFO) {
+        tracing::info!("Listening for events");
+    } else {
+        eprintln!("Listening for events");
+    }
+}
+
+/// `NODE_NAME`, as Kubernetes sets it, or the host's name.
+pub fn node_name() -> String {
+    if let Some(name) = std::env::var("NODE_NAME").ok().filter(|n| !n.is_empty()) {
+        return name;
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    host.trim().to_owned()
+}
+
+/// Tells clients on this host how to reach the agent. Without these files they need flags, no more.
+fn write_run_files(config: &Config) {
+    let pid = std::process::id();
+    let info = serde_json::json!({
+        "pid": pid,
+        "version": crate::grpc::VERSION,
+        "server_address": config.server_address,
+        "metrics_address": config.metrics_server,
+        "export_filename": config.export_filename,
+        "map_dir": Path::new(BPFFS).join(&config.bpf_dir),
+    });
+    let files = [("tetragon-info.json", format!("{info}\n")), ("tetragon.pid", format!("{pid}\n"))];
+    for (name, text) in files {
+        let path = Path::new(RUN_DIR).join(name);
+        let written = std::fs::create_dir_all(RUN_DIR).and_then(|()| std::fs::write(&path, text));
+        if let Err(e) = written {
+            tracing::warn!("{}: cannot be written: {e}; clients need --server-address", path.display());
+        }
+    }
+}
+
+fn remove_run_files() {
+    for name in ["tetragon-info.json", "tetragon.pid"] {
+        // They may never have been written.
+        let _ = std::fs::remove_file(Path::new(RUN_DIR).join(name));
+    }
+}
