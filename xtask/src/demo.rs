@@ -31,11 +31,16 @@ struct Act {
     text: &'static str,
     /// A policy to add first, by its file in config/samples.
     add: Option<&'static str>,
-    /// The commands, each a process of its own.
-    commands: &'static [&'static [&'static str]],
+    /// The commands, each a process of its own, and the exit code that the policy leaves it.
+    commands: &'static [(&'static [&'static str], i32)],
+    /// A file that is not there at the end, because the policy stopped who would have written it.
+    absent: Option<&'static str>,
     /// What to see at the end.
     moral: &'static str,
 }
+
+/// The exit code of what SIGKILL ended.
+const KILLED: i32 = 137;
 
 const ACTS: &[Act] = &[
     Act {
@@ -43,10 +48,11 @@ const ACTS: &[Act] = &[
         text: "Reports who opens /etc/shadow and the cluster's keys. Nothing is stopped, and other files are\nnot reported.",
         add: None,
         commands: &[
-            &["/bin/cat", "/etc/shadow"],
-            &["/bin/cat", "/etc/kubernetes/pki/ca.key"],
-            &["/bin/cat", "/etc/hostname"],
+            (&["/bin/cat", "/etc/shadow"], 0),
+            (&["/bin/cat", "/etc/kubernetes/pki/ca.key"], 0),
+            (&["/bin/cat", "/etc/hostname"], 0),
         ],
+        absent: None,
         moral: "Two opens were reported; /etc/hostname was not.",
     },
     Act {
@@ -54,43 +60,56 @@ const ACTS: &[Act] = &[
         text: "A process in a PID namespace of its own (a container) that calls setns is killed. The same call\nfrom the host is let be.",
         add: None,
         commands: &[
-            &["/bin/trig", "setns", "-1", "0x20000"],
-            &[
-                "/bin/unshare",
-                "-p",
-                "-f",
-                "/bin/trig",
-                "setns",
-                "-1",
-                "0x20000",
-                ",",
-                "exec",
-                "/bin/touch",
-                "/tmp/escaped",
-            ],
+            (&["/bin/trig", "setns", "-1", "0x20000"], 9),
+            (
+                &[
+                    "/bin/unshare",
+                    "-p",
+                    "-f",
+                    "/bin/trig",
+                    "setns",
+                    "-1",
+                    "0x20000",
+                    ",",
+                    "exec",
+                    "/bin/touch",
+                    "/tmp/escaped",
+                ],
+                KILLED,
+            ),
         ],
-        moral: "The second process is dead, and /tmp/escaped was never written.",
+        absent: Some("/tmp/escaped"),
+        moral: "The first call failed by itself (bad file descriptor); the second process is dead.",
     },
     Act {
         title: "detect-privilege-escalation",
         text: "Reports what su, sudo or passwd start inside a container.",
         add: None,
-        commands: &[&["/bin/unshare", "-p", "-f", "/bin/su", "root", "-c", "/bin/true as-root; /bin/true"]],
+        commands: &[(
+            &["/bin/unshare", "-p", "-f", "/bin/su", "root", "-c", "/bin/true as-root; /bin/true"],
+            0,
+        )],
+        absent: None,
         moral: "The exec that su made was reported.",
     },
     Act {
         title: "block-cryptominers",
         text: "matchBinaries on an exec hook is the program that *calls* exec: the miner itself starts, and is\nkilled when it starts something. The compiler warns of that.",
         add: None,
-        commands: &[&["/tmp/xmrig", "getpid"], &["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"]],
+        commands: &[
+            (&["/tmp/xmrig", "getpid"], 0),
+            (&["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"], KILLED),
+        ],
+        absent: Some("/tmp/mined"),
         moral: "The miner ran once; its second run was killed at its own exec.",
     },
     Act {
         title: "block-cryptominers, corrected",
         text: "The same with matchArgs on the program that is being executed, added while the agent runs: the\nminer is dead before its first instruction.",
         add: Some("block-cryptominers-fixed.yaml"),
-        commands: &[&["/tmp/xmrig", "getpid"]],
-        moral: "Killed before it ran.",
+        commands: &[(&["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"], KILLED)],
+        absent: Some("/tmp/mined"),
+        moral: "Killed before it ran; its start stands in the list because exec was under way.",
     },
 ];
 
@@ -120,35 +139,38 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
         bail!("preparing the guest: {status}: {said}");
     }
     say("starting the agent; its log:");
-    let mut log = |_: u8, bytes: &[u8]| {
-        let _ = std::io::stderr().write_all(bytes);
-    };
-    let mut running = Running::start(&guest, &[], &mut log)?;
-    let mut stage = Stage::open(&guest)?;
+    let running = Running::start(&guest, &[], &mut log)?;
+    let mut stage = Stage::open(&guest, running)?;
     for (number, act) in ACTS.iter().enumerate() {
         stage.play(number + 1, act)?;
-        running.pump(&guest, Duration::ZERO, &mut log)?;
     }
-    stage.close()?;
-    let stopped = running.stop(&guest, &mut |_, _| {})?;
-    say(&format!("{stopped}. More: cargo xtask vm shell --kernel {} --policy FILE", options.kernel));
-    Ok(0)
+    let as_told = stage.close()?;
+    say(&format!("more: cargo xtask vm shell --kernel {} --policy FILE", options.kernel));
+    Ok(i32::from(!as_told))
+}
+
+/// The agent's log goes to standard error.
+fn log(_: u8, bytes: &[u8]) {
+    let _ = std::io::stderr().write_all(bytes);
 }
 
 /// The events on this terminal, live.
 struct Stage<'a> {
     guest: &'a Guest,
+    agent: Running,
     events: Process,
     colour: bool,
+    /// Everything went as the texts say.
+    as_told: bool,
 }
 
 impl<'a> Stage<'a> {
-    fn open(guest: &'a Guest) -> Result<Stage<'a>> {
+    fn open(guest: &'a Guest, agent: Running) -> Result<Stage<'a>> {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let when = if colour { "always" } else { "never" };
         let watch = ["/usr/bin/tetra", "getevents", "-o", "compact", "--color", when];
         let events = guest.spawn(&session::process(watch))?;
-        let mut stage = Stage { guest, events, colour };
+        let mut stage = Stage { guest, agent, events, colour, as_told: true };
         // Its own start is the first that it shows.
         stage.show(Duration::from_millis(1500), false)?;
         Ok(stage)
@@ -161,27 +183,42 @@ impl<'a> Stage<'a> {
         if let Some(file) = act.add {
             self.add(file)?;
         }
-        for command in act.commands {
+        for (command, code) in act.commands {
             println!("{dim}$ {}{plain}", command.join(" "));
             let (status, _) = self.guest.run(&session::process(command.iter().copied()))?;
             self.show(Duration::from_millis(600), true)?;
             println!("{dim}  ({status}){plain}");
+            self.check(status.code() == *code, &format!("it should have been exit code {code}"));
         }
         println!("{bold}{}{plain}", act.moral);
+        if let Some(file) = act.absent {
+            let (status, _) = self.guest.run(&session::process(["/usr/bin/test", "-e", file]))?;
+            // The look itself makes events, too.
+            self.show(Duration::from_millis(400), false)?;
+            self.check(status.code() == 1, &format!("{file} was written, and should not have been"));
+            if status.code() == 1 {
+                println!("{bold}{file} was never written.{plain}");
+            }
+        }
         Ok(())
     }
 
+    fn check(&mut self, right: bool, wrong: &str) {
+        if !right {
+            println!("NOT AS IT SHOULD BE: {wrong}");
+            self.as_told = false;
+        }
+    }
+
     fn add(&mut self, file: &str) -> Result<()> {
-        self.guest.put_path(
-            &root().join("config/samples").join(file),
-            &format!("/tmp/{file}"),
-            Some(0o644),
-        )?;
-        let add = ["/usr/bin/tetra", "tracingpolicy", "add", &format!("/tmp/{file}")];
+        let path = format!("/tmp/{file}");
+        self.guest.put_path(&root().join("config/samples").join(file), &path, Some(0o644))?;
+        let add = ["/usr/bin/tetra", "tracingpolicy", "add", &path];
         let (status, said) = self.guest.run(&session::process(add))?;
         if status.code() != 0 {
             bail!("adding {file}: {status}: {said}");
         }
+        self.agent.pump(self.guest, Duration::ZERO, &mut log)?;
         // The tool's own start and end are no part of the act.
         self.show(Duration::from_millis(600), false)
     }
@@ -203,8 +240,11 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn close(mut self) -> Result<()> {
-        self.show(Duration::from_millis(300), true)?;
-        self.guest.signal(&self.events, libc::SIGTERM)
+    /// Whether everything went as told.
+    fn close(self) -> Result<bool> {
+        self.guest.signal(&self.events, libc::SIGTERM)?;
+        let stopped = self.agent.stop(self.guest, &mut log)?;
+        say(&stopped.to_string());
+        Ok(self.as_told)
     }
 }
