@@ -117,9 +117,13 @@ impl<'a> Installed<'a> {
         self.place.path(&format!("{}/{name}", self.kind.folder()))
     }
 
+    fn policies(&self) -> String {
+        format!("{}/{}", self.place.watched, self.kind.folder())
+    }
+
     /// Replaces the policies of the next start.
     pub(crate) fn set_policies(&self, policies: &[Policy]) -> Result<()> {
-        let folder = self.path("policies");
+        let folder = self.policies();
         self.place.shell(&format!("rm -rf {folder} && mkdir -p {folder}"))?;
         for (name, text) in policies {
             self.place.put(&format!("{folder}/{name}"), 0o644, text.as_bytes())?;
@@ -132,7 +136,7 @@ impl<'a> Installed<'a> {
         let (log, pid_file, events) = (self.path("log"), self.path("pid"), self.path("events.log"));
         let mut words = vec![
             self.path("tetragon"),
-            format!("--tracing-policy-dir {}", self.path("policies")),
+            format!("--tracing-policy-dir {}", self.policies()),
             format!("--export-filename {events}"),
             // One file, so that its lines can be counted.
             "--export-file-max-size-mb 4096".into(),
@@ -239,7 +243,10 @@ impl Running<'_> {
     /// folder, or, for Tetragon, which watches none, by its client.
     pub(crate) fn appearance(&self, from: &str, name: &str) -> Vec<String> {
         match self.kind {
-            Kind::Ours => vec!["rename".into(), from.into(), self.path(&format!("policies/{name}"))],
+            Kind::Ours => {
+                let to = format!("{}/{}/{name}", self.place.watched, self.kind.folder());
+                vec!["rename".into(), from.into(), to]
+            }
             Kind::Tetragon => {
                 let socket = format!("unix://{}", self.path("socket"));
                 let words =

@@ -58,10 +58,18 @@ pub(crate) fn prepare(place: &Place, bench: &std::path::Path, quiet: &std::path:
         place.copy(bench, &place.path(name), 0o755)?;
     }
     place.copy(quiet, &place.path("true"), 0o755)?;
-    for file in [&place.plain, &place.secret] {
+    let watched = &place.watched;
+    let mount = if place.is_here() { ":" } else { "mount -t tmpfs tmpfs" };
+    place.shell(&format!("mkdir -p {watched} && {mount} {watched}"))?;
+    for file in [&place.plain, &place.secret, &beside(place)] {
         place.put(file, 0o644, b"x\n")?;
     }
     Ok(())
+}
+
+/// A file on the file system of the watched folder.
+fn beside(place: &Place) -> String {
+    format!("{}/other/dir/plain.txt", place.watched)
 }
 
 /// Median of the rounds.
@@ -91,6 +99,7 @@ pub(crate) fn baselines(place: &Place, effort: Effort, rows: &mut Rows) -> Resul
     let found = BTreeMap::from([
         ("open/none", open(place, effort, &b3, &place.plain)?),
         ("open/none-secret", open(place, effort, &b3, &place.secret)?),
+        ("open/none-watched", open(place, effort, &b3, &beside(place))?),
         ("exec/none", exec(place, effort)?),
     ]);
     for (name, value) in &found {
@@ -125,7 +134,10 @@ impl<'a> Measuring<'a> {
 
     /// Everything that was asked for.
     pub(crate) fn all(&mut self) {
-        self.group(&["open/base", "exec/base", "agent/start", "rss/idle", "program/base"], Self::base);
+        self.group(
+            &["open/base", "open/watched", "exec/base", "agent/start", "rss/idle", "program/base"],
+            Self::base,
+        );
         let names = [
             "open/monitor-misses",
             "open/monitor-matches",
@@ -199,6 +211,10 @@ impl<'a> Measuring<'a> {
         self.push("rss/idle", running.resident()?.0 / 1e6, "MB", None);
         let value = self.open_as("b3", &self.place.plain)?;
         self.cost("open/base", value, "open/none");
+        if self.agent.kind == Kind::Ours {
+            let value = self.open_as("b3", &beside(self.place))?;
+            self.cost("open/watched", value, "open/none-watched");
+        }
         let value = exec(self.place, self.effort)?;
         self.cost("exec/base", value, "exec/none");
         self.programs(&running, "program/base", |m| exec(m.place, m.effort).map(|_| ()))?;
@@ -394,7 +410,7 @@ impl<'a> Measuring<'a> {
             self.place.put(&target, 0o644, b"x\n")?;
             let lsm = self.agent.kind == Kind::Tetragon;
             let (file, text) = policies::deny(&name, &target, lsm);
-            let waiting = self.place.path(&file);
+            let waiting = format!("{}/{file}", self.place.watched);
             self.place.put(&waiting, 0o644, text.as_bytes())?;
             let how = running.appearance(&waiting, &file);
             let bench = self.place.path("b3");

@@ -249,25 +249,31 @@ fn method(options: &Options) -> String {
     } else {
         "Wall time in a guest: with KVM that of this machine; emulated, only the ratios mean something."
     };
-    let effort = if options.wall { Effort::TIMED } else { Effort::COUNTED };
+    let Effort { wall, opens, execs, repeats } = if options.wall { Effort::TIMED } else { Effort::COUNTED };
+    let time =
+        if wall { "wall time" } else { "CPU time of the caller and its children (the agent's is not in it)" };
     format!(
-        "{how}\nopen/*, exec/*: median of {} rounds of {} open+close (tmpfs, four components) or {} \
-         fork+exec+exit; {} of the caller and its\nchildren an operation, without the agent's own work. \
-         flat/*: what many policies add to what one adds. program/*: mean of a run by the kernel's BPF\n\
-         statistics. agent/*: CPU time of the agent's process. flood/*: 10,000 matching opens as fast as they \
-         go. memory/*: (1,000 policies - 100) / 900,\nby the maps' memlock and by slab + vmalloc + per-CPU. \
-         appear/*: from the rename into the watched folder to the first refused open. denied/*: six\nprocesses \
-         on two CPUs in time, not counted.\n",
-        effort.repeats,
-        effort.opens,
-        effort.execs,
-        if effort.wall { "wall time" } else { "CPU time" },
+        "{how}
+  open, exec  median of {repeats} rounds of {opens} open+close (tmpfs, four components) or {execs} fork+exec+exit of a
+              static program: {time}, an operation
+              misses, matches: of the policies' paths; listed: the caller is in a policy's matchBinaries
+              watched: a file on the file system of the policies' folder, which the agent watches
+  flat        what N policies add to an open, by what one adds
+  program     mean of one run, by the kernel's BPF statistics (which cost time themselves)
+  agent       CPU time of the agent's process
+  flood       10,000 matching opens as fast as they go; counted: what the agent knows to have lost
+  memory      (1,000 policies of 18 values - 100 of them) / 900: memlock of the maps; slab + vmalloc + per-CPU
+  appear      from the rename of a policy's file into the watched folder to the first refused open; first: of
+              its shape
+  denied      3 rounds of six busy processes on two CPUs (in time): three open what a policy denies, 4,000
+              times each; how many got through; refused: opens of the three others that were refused
+"
     )
 }
 
 fn show(options: &Options, release: &str, rows: Rows, all: &mut Vec<Row>) {
     let rows = rows.wanted();
-    println!("Kernel {release}. {}", method(options));
+    println!("\nKernel {release}. {}", method(options));
     println!("{}", rows::table(&rows, Kind::Tetragon.name()));
     all.extend(rows);
 }

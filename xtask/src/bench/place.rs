@@ -22,6 +22,9 @@ pub(crate) struct Place {
     pub(crate) secret: String,
     /// The prefix of it that the policy names.
     pub(crate) secret_prefix: String,
+    /// Folder on a tmpfs of its own, where the agent's watched folder is: a watch makes every open and close
+    /// on its file system dearer, which is a row of its own.
+    pub(crate) watched: String,
     /// Port for the agent's metrics.
     pub(crate) port: u16,
 }
@@ -46,6 +49,7 @@ impl Place {
             plain: "/srv/other/dir/plain.txt".into(),
             secret: "/etc/kubernetes/pki/ca.crt".into(),
             secret_prefix: "/etc/kubernetes/pki".into(),
+            watched: "/watched".into(),
             port: 2112,
         }
     }
@@ -64,6 +68,7 @@ impl Place {
         }
         Ok(Place {
             root: root.display().to_string(),
+            watched: root.join("watched").display().to_string(),
             plain: files.join("plain.txt").display().to_string(),
             secret: files.join("secret.key").display().to_string(),
             secret_prefix: files.join("secret").display().to_string(),
