@@ -52,7 +52,7 @@ pub struct Config {
         value_name = "DIR",
         default_value = "/etc/tetragon/tetragon.tp.d"
     )]
-    pub tracing_policy_dir: PathBuf,
+    pub tracing_policy_dir: String,
 
     /// File that events are written to as JSON, one a line; `-` is standard output. Empty: none.
     #[arg(long, env = "TETRAGON_EXPORT_FILENAME", value_name = "FILE", default_value = "")]
@@ -403,7 +403,7 @@ impl Config {
 
     /// The folder of policies, if any.
     pub fn policy_dir(&self) -> Option<&Path> {
-        Some(self.tracing_policy_dir.as_path()).filter(|d| !d.as_os_str().is_empty())
+        Some(Path::new(&self.tracing_policy_dir)).filter(|_| !self.tracing_policy_dir.is_empty())
     }
 
     /// The export file; `-` and an empty name are none.
@@ -581,7 +581,8 @@ mod tests {
     #[test]
     fn defaults_are_tetragons() {
         let c = load(&[]).unwrap();
-        assert_eq!(c.tracing_policy_dir, Path::new("/etc/tetragon/tetragon.tp.d"));
+        assert_eq!(c.policy_dir(), Some(Path::new("/etc/tetragon/tetragon.tp.d")));
+        assert_eq!(load(&["--tracing-policy-dir", ""]).unwrap().policy_dir(), None);
         assert_eq!(c.server_address, "localhost:54321");
         assert_eq!(
             (c.export_file_max_size_mb, c.export_file_max_backups, c.export_file_perm),

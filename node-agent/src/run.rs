@@ -4,6 +4,7 @@
 //! thread reads the ring buffer; the *control* thread owns the policies and the engine; a *watch*
 //! thread per folder of policies says what to look at.
 
+use std::ffi::CString;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -218,6 +219,7 @@ impl EngineParts {
             .ok()
             .filter(|n| *n <= 1 << 30)
             .with_context(|| format!("--rb-size-total {ring}: a ring buffer has at most 1G"))?;
+        mount_bpffs()?;
         let options = EngineOptions {
             ring_bytes,
             bpf_dir: Path::new(BPFFS).join(&config.bpf_dir),
@@ -227,6 +229,30 @@ impl EngineParts {
         tracing::info!("engine started: {}", engine.describe());
         Ok(EngineParts { engine, reader })
     }
+}
+
+/// Mounts bpffs where it is not: what is pinned outlives the agent there.
+fn mount_bpffs() -> Result<()> {
+    let dir = CString::new(BPFFS).context("a path")?;
+    // SAFETY: all zero is a value of this struct of integers.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `dir` is a C string, `stat` a struct for the call to fill.
+    let known =
+        unsafe { libc::statfs(dir.as_ptr(), &raw mut stat) } == 0 && stat.f_type == libc::BPF_FS_MAGIC;
+    if known {
+        return Ok(());
+    }
+    let kind = c"bpf";
+    // SAFETY: all are C strings; bpffs takes no data.
+    let done = unsafe { libc::mount(kind.as_ptr(), dir.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
+    if done != 0 {
+        let error = std::io::Error::last_os_error();
+        anyhow::bail!(
+            "{BPFFS} is no bpffs and none can be mounted: {error}; the agent needs root, and /sys/fs/bpf of the host"
+        );
+    }
+    tracing::info!("bpffs mounted on {BPFFS}");
+    Ok(())
 }
 
 /// Reads /proc, tells the kernel of what ran before, and makes the cache.
