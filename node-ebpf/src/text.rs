@@ -190,11 +190,14 @@ unsafe fn finish(s: *mut Scratch, t: usize, end: u64, done: u64) -> u64 {
 unsafe fn string(s: *mut Scratch, t: usize, from: u64, kernel: bool) {
     unsafe {
         let to = data(s, t);
-        let n = if kernel {
-            generated::bpf_probe_read_kernel_str(to.cast(), TEXT_MAX as u32, from as *const _)
-        } else {
-            generated::bpf_probe_read_user_str(to.cast(), TEXT_MAX as u32, from as *const _)
-        };
+        let mut n = -1;
+        if kernel {
+            n = generated::bpf_probe_read_kernel_str(to.cast(), TEXT_MAX as u32, from as *const _);
+        }
+        // Some kernel functions are given the caller's pointer as it is.
+        if n < 0 {
+            n = generated::bpf_probe_read_user_str(to.cast(), TEXT_MAX as u32, from as *const _);
+        }
         if n <= 0 || n > TEXT_MAX as i64 {
             set(s, t, 0, NONE);
             return;

@@ -1,8 +1,6 @@
 //! The kernel's own type information: offsets of members, functions and their signatures.
 //! Format: Documentation/bpf/btf.rst. Nothing in it is trusted: every read is checked.
 
-use std::collections::HashMap;
-
 const KIND_STRUCT: u8 = 4;
 const KIND_UNION: u8 = 5;
 const KIND_FUNC: u8 = 12;
@@ -15,9 +13,10 @@ pub struct Btf {
     strings: usize,
     /// Offset of each type's header, by id; 0 is void.
     types: Vec<usize>,
-    /// Ids of named structs and unions, and of functions.
-    structs: HashMap<Box<str>, u32>,
-    functions: HashMap<Box<str>, u32>,
+    /// Ids of structs and unions, and of functions. Found by going through them: a map by name
+    /// would take more memory than the whole of the rest.
+    structs: Vec<u32>,
+    functions: Vec<u32>,
 }
 
 /// A type, roughly.
@@ -52,7 +51,7 @@ impl Btf {
 
     /// Parses raw BTF.
     pub fn parse(data: Vec<u8>) -> Result<Btf, BtfError> {
-        let mut b = Btf { data, strings: 0, types: vec![0], structs: HashMap::new(), functions: HashMap::new() };
+        let mut b = Btf { data, strings: 0, types: vec![0], structs: Vec::new(), functions: Vec::new() };
         if b.half(0)? & 0xffff != 0xeb9f {
             return Err(BtfError::Damaged(0));
         }
@@ -66,17 +65,10 @@ impl Btf {
             let (kind, n) = (((info >> 24) & 0x1f) as u8, (info & 0xffff) as usize);
             let id = b.types.len() as u32;
             b.types.push(p);
-            let names = match kind {
-                KIND_STRUCT | KIND_UNION => Some(&mut b.structs),
-                KIND_FUNC => Some(&mut b.functions),
-                _ => None,
-            };
-            if let Some(names) = names {
-                let off = u32::from_le_bytes(b.data[p..p + 4].try_into().unwrap_or_default());
-                let name = text(&b.data, b.strings, off).ok_or(BtfError::Damaged(p))?;
-                if !name.is_empty() {
-                    names.entry(name.into()).or_insert(id);
-                }
+            match kind {
+                KIND_STRUCT | KIND_UNION => b.structs.push(id),
+                KIND_FUNC => b.functions.push(id),
+                _ => {}
             }
             p += 12 + match kind {
                 1 | 14 | 17 => 4,
@@ -109,9 +101,30 @@ impl Btf {
         Some((((info >> 24) & 0x1f) as u8, (info & 0xffff) as usize, p))
     }
 
+    /// The first of `ids` that has the name.
+    fn find(&self, ids: &[u32], name: &str) -> Option<u32> {
+        let named = |id: &&u32| {
+            let off = self.types.get(**id as usize).and_then(|p| self.field(*p)).unwrap_or(0) as usize;
+            let rest = self.data.get(self.strings + off..).unwrap_or_default();
+            rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&0)
+        };
+        ids.iter().find(named).copied()
+    }
+
     /// BTF id of a function.
     pub fn function(&self, name: &str) -> Option<u32> {
-        self.functions.get(name).copied()
+        self.find(&self.functions, name)
+    }
+
+    fn structure(&self, name: &str) -> Option<u32> {
+        self.find(&self.structs, name)
+    }
+
+    /// Names of a function's parameters.
+    pub fn parameters(&self, function: &str) -> Option<Vec<&str>> {
+        let (_, _, p) = self.header(self.function(function)?)?;
+        let (_, n, p) = self.header(self.field(p + 8)?)?;
+        (0..n).map(|i| Some(self.name(self.field(p + 12 + 8 * i)?))).collect()
     }
 
     /// Types of a function's parameters, and whether it returns something.
@@ -143,13 +156,13 @@ impl Btf {
 
     /// Size of a struct in bytes.
     pub fn size(&self, name: &str) -> Option<u32> {
-        let (_, _, p) = self.header(*self.structs.get(name)?)?;
+        let (_, _, p) = self.header(self.structure(name)?)?;
         self.field(p + 8)
     }
 
     /// Byte offset of `path` (`f_path.dentry`) in struct `name`.
     pub fn offset(&self, name: &str, path: &str) -> Option<u32> {
-        let mut id = *self.structs.get(name)?;
+        let mut id = self.structure(name)?;
         let mut bits = 0;
         for member in path.split('.') {
             let (off, of) = self.member(self.strip(id), member, 0)?;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use tetragon_abi::config::HookConfig;
 use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
+use tetragon_api::plan::{ArgType, Target};
 
 use super::base::{self, Base, ProcSeed};
 use super::btf::{Btf, BtfError};
@@ -63,11 +64,15 @@ pub enum EngineError {
 /// The engine. Dropped without [`Engine::release`] it leaves what is pinned in force.
 pub struct Engine {
     kernel: Kernel,
-    btf: Btf,
+    /// How hooks are attached, as found before: the kernel's type information is large, and is read
+    /// only when something new is asked.
+    resolved: HashMap<Question, (Attach, Details)>,
     shared: Shared,
     base: Base,
     hooks: BTreeMap<Attach, Hook>,
     history: Arc<Mutex<History>>,
+    /// Losses by policy under images that are no longer in force.
+    past_losses: ByPolicy,
     /// In force: number of the image, and slot in the lowest bit.
     state: u64,
     next_hook: u32,
@@ -113,11 +118,12 @@ impl Engine {
         let grace = grace_maps().map_err(|e| failed("cannot create a map", e))?;
         let engine = Engine {
             kernel,
-            btf,
+            resolved: HashMap::new(),
             shared,
             base,
             hooks: BTreeMap::new(),
             history,
+            past_losses: ByPolicy::new(),
             state: 0,
             next_hook: 1,
             grace,
@@ -149,8 +155,9 @@ impl Engine {
     pub fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
         let mut report = ApplyReport::default();
         let mut refused: BTreeSet<u64> = BTreeSet::new();
+        let unable = self.ask(policies);
         loop {
-            let round = self.attempt(policies, &mut refused, &mut report);
+            let round = self.attempt(policies, &unable, &mut refused, &mut report);
             for h in self.hooks.values_mut() {
                 h.discard();
             }
@@ -164,8 +171,14 @@ impl Engine {
     }
 
     /// One attempt without the refused policies. False: more had to be refused.
-    fn attempt(&mut self, policies: &[PolicyInput], refused: &mut BTreeSet<u64>, report: &mut ApplyReport) -> bool {
-        let wanted = self.wanted(policies, refused, report);
+    fn attempt(
+        &mut self,
+        policies: &[PolicyInput],
+        unable: &Unable,
+        refused: &mut BTreeSet<u64>,
+        report: &mut ApplyReport,
+    ) -> bool {
+        let wanted = self.wanted(policies, unable, refused, report);
         let before = refused.len();
         for (attach, (details, units)) in &wanted {
             if let Err(failures) = self.prepare(attach, details, units) {
@@ -195,6 +208,7 @@ impl Engine {
     fn wanted(
         &self,
         policies: &[PolicyInput],
+        unable: &Unable,
         refused: &mut BTreeSet<u64>,
         report: &mut ApplyReport,
     ) -> BTreeMap<Attach, (Details, Vec<Arc<Unit>>)> {
@@ -206,7 +220,7 @@ impl Engine {
         for p in policies {
             let known = running.get(&p.id).filter(|r| r.enforce == p.enforce);
             let input = known.cloned().unwrap_or_else(|| Arc::new(p.clone()));
-            let resolved = self.resolve_policy(&input, report.policies.entry(p.id).or_default());
+            let resolved = self.resolve_policy(&input, unable, report.policies.entry(p.id).or_default());
             if resolved.is_err() {
                 refused.insert(p.id);
             }
@@ -216,7 +230,7 @@ impl Engine {
                     // What ran under that name goes on.
                     let same = |r: &&Arc<PolicyInput>| r.plan.name == p.plan.name && r.plan.namespace == p.plan.namespace;
                     let Some(old) = running.values().filter(|r| !refused.contains(&r.id)).find(same) else { continue };
-                    if let Ok(hooks) = self.resolve_policy(old, &mut PolicyReport::default()) {
+                    if let Ok(hooks) = self.resolve_policy(old, unable, &mut PolicyReport::default()) {
                         add_units(&mut wanted, hooks);
                     }
                 }
@@ -225,18 +239,46 @@ impl Engine {
         wanted
     }
 
-    fn resolve_policy(&self, p: &Arc<PolicyInput>, report: &mut PolicyReport) -> Result<Resolved, ()> {
+    /// Answers what is new in `policies` about this kernel.
+    fn ask(&mut self, policies: &[PolicyInput]) -> Unable {
+        let mut refused = HashMap::new();
+        let mut btf = None;
+        for h in policies.iter().flat_map(|p| &p.plan.hooks) {
+            let q = question(h);
+            if self.resolved.contains_key(&q) || refused.contains_key(&q) {
+                continue;
+            }
+            let btf = match &btf {
+                Some(b) => b,
+                None => match Btf::of_kernel() {
+                    Ok(b) => btf.insert(b),
+                    Err(e) => {
+                        refused.insert(q, Unavailable::Unable(e.to_string()));
+                        continue;
+                    }
+                },
+            };
+            match resolve(&self.kernel, btf, h) {
+                Ok(found) => drop(self.resolved.insert(q, found)),
+                Err(e) => drop(refused.insert(q, e)),
+            }
+        }
+        refused
+    }
+
+    fn resolve_policy(&self, p: &Arc<PolicyInput>, unable: &Unable, report: &mut PolicyReport) -> Result<Resolved, ()> {
         let mut hooks = Vec::new();
         let mut all = Vec::new();
         for (i, h) in p.plan.hooks.iter().enumerate() {
             let mut r = HookReport { field: h.field.clone(), function: function_name(&h.target), ..HookReport::default() };
-            match resolve(&self.kernel, &self.btf, h) {
-                Ok((attach, details)) => {
+            let q = question(h);
+            match (self.resolved.get(&q), unable.get(&q)) {
+                (Some((attach, details)), _) => {
                     r.backend = Some(attach.backend);
-                    hooks.push((attach, details, Arc::new(Unit { policy: p.clone(), hook: i })));
+                    hooks.push((attach.clone(), details.clone(), Arc::new(Unit { policy: p.clone(), hook: i })));
                 }
-                Err(Unavailable::Missing(_)) if h.ignore_missing => {}
-                Err(e) => r.error = Some(e.to_string()),
+                (None, Some(Unavailable::Missing(_))) if h.ignore_missing => {}
+                (None, e) => r.error = e.map(ToString::to_string),
             }
             // An error of an earlier attempt stays.
             if let Some(old) = report.hooks.get(i).and_then(|o| o.error.clone()) {
@@ -300,6 +342,7 @@ impl Engine {
         word.map_err(|error| HookError::Call { what: "cannot write the state word".into(), error })?;
         self.state = next;
         self.wait();
+        self.keep_losses(next);
         lock(&self.history).settle(next);
         for attach in gone {
             if let Some(h) = self.hooks.remove(attach) {
@@ -385,19 +428,30 @@ impl Engine {
             ..KernelLosses::default()
         };
         l.skipped = self.programs().iter().map(|p| p.recursion_misses).sum();
+        l.by_policy = self.past_losses.clone();
         let history = lock(&self.history);
-        for (k, v) in self.shared.map("LOST_BY").elements().unwrap_or_default() {
-            let (Some(key), Some(n)) = (sys::from_bytes::<LostKey>(&k), sys::from_bytes::<u64>(&v)) else { continue };
-            let Some(view) = history.view(key.state, key.hook) else { continue };
-            for bit in (0..64).filter(|b| key.bits >> b & 1 == 1) {
-                let owner = view.owners.get(key.word as usize * 64 + bit).and_then(Option::as_ref);
-                let Some(o) = owner else { continue };
-                let plan = &o.unit.policy.plan;
-                let of = (plan.name.clone(), plan.namespace.clone(), function_name(&o.unit.plan().target));
-                *l.by_policy.entry(of).or_default() += n;
-            }
+        for (key, n) in self.lost_by() {
+            add_losses(&mut l.by_policy, &history, &key, n);
         }
         l
+    }
+
+    /// What the kernel has counted by selector since the last change.
+    fn lost_by(&self) -> Vec<(LostKey, u64)> {
+        let all = self.shared.map("LOST_BY").elements().unwrap_or_default();
+        all.iter().filter_map(|(k, v)| Some((sys::from_bytes(k)?, sys::from_bytes(v)?))).collect()
+    }
+
+    /// Counts losses under images before `state` by policy, while it is still known what their bits
+    /// were, and makes room for others. Nobody counts under those images any more.
+    fn keep_losses(&mut self, state: u64) {
+        let history = lock(&self.history);
+        for (key, n) in self.lost_by().into_iter().filter(|(k, _)| k.state < state) {
+            add_losses(&mut self.past_losses, &history, &key, n);
+            if let Err(e) = self.shared.map("LOST_BY").delete(sys::bytes(&key)) {
+                tracing::warn!("cannot delete a counter of losses: {e}");
+            }
+        }
     }
 
     /// What the kernel counts of the loaded programs.
@@ -447,6 +501,31 @@ fn of_kernel(kernel: &Kernel, programs: &Programs) -> HookConfig {
         typed_task: u32::from(kernel.typed_task),
         ..HookConfig::ZERO
     }
+}
+
+type ByPolicy = BTreeMap<(String, Option<String>, String), u64>;
+
+/// Adds `n` lost records to every policy that one would have told.
+fn add_losses(all: &mut ByPolicy, history: &History, key: &LostKey, n: u64) {
+    let Some(view) = history.view(key.state, key.hook) else { return };
+    for bit in (0..64).filter(|b| key.bits >> b & 1 == 1) {
+        let owner = view.owners.get(key.word as usize * 64 + bit).and_then(Option::as_ref);
+        let Some(o) = owner else { continue };
+        let plan = &o.unit.policy.plan;
+        let of = (plan.name.clone(), plan.namespace.clone(), function_name(&o.unit.plan().target));
+        *all.entry(of).or_default() += n;
+    }
+}
+
+/// What decides how a hook is attached: its target, its arguments, and whether it denies.
+type Question = (Target, Vec<(u32, ArgType)>, bool);
+
+/// What this kernel cannot do.
+type Unable = HashMap<Question, Unavailable>;
+
+fn question(h: &tetragon_api::plan::Hook) -> Question {
+    let args = h.args.iter().map(|a| (a.index, a.ty)).collect();
+    (h.target.clone(), args, h.selectors.iter().any(|s| s.actions.deny.is_some()))
 }
 
 type Resolved = Vec<(Attach, Details, Arc<Unit>)>;

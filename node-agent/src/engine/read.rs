@@ -18,7 +18,7 @@ pub struct History {
     by_state: BTreeMap<u64, HashMap<u32, View>>,
     /// Every program that judged under an older word has ended.
     settled: u64,
-    /// Last state word of the same order of images; the slot's bit makes words not monotonic.
+    /// Records that could not be read.
     pub damaged: u64,
 }
 

@@ -98,17 +98,43 @@ fn lsm(btf: &Btf, name: &str, hook: &Hook) -> Result<(Attach, Details), Unavaila
     Ok((attach, Details { btf_id, raw_args: params.len() as u32, deny: returns, ..Details::default() }))
 }
 
-/// The LSM hook behind a `security_` function, if its arguments are the same.
+/// The LSM hook behind a `security_` function, if the arguments that are read are the same.
 fn hook_of(btf: &Btf, symbol: &str, hook: &Hook) -> Option<String> {
     let name = match symbol.strip_prefix("security_")? {
         "bprm_check" => "bprm_check_security",
         other => other,
     };
-    let (ours, _) = btf.signature(symbol)?;
-    let (theirs, _) = btf.signature(&format!("bpf_lsm_{name}"))?;
-    let same = |i: u32| ours.get(i as usize).is_some() && ours.get(i as usize) == theirs.get(i as usize);
-    hook.args.iter().all(|a| same(a.index)).then(|| name.to_owned())
+    let behind = format!("bpf_lsm_{name}");
+    let ((ours, _), (theirs, _)) = (btf.signature(symbol)?, btf.signature(&behind)?);
+    let (our_names, their_names) = (btf.parameters(symbol)?, btf.parameters(&behind)?);
+    // security_mmap_file(file, prot, flags) asks mmap_file(file, reqprot, prot, flags): where their
+    // numbers differ, arguments are the same only by name.
+    let same = |i: usize| {
+        ours.get(i).is_some()
+            && ours.get(i) == theirs.get(i)
+            && (ours.len() == theirs.len() || our_names.get(i) == their_names.get(i))
+    };
+    hook.args.iter().all(|a| same(a.index as usize)).then(|| name.to_owned())
 }
+
+/// LSM hooks that the kernel's own capability checks answer too. These come before BPF: what they
+/// refuse, a BPF program never sees, while a probe of the `security_` function does.
+const ANSWERED_BEFORE: [&str; 14] = [
+    "capable",
+    "settime",
+    "ptrace_access_check",
+    "ptrace_traceme",
+    "capget",
+    "capset",
+    "mmap_addr",
+    "task_fix_setuid",
+    "task_prctl",
+    "task_setscheduler",
+    "task_setioprio",
+    "task_setnice",
+    "vm_enough_memory",
+    "bprm_creds_from_file",
+];
 
 fn function(kernel: &Kernel, btf: &Btf, symbol: &str, hook: &Hook, denies: bool) -> Result<(Attach, Details), Unavailable> {
     let known = btf.signature(symbol);
@@ -122,7 +148,8 @@ fn function(kernel: &Kernel, btf: &Btf, symbol: &str, hook: &Hook, denies: bool)
     if let Some((params, _)) = &known {
         check_args(btf, symbol, params, hook)?;
     }
-    if let Some(name) = hook_of(btf, symbol, hook) {
+    let behind = hook_of(btf, symbol, hook).filter(|name| denies || !ANSWERED_BEFORE.contains(&name.as_str()));
+    if let Some(name) = behind {
         if kernel.lsm {
             return lsm(btf, &name, hook);
         }
