@@ -1,2 +1,53 @@
-//! Tests of the whole, in guests.
-fn main() {}
+//! Tests of the whole from outside, on real kernels: what runs in each guest is `drive` (a program of
+//! this crate), which judges itself.
+//!
+//! They take minutes and need what `cargo xtask setup` installs, so that a plain `cargo test` says
+//! "ignored"; `cargo xtask test --only e2e` runs them, or TETRAGON_E2E=1 with the flags for static
+//! programs. TETRAGON_SCENARIOS=outlive,losses runs those scenarios only.
+
+mod guest;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use guest::{Bed, Guest};
+
+/// Guests, each with the scenarios that run in it one after the other.
+const GUESTS: &[(&str, &str, &[&str])] = &[
+    ("7.3", "", &["updates", "preempt", "outlive"]),
+    ("6.1", "", &["updates", "losses"]),
+    ("6.12", "", &["folder", "outlive", "losses"]),
+    ("5.10", "", &["base", "grpc", "outlive"]),
+    ("6.12", "preempt=full", &["preempt", "grpc"]),
+    ("7.3", "", &["losses", "base"]),
+    ("6.1", "", &["outlive", "folder"]),
+    ("6.18", "", &["base", "grpc"]),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Guests are emulated by one thread each.
+    arguments.test_threads.get_or_insert(std::thread::available_parallelism().map_or(2, |n| n.get()));
+    let asked = std::env::var_os("TETRAGON_E2E").is_some_and(|v| v == "1");
+    let only = std::env::var("TETRAGON_SCENARIOS").unwrap_or_default();
+    let bed = Arc::new(Bed::default());
+    let trials = GUESTS.iter().filter_map(|(kernel, append, scenarios)| {
+        let chosen: Vec<&str> =
+            scenarios.iter().copied().filter(|s| only.is_empty() || only.split(',').any(|o| o == *s)).collect();
+        if chosen.is_empty() {
+            return None;
+        }
+        let words = if append.is_empty() { String::new() } else { format!("[{append}]") };
+        let name = format!("{kernel}{words}/{}", chosen.join("+"));
+        let bed = bed.clone();
+        let run = move || {
+            let numbers = Guest { kernel, append, scenarios: &chosen }.run(&bed)?;
+            numbers.iter().for_each(|line| eprintln!("    {kernel}{append}: {line}"));
+            Ok::<(), Failed>(())
+        };
+        Some(Trial::test(name, run).with_ignored_flag(!asked))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}

@@ -1,8 +1,14 @@
 //! `drive SCENARIO...`: what the tests do inside a guest. Each scenario judges itself, with counts from
 //! two independent sides, and ends with one line, `pass NAME: NUMBERS` or `FAIL NAME: WHY`.
 
+mod agent;
+mod base;
 mod bench;
+mod folder;
+mod grpc;
 mod hammer;
+mod losses;
+mod outlive;
 mod preempt;
 mod updates;
 
@@ -14,7 +20,15 @@ use anyhow::Result;
 /// A scenario: its name, and the function that gives the numbers for the last line.
 type Scenario = (&'static str, fn() -> Result<String>);
 
-const SCENARIOS: &[Scenario] = &[("updates-engine", updates::engine), ("preempt", preempt::run)];
+const SCENARIOS: &[Scenario] = &[
+    ("base", base::run),
+    ("folder", folder::run),
+    ("grpc", grpc::run),
+    ("losses", losses::run),
+    ("outlive", outlive::run),
+    ("preempt", preempt::run),
+    ("updates", updates::run),
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
