@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::tools::{cache, command, root, run};
 
@@ -47,11 +47,18 @@ pub(crate) fn guest_programs() -> Result<(PathBuf, PathBuf)> {
     Ok((folder.join("guest-init"), folder.join("trig")))
 }
 
-/// The agent and, where there is one, the command line tool beside it.
+/// The agent and, where there is one, the command line tool beside it: copies without debugging information,
+/// which stay as they are while the originals are built anew.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     pub(crate) tetragon: PathBuf,
     pub(crate) tetra: Option<PathBuf>,
+}
+
+impl Agent {
+    fn copied(tetragon: &Path, tetra: Option<&Path>) -> Result<Agent> {
+        Ok(Agent { tetragon: stripped(tetragon)?, tetra: tetra.map(stripped).transpose()? })
+    }
 }
 
 /// Builds the agent and `tetra` of this repository.
@@ -63,7 +70,7 @@ pub(crate) fn agent(release: bool) -> Result<Agent> {
     }
     run(&mut build)?;
     let folder = output_folder(if release { "release" } else { "debug" });
-    Ok(Agent { tetragon: folder.join("tetragon"), tetra: Some(folder.join("tetra")) })
+    Agent::copied(&folder.join("tetragon"), Some(&folder.join("tetra")))
 }
 
 /// An agent built elsewhere; `tetra` may stand beside it.
@@ -71,7 +78,7 @@ pub(crate) fn given_agent(tetragon: &Path) -> Result<Agent> {
     let tetragon =
         tetragon.canonicalize().with_context(|| format!("there is no agent at {}", tetragon.display()))?;
     let tetra = tetragon.with_file_name("tetra");
-    Ok(Agent { tetra: tetra.is_file().then_some(tetra), tetragon })
+    Agent::copied(&tetragon, tetra.is_file().then_some(tetra.as_path()))
 }
 
 /// A copy without debugging information, made once per version of the file: guests get it over a serial port.
@@ -92,8 +99,17 @@ pub(crate) fn stripped(program: &Path) -> Result<PathBuf> {
     }
     std::fs::create_dir_all(&folder)?;
     forget_old_copies(&folder, &name);
-    let new = folder.join(format!("new-{}", std::process::id()));
+    let new = folder.join(format!("new-{name}-{}", std::process::id()));
     run(command("strip", ["--strip-debug", "-o"]).arg(&new).arg(program))?;
+    let linker = wants_interpreter(&std::fs::read(&new)?);
+    if linker {
+        std::fs::remove_file(&new)?;
+        bail!(
+            "{} is dynamically linked, and a guest has no libraries; right would be RUSTFLAGS=\"{FLAGS}\" with \
+             --target {TARGET}, as `cargo xtask` builds it",
+            program.display()
+        );
+    }
     std::fs::rename(&new, &copy)?;
     Ok(copy)
 }
@@ -110,7 +126,32 @@ fn forget_old_copies(folder: &Path, name: &str) {
         .collect();
     copies.sort();
     copies.reverse();
-    for (_, path) in copies.into_iter().skip(4) {
+    for (_, path) in copies.into_iter().skip(6) {
         let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Whether a 64-bit ELF program names a dynamic linker: it has a program header of type 3.
+pub(crate) fn wants_interpreter(elf: &[u8]) -> bool {
+    let number = |at: usize, size: usize| -> usize {
+        let bytes = elf.get(at..at + size).unwrap_or_default();
+        bytes.iter().rev().fold(0, |n, b| n << 8 | usize::from(*b))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).any(|i| number(table.saturating_add(i * size), 4) == 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dynamic_programs_are_seen() {
+        let shell = std::fs::read("/bin/sh").expect("a shell");
+        assert!(wants_interpreter(&shell), "Debian's and Ubuntu's sh is dynamic");
+        assert!(!wants_interpreter(b"#!/bin/sh"));
+        let mut own = shell;
+        own[56..58].fill(0);
+        assert!(!wants_interpreter(&own), "without program headers");
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::guest::{Guest, Origin};
 use super::machine::{Console, Machine};
-use crate::build::{Agent, stripped};
+use crate::build::Agent;
 use crate::tools::{cache, command, run, say};
 
 /// Written last, so that a folder with it is complete.
@@ -73,9 +73,9 @@ pub(crate) fn with_agent(machine: &Machine, agent: &Agent) -> Result<Saved> {
 
 /// Puts the agent and `tetra` into a guest.
 pub(crate) fn install_agent(guest: &Guest, agent: &Agent) -> Result<()> {
-    guest.put_path(&stripped(&agent.tetragon)?, "/usr/bin/tetragon", Some(0o755))?;
+    guest.put_path(&agent.tetragon, "/usr/bin/tetragon", Some(0o755))?;
     if let Some(tetra) = &agent.tetra {
-        guest.put_path(&stripped(tetra)?, "/usr/bin/tetra", Some(0o755))?;
+        guest.put_path(tetra, "/usr/bin/tetra", Some(0o755))?;
     }
     Ok(())
 }
@@ -83,8 +83,7 @@ pub(crate) fn install_agent(guest: &Guest, agent: &Agent) -> Result<()> {
 fn agent_name(machine: &Machine, agent: &Agent) -> Result<String> {
     let mut name = machine.digest()?;
     for program in std::iter::once(&agent.tetragon).chain(&agent.tetra) {
-        let copy = stripped(program)?;
-        name = format!("{name}+{}", copy.file_name().unwrap_or_default().to_string_lossy());
+        name = format!("{name}+{}", program.file_name().unwrap_or_default().to_string_lossy());
     }
     Ok(name)
 }
