@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::place::{Beside, Place};
 use super::policies::Policy;
-use crate::build::{Agent, stripped};
+use crate::build::Agent;
 
 /// It says this when it reports events. Tetragon says the same.
 const READY: &str = "Listening for events";
@@ -97,9 +97,9 @@ impl<'a> Installed<'a> {
     /// Puts this project's agent there.
     pub(crate) fn ours(place: &'a Place, agent: &Agent) -> Result<Installed<'a>> {
         let installed = Installed { place, kind: Kind::Ours };
-        place.copy(&stripped(&agent.tetragon)?, &installed.path("tetragon"), 0o755)?;
+        place.copy(&agent.tetragon, &installed.path("tetragon"), 0o755)?;
         if let Some(tetra) = &agent.tetra {
-            place.copy(&stripped(tetra)?, &installed.path("tetra"), 0o755)?;
+            place.copy(tetra, &installed.path("tetra"), 0o755)?;
         }
         Ok(installed)
     }
