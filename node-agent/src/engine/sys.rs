@@ -276,7 +276,7 @@ pub struct ProgramSpec<'a> {
 
 /// Why the kernel refused a program.
 #[derive(Debug, thiserror::Error)]
-#[error("the kernel refused program {name}: {error}{}", if log.is_empty() { String::new() } else { format!("; verifier: {}", last_lines(log)) })]
+#[error("the kernel refused program {name}: {error}{}", reason(error, log))]
 pub struct LoadError {
     /// The program.
     pub name: String,
@@ -285,6 +285,19 @@ pub struct LoadError {
     pub error: Error,
     /// The verifier's log.
     pub log: String,
+}
+
+/// What is known of why a program was refused.
+fn reason(error: &Error, log: &str) -> String {
+    if !log.is_empty() {
+        return format!("; verifier: {}", last_lines(log));
+    }
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        return "; this kernel does not allow programs of this kind (lockdown=confidentiality), or the agent lacks \
+                CAP_BPF, CAP_PERFMON or CAP_SYS_ADMIN"
+            .into();
+    }
+    String::new()
 }
 
 /// The end of a verifier log, where the reason stands, on one line.
