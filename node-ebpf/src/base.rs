@@ -13,10 +13,7 @@ use tetragon_abi::{config::NAMESPACES, engine::*, hash::Hash128, record::*};
 /// Sends a record and counts it.
 #[inline(always)]
 unsafe fn send(record: *const u8, len: u64, kind: Lost) {
-    unsafe {
-        let sent = generated::bpf_ringbuf_output((&raw const EVENTS).cast_mut().cast(), record.cast_mut().cast(), len, 0) == 0;
-        count(if sent { Lost::Sent } else { kind });
-    }
+    count(if unsafe { output(record, len) } { Lost::Sent } else { kind });
 }
 
 /// A process's id in its innermost PID namespace; 0 in the host's.

@@ -542,7 +542,7 @@ unsafe fn report(s: *mut Scratch, record: *mut u8, state: u64, tgid: u32) {
             return;
         }
         (*call).header.len = end as u32;
-        if generated::bpf_ringbuf_output((&raw const EVENTS).cast_mut().cast(), record.cast(), end, 0) == 0 {
+        if output(record, end) {
             count(Lost::Sent);
         } else {
             lost(record, state);

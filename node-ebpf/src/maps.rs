@@ -211,6 +211,29 @@ pub fn count(counter: Lost) {
     }
 }
 
+/// Bytes in the ring from which on the agent is woken: before, it comes by itself in a while (see
+/// node-agent's event thread). Waking it for each record would cost more than making the record.
+const WAKE: u64 = 64 * 1024;
+/// `BPF_RB_NO_WAKEUP`.
+const NO_WAKEUP: u64 = 1;
+/// `BPF_RB_FORCE_WAKEUP`.
+const FORCE_WAKEUP: u64 = 2;
+/// `BPF_RB_AVAIL_DATA`.
+const AVAILABLE: u64 = 0;
+
+/// Puts a record into the ring. False: it was full.
+///
+/// # Safety
+/// `record` must be valid for `len` bytes.
+#[inline(always)]
+pub unsafe fn output(record: *const u8, len: u64) -> bool {
+    unsafe {
+        let ring = (&raw const EVENTS).cast_mut().cast();
+        let flags = if generated::bpf_ringbuf_query(ring, AVAILABLE) < WAKE { NO_WAKEUP } else { FORCE_WAKEUP };
+        generated::bpf_ringbuf_output(ring, record.cast_mut().cast(), len, flags) == 0
+    }
+}
+
 /// Claims scratch memory of this CPU. On a preemptible kernel another task's program may run in the
 /// middle of this one, and an interrupt's may always: neither may share it. Two claimants never
 /// both read 1.
