@@ -15,15 +15,13 @@ pub(crate) struct Bench<T> {
     /// The engine.
     pub(crate) engine: Engine,
     stop: Arc<AtomicBool>,
-    reader: JoinHandle<(T, u64, u64)>,
+    reader: JoinHandle<(T, u64)>,
 }
 
 /// What is known when all records have been read.
 pub(crate) struct Outcome<T> {
     /// What the reader made of them.
     pub(crate) seen: T,
-    /// Records that were read, of any kind.
-    pub(crate) records: u64,
     /// What the kernel lost.
     pub(crate) losses: KernelLosses,
 }
@@ -37,7 +35,6 @@ impl<T: Send + 'static> Bench<T> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let reader = std::thread::spawn(move || {
-            let mut records = 0;
             loop {
                 let last = stopped.load(Ordering::SeqCst);
                 let n = reader.drain(&mut |r| {
@@ -45,9 +42,8 @@ impl<T: Send + 'static> Bench<T> {
                         note(&mut seen, &c);
                     }
                 });
-                records += n as u64;
                 if last && n == 0 {
-                    return (seen, records, reader.damaged());
+                    return (seen, reader.damaged());
                 }
                 if n == 0 {
                     std::thread::sleep(Duration::from_millis(1));
@@ -72,12 +68,12 @@ impl<T: Send + 'static> Bench<T> {
     pub(crate) fn finish(self) -> Result<Outcome<T>> {
         let losses = self.engine.losses();
         self.stop.store(true, Ordering::SeqCst);
-        let Ok((seen, records, damaged)) = self.reader.join() else { bail!("the reader panicked") };
+        let Ok((seen, damaged)) = self.reader.join() else { bail!("the reader panicked") };
         self.engine.release();
         if damaged != 0 {
             bail!("{damaged} records could not be read");
         }
-        Ok(Outcome { seen, records, losses })
+        Ok(Outcome { seen, losses })
     }
 }
 

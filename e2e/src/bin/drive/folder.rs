@@ -19,7 +19,7 @@ const WORKERS: [&str; 3] = ["lseek:100", "lseek:100", "create:/h"];
 /// for each set.
 fn set(letter: char, own_names: bool) -> String {
     let one = |k: usize| {
-        let name = if own_names { format!("{letter}-{k}") } else { format!("set-{k}") };
+        let name = if own_names { format!("{}-{k}", letter.to_ascii_lowercase()) } else { format!("set-{k}") };
         format!(
             r#"apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy
@@ -61,7 +61,9 @@ pub(crate) fn run() -> Result<String> {
     hammer.go()?;
     for n in 1..=CHANGES {
         let letter = if n % 2 == 0 { 'A' } else { 'B' };
+        let said = agent.log().len();
         put("set.yaml", &set(letter, n < CHANGES / 2))?;
+        wait_for("the agent says that policies were changed", Duration::from_secs(20), || agent.log().len() > said)?;
         match n {
             20 => put("broken.yaml", "spec: [this is: no YAML\n")?,
             25 => put("unknown.yaml", &unknown("unknown"))?,
@@ -69,7 +71,7 @@ pub(crate) fn run() -> Result<String> {
             50 => over_grpc()?,
             _ => {}
         }
-        std::thread::sleep(Duration::from_millis(120));
+        std::thread::sleep(Duration::from_millis(100));
     }
     let list = agent::tetra(&["tracingpolicy", "list"])?;
     let log = agent.log();
@@ -110,8 +112,8 @@ fn over_grpc() -> Result<()> {
     std::fs::write(file, set('C', true).split("---").next().unwrap_or_default().replace("100", "777"))?;
     for _ in 0..5 {
         agent::tetra(&["tracingpolicy", "add", file])?;
-        agent::tetra(&["tracingpolicy", "set-mode", "C-0", "monitor"])?;
-        agent::tetra(&["tracingpolicy", "delete", "C-0"])?;
+        agent::tetra(&["tracingpolicy", "set-mode", "c-0", "monitor"])?;
+        agent::tetra(&["tracingpolicy", "delete", "c-0"])?;
     }
     Ok(())
 }
@@ -174,6 +176,6 @@ fn judge(events: &[Value], counts: &[hammer::Count]) -> Result<String> {
         }
     }
     ensure!(seen.is_empty(), "events of calls that nobody made: {:?}", seen.keys().next());
-    ensure!(turns > CHANGES * 2 / 3, "{turns} turns between A and B seen in {CHANGES} changes");
+    ensure!(turns >= 50, "{turns} turns between A and B seen in {CHANGES} changes");
     Ok(format!("{CHANGES} files, 15 changes over gRPC: {total} calls each reported once, {turns} turns seen"))
 }
