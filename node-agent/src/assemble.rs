@@ -83,9 +83,13 @@ impl Assembler {
         self.missing
     }
 
-    /// Takes over what /proc says at start; one exec event for each.
+    /// Takes over what /proc says at start; one exec event for each program. Threads of the kernel
+    /// are known, but have executed nothing.
     pub fn seed(&mut self, infos: &[ProcInfo], out: &mut dyn FnMut(GetEventsResponse)) {
-        for proc in self.cache.seed(infos) {
+        for (proc, info) in self.cache.seed(infos).into_iter().zip(infos) {
+            if info.exe.is_empty() {
+                continue;
+            }
             let time = proc.message.start_time;
             let actors = self.actors(&proc, None, self.ancestors.base);
             let exec = ProcessExec {

@@ -188,7 +188,7 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_KEEP_SENSORS_ON_EXIT", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub keep_sensors_on_exit: bool,
 
-    /// At start, remove what an earlier agent left pinned that this one cannot adopt.
+    /// Replace what an earlier agent left pinned; it enforces until this one does. Always so.
     #[arg(long, env = "TETRAGON_RELEASE_PINNED_BPF", value_name = "BOOL", default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub release_pinned_bpf: bool,
 
@@ -382,6 +382,12 @@ impl Config {
         }
         if self.bpf_dir.is_empty() || self.bpf_dir.contains("..") || self.bpf_dir.starts_with('/') {
             bail!("--bpf-dir {:?}: a name below /sys/fs/bpf is needed, such as tetragon", self.bpf_dir);
+        }
+        if !self.release_pinned_bpf {
+            bail!(
+                "--release-pinned-bpf=false: not supported: what an earlier agent left is always taken over \
+                 and replaced; beside it, calls would be judged twice"
+            );
         }
         for label in self.metric_labels() {
             if !["namespace", "workload", "pod", "binary"].contains(&label) {
@@ -597,7 +603,7 @@ mod tests {
     fn booleans_take_a_value_or_none() {
         assert!(load(&["--enable-process-cred"]).unwrap().enable_process_cred);
         assert!(!load(&["--enable-process-cred=false"]).unwrap().enable_process_cred);
-        assert!(!load(&["--release-pinned-bpf=false"]).unwrap().release_pinned_bpf);
+        assert!(load(&["--release-pinned-bpf=false"]).unwrap_err().contains("judged twice"));
         assert_eq!(load(&["--debug"]).unwrap().level(), tracing::Level::DEBUG);
     }
 

@@ -27,6 +27,8 @@ const OTHER: &str = "(other)";
 pub struct Counters {
     /// Records read from the ring buffer.
     pub received: AtomicU64,
+    /// Programs executed since the start.
+    pub execs: AtomicU64,
     /// Events written by the export.
     pub exported: AtomicU64,
     /// Bytes of them.
@@ -60,7 +62,9 @@ pub struct Kernel {
 impl KernelLosses {
     /// Events that are missing in the stream.
     pub fn events(&self) -> u64 {
-        self.call + self.exec + self.exit
+        // A record may stand for events of several policies, and not all of them may be known.
+        let calls = self.by_policy.values().sum::<u64>() + self.uncounted;
+        calls.max(self.call) + self.exec + self.exit
     }
 }
 

@@ -21,6 +21,16 @@ use crate::runtime::Records;
 /// How often clocks are read, losses told and files rotated.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long records gather before they are read, while there are any: a wake-up for each one would
+/// cost more than the record, here and in the program that makes it.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How often an empty ring is looked at: the kernel wakes us only when much has gathered.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// How long the end reads on while there are records.
+const LAST_READS: Duration = Duration::from_secs(2);
+
 /// Records after which the time is looked at while the ring does not run empty.
 const RECORDS_PER_LOOK: u32 = 256;
 
@@ -56,6 +66,9 @@ impl Pipeline {
     /// Takes a record.
     pub fn record(&mut self, record: &Record) {
         add(&self.counters.received, 1);
+        if matches!(record, Record::Exec(_)) {
+            add(&self.counters.execs, 1);
+        }
         let Pipeline { assembler, exporter, hub, counters, .. } = self;
         assembler.record(record, &mut |event, m| deliver(exporter, hub, counters, event, m));
         self.seen += 1;
@@ -143,11 +156,15 @@ fn deliver(
 /// Reads until `stop` is readable (or closed), then what is left, and ends.
 pub fn run(mut records: impl Records, mut pipeline: Pipeline, mut stop: UnixStream) -> std::io::Result<()> {
     let mut damaged = 0;
+    let mut count = 0;
     loop {
-        let dirty = pipeline.exporter.is_dirty();
-        let wait = if dirty { FLUSH_AFTER } else { TICK.saturating_sub(pipeline.ticked.elapsed()) };
-        let stopped = poll(&records, &stop, wait)?;
-        let count = records.drain(&mut |record| pipeline.record(&record));
+        let stopped = if count > 0 {
+            std::thread::sleep(GATHER);
+            poll(&records, &stop, Duration::ZERO)?
+        } else {
+            poll(&records, &stop, LOOK)?
+        };
+        count = records.drain(&mut |record| pipeline.record(&record));
         let now = Instant::now();
         if count == 0 && pipeline.exporter.is_dirty() {
             pipeline.flush(now);
@@ -161,7 +178,9 @@ pub fn run(mut records: impl Records, mut pipeline: Pipeline, mut stop: UnixStre
         if stopped {
             // The byte says that the last numbers of the kernel are published.
             let _ = stop.read(&mut [0]);
-            while records.drain(&mut |record| pipeline.record(&record)) > 0 {}
+            // Programs that stay loaded go on sending: that must not keep the agent.
+            let until = Instant::now() + LAST_READS;
+            while records.drain(&mut |record| pipeline.record(&record)) > 0 && Instant::now() < until {}
             pipeline.finish();
             return Ok(());
         }

@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use tetragon_api::event::{EventType, TracingPolicyState};
+use tetragon_api::event::TracingPolicyState;
 
 use crate::control::Board;
 use crate::counters::{Counters, EventCounts, Kernel, get};
@@ -215,8 +215,7 @@ impl Source {
                 .map(move |(binary, n)| (self.event_labels(&first, binary), n))
         });
         out.counters("tetragon_policy_events", "Events by policy and hook", samples)?;
-        let execs = counts.kinds.get(&EventType::ProcessExec).map_or(0, |series| series.values().sum());
-        out.counter("tetragon_process_exec", "Programs executed", execs)
+        out.counter("tetragon_process_exec", "Programs executed", get(&self.counters.execs))
     }
 
     fn losses(&self, out: &mut Out<'_>, kernel: &Kernel) -> Result<(), Error> {

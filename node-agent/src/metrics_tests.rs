@@ -15,6 +15,7 @@ fn counters() -> Arc<Counters> {
     c.events().event(&event("/bin/cat"), None);
     c.events().event(&event("/bin/\"odd\""), None);
     c.exported.store(5, Ordering::Relaxed);
+    c.execs.store(3, Ordering::Relaxed);
     let mut losses = KernelLosses { call: 3, exec: 1, fork: 2, sent: 10, ..Default::default() };
     losses.by_policy.insert(("p".into(), None, "security_file_open".into()), 2);
     losses.by_policy.insert(("p".into(), None, "security_bprm_check".into()), 1);

@@ -46,7 +46,10 @@ const RING: u64 = 8 << 20;
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// How long the end may take before the agent gives up: enforcement then stays.
-const END_WITHIN: Duration = Duration::from_secs(20);
+const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long clients have to take what was sent to them last.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Why the agent ends other than by a signal.
 enum Failure {
@@ -132,42 +135,55 @@ fn start(config: &Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("the runtime for gRPC and metrics cannot be made")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
-        let mut end = Signals::new()?;
+        let mut signals = Signals::new()?;
         serve_grpc(&addresses, service, &stopped).await?;
         serve_http(config, &pages, &stopped).await?;
         write_run_files(config);
         ready.store(true, Ordering::Release);
         say_ready();
-        let name = end.wait(&alive).await;
+        let end = signals.wait(&alive).await;
         ready.store(false, Ordering::Release);
-        tracing::info!("{name}: stopping");
-        // Nobody who waits for an answer is kept waiting.
+        let release = match end {
+            End::Signal(name) => {
+                tracing::info!("{name}: stopping");
+                !config.keep_sensors_on_exit
+            }
+            // Enforcement does not end because of a defect in what reports it.
+            End::Broken => false,
+        };
+        give_up_later()?;
+        // Clients get what is left while the rest ends.
+        let finished = tokio::task::spawn_blocking(move || finish(&commands, reading, controlling, release));
+        let finished = finished.await.context("the end has panicked")?;
+        // Nobody who still waits for an answer is kept waiting.
         let _ = stop.send(true);
-        anyhow::Ok(())
-    })?;
-    // A second signal ends at once.
+        tokio::time::sleep(LAST_WORDS).await;
+        finished
+    });
+    remove_run_files();
+    Ok(served?)
+}
+
+/// An end that takes too long is cut short.
+fn give_up_later() -> Result<()> {
     spawn("end", move || {
         std::thread::sleep(END_WITHIN);
         eprintln!("error: the agent does not come to an end within {} s: it gives up", END_WITHIN.as_secs());
         std::process::exit(1);
     })?;
-    finish(config, &commands, reading, controlling)?;
-    drop(runtime);
-    remove_run_files();
     Ok(())
 }
 
 /// Tells what is left, in order, and takes everything down unless it is to go on.
 fn finish(
-    config: &Config,
     commands: &mpsc::Sender<Command>,
     reading: Reading,
     controlling: JoinHandle<()>,
+    release: bool,
 ) -> Result<()> {
     let (ready, told) = mpsc::channel();
-    let release = !config.keep_sensors_on_exit;
     let asked = commands.send(Command::Stop { ready, release }).is_ok();
     // What the kernel counted is published first, so that the stream ends with it.
     if asked {
@@ -180,7 +196,7 @@ fn finish(
         "the control thread had ended: what was loaded goes on without the agent"
     );
     if !release {
-        tracing::info!("--keep-sensors-on-exit: programs stay loaded and enforce without the agent");
+        tracing::info!("programs stay loaded and enforce without the agent");
     }
     read
 }
@@ -341,6 +357,14 @@ fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) 
     thread.with_context(|| format!("the {name} thread cannot be started"))
 }
 
+/// Why the agent ends.
+enum End {
+    /// It was told to.
+    Signal(&'static str),
+    /// A thread that must not end has ended.
+    Broken,
+}
+
 /// The signals that end the agent.
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -357,15 +381,15 @@ impl Signals {
     }
 
     /// Waits for one of them, or for the end of a thread that must not end.
-    async fn wait(&mut self, alive: &AtomicBool) -> &'static str {
+    async fn wait(&mut self, alive: &AtomicBool) -> End {
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return End::Signal("SIGINT"),
+                _ = self.terminate.recv() => return End::Signal("SIGTERM"),
                 _ = look.tick() => {
                     if !alive.load(Ordering::Acquire) {
-                        return "a thread of the agent has ended";
+                        return End::Broken;
                     }
                 }
             }
