@@ -189,6 +189,11 @@ impl Running<'_> {
         one_number(&self.bench(&["cpu", &self.pid])?)
     }
 
+    /// Stops it for a while, or lets it go on.
+    pub(crate) fn pause(&self, stop: bool) -> Result<()> {
+        self.place.run(&["kill", if stop { "-STOP" } else { "-CONT" }, &self.pid]).map(|_| ())
+    }
+
     /// Resident memory in bytes: all, and what is not files.
     pub(crate) fn resident(&self) -> Result<(f64, f64)> {
         let text = self.place.get(&format!("/proc/{}/status", self.pid))?;

@@ -196,7 +196,8 @@ fn in_guests(options: &Options, programs: &Programs, kernel: &str, rows: &mut Ro
     let mem = if options.tetragon.is_some() { 3072 } else { 1024 };
     let cost_rows = rows.patterns.is_empty() || rows.patterns.iter().any(|p| !p.starts_with("denied"));
     if cost_rows {
-        let hardware = Hardware { mem, smp: 2, icount: !options.wall, ..Hardware::default() };
+        // Guests that are measured have the same addresses at each boot.
+        let hardware = Hardware { mem, smp: 2, append: "nokaslr".into(), icount: !options.wall };
         let effort = if options.wall { Effort::TIMED } else { Effort::COUNTED };
         let place = boot(kernel, &hardware)?;
         costs(options, programs, &place, effort, rows)?;
@@ -243,7 +244,7 @@ fn boot(kernel: &str, hardware: &Hardware) -> Result<Place> {
 fn method(options: &Options) -> String {
     let how = if !options.wall {
         "One guest with one CPU under `-icount shift=0,sleep=off`: a guest nanosecond is one instruction, \
-         whatever else the host does."
+         whatever else the host does. Addresses are not random."
     } else if options.kernel.is_empty() {
         "Wall time on this machine."
     } else {
@@ -257,6 +258,7 @@ fn method(options: &Options) -> String {
   open, exec  median of {repeats} rounds of {opens} open+close (tmpfs, four components) or {execs} fork+exec+exit of a
               static program: {time}, an operation
               misses, matches: of the policies' paths; listed: the caller is in a policy's matchBinaries
+              unread: while the agent is stopped: what the programs cost without waking and running it
               watched: a file on the file system of the policies' folder, which the agent watches
   flat        what N policies add to an open, by what one adds
   program     mean of one run, by the kernel's BPF statistics (which cost time themselves)
