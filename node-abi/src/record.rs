@@ -156,14 +156,16 @@ pub struct Matched {
 pub struct ArgHeader {
     /// The integer, sign-extended; or a file's mode.
     pub value: u64,
-    /// Length of the text that follows, padded to 8 bytes; `NO_TEXT`: there is none.
+    /// Length of the text that follows, padded to 8 bytes; or `NO_TEXT`, `INTEGER`.
     pub len: u32,
     /// Not used.
     pub pad: u32,
 }
 
-/// The argument has no text: a pipe, a bad pointer.
+/// The argument is a text that could not be had: a pipe, a bad pointer.
 pub const NO_TEXT: u32 = u32::MAX;
+/// The argument is an integer.
+pub const INTEGER: u32 = u32::MAX - 1;
 
 const _: () = assert!(size_of::<Header>() == 32);
 const _: () = assert!(size_of::<Call>() == 56);

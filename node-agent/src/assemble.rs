@@ -224,12 +224,13 @@ fn call_event(hook: &Hook, m: &Match, values: &[ArgValue], actors: Actors) -> Ev
         .iter()
         .enumerate()
         .filter(|(_, arg)| arg.ty != ArgType::Nop)
-        .map(|(i, arg)| KprobeArgument {
-            label: arg.label.clone().unwrap_or_default(),
-            arg: Some(argument(
-                arg.ty,
-                m.args.get(i).and_then(|n| values.get(*n)).unwrap_or(&ArgValue::None),
-            )),
+        .map(|(i, arg)| {
+            let reading = m.args.get(i);
+            let value = reading.and_then(|r| values.get(r.index)).unwrap_or(&ArgValue::None);
+            KprobeArgument {
+                label: arg.label.clone().unwrap_or_default(),
+                arg: Some(argument(reading.map_or(arg.ty, |r| r.ty), value)),
+            }
         })
         .collect();
     let policy_name = m.policy.plan.name.clone();

@@ -8,7 +8,7 @@ use tetragon_api::plan::{Actions, Arg, FORMAT, Mode, Plan, Selector};
 
 use super::*;
 use crate::clock::Clock;
-use crate::engine::PolicyInput;
+use crate::engine::{PolicyInput, Reading};
 
 fn assembler(ancestors: AncestorKinds) -> Assembler {
     let options = Options { capacity: 100, node: "node".into(), ..Default::default() };
@@ -17,7 +17,14 @@ fn assembler(ancestors: AncestorKinds) -> Assembler {
     let procfs = ProcFs::new(Path::new("/nonexistent"));
     let mut a = Assembler::new(cache, options, "cluster".into(), ancestors, procfs);
     let info =
-        ProcInfo { tgid: 1, ktime: 10, binary: "/sbin/init".into(), cwd: "/".into(), ..Default::default() };
+        ProcInfo {
+            tgid: 1,
+            ktime: 10,
+            binary: "/sbin/init".into(),
+            exe: "/sbin/init".into(),
+            cwd: "/".into(),
+            ..Default::default()
+        };
     let mut seeded = Vec::new();
     a.seed(&[info], &mut |e| seeded.push(to_json(&e)));
     assert_eq!(seeded.len(), 1);
@@ -89,10 +96,10 @@ fn hook(target: Target, args: &[(ArgType, Option<&str>)], shown: ShownAction) ->
 }
 
 fn call(hooks: Vec<Hook>, values: Vec<ArgValue>) -> Record {
-    let count = hooks[0].args.len();
+    let readings = hooks[0].args.iter().enumerate().map(|(index, a)| Reading { index, ty: a.ty }).collect();
     let plan = Plan { format: FORMAT, name: "p".into(), namespace: None, mode: Mode::Enforce, hooks };
     let policy = Arc::new(PolicyInput { id: 1, plan: Arc::new(plan), enforce: true });
-    let m = Match { policy, hook: 0, selector: 0, args: (0..count).collect() };
+    let m = Match { policy, hook: 0, selector: 0, args: readings };
     Record::Call(Box::new(CallRecord { header: header(20, 110, 115), matches: vec![m], args: values }))
 }
 

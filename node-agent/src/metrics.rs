@@ -341,7 +341,11 @@ fn programs(out: &mut Out<'_>, kernel: &Kernel) -> Result<(), Error> {
     let seconds = list.iter().map(|p| (labels(p), p.run_time_ns as f64 / 1e9));
     let help = "Time in each program; kernel.bpf_stats_enabled switches it on";
     out.seconds("tetragon_overhead_program_seconds", help, seconds)?;
-    let missed = list.iter().map(|p| (vec![("attach", p.hook.as_str()), ("policy", "")], p.recursion_misses));
+    let mut by_hook: BTreeMap<&str, u64> = BTreeMap::new();
+    for p in list {
+        *by_hook.entry(p.hook.as_str()).or_default() += p.recursion_misses;
+    }
+    let missed = by_hook.into_iter().map(|(hook, n)| (vec![("attach", hook), ("policy", "")], n));
     out.counters("tetragon_missed_prog_probes", "Runs that the kernel skipped, by program", missed)?;
     let help = "Memory of all BPF maps of the agent";
     out.gauge("tetragon_bpf_map_memory_bytes", help, kernel.map_memory)

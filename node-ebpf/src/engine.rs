@@ -570,9 +570,10 @@ unsafe fn argument(s: *mut Scratch, record: *mut u8, a: u64) -> u64 {
         }
         let out = record.add(end as usize);
         let mut next = end + size_of::<ArgHeader>() as u64;
-        let (mut v, mut len) = (get(value(s, a)), NO_TEXT as u64);
+        let (mut v, mut len) = (get(value(s, a)), INTEGER as u64);
         if is_text {
             v = text::mode(s, t);
+            len = NO_TEXT as u64;
             if let Some((pos, n)) = text::place(s, t) {
                 len = n;
                 let to = out.add(size_of::<ArgHeader>());

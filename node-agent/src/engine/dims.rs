@@ -165,8 +165,8 @@ pub fn conjuncts(s: &Selector, hook: &Hook, args: &[(u32, ArgType)], cx: &Contex
 fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Conjunct {
     // The reading that a plan's argument is; the compiler has checked that it exists.
     let reading = |a: usize| {
-        let a = &hook.args[a];
-        args.iter().position(|r| *r == (a.index, a.ty)).unwrap_or(0)
+        let wanted = cx.reading(&hook.args[a]);
+        args.iter().position(|r| *r == wanted).unwrap_or(0)
     };
     let number = |v: u64| IndexKey::Exact(Hash128 { a: v, b: 0 });
     match m {
@@ -200,7 +200,7 @@ fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> 
                 })
                 .collect(),
         },
-        Matcher::Int { arg, not, ranges } => integers(reading(*arg), hook.args[*arg].ty, *not, ranges),
+        Matcher::Int { arg, not, ranges } => integers(reading(*arg), cx.reading(&hook.args[*arg]).1, *not, ranges),
         Matcher::Mask { arg, mask } => {
             Conjunct { dim: DimKey::Mask(reading(*arg), *mask), not: false, keys: Vec::new() }
         }

@@ -271,7 +271,9 @@ impl Hook {
     /// (name in the kernel, program) of what is loaded.
     pub fn programs(&self) -> Vec<(String, &OwnedFd)> {
         let mut all = vec![(format!("stub {}", self.attach.name), &self.stub)];
-        all.extend(self.body.slots.iter().flatten().map(|s| (format!("engine {}", self.attach.name), &s.program)));
+        for (n, s) in self.body.slots.iter().enumerate() {
+            all.extend(s.as_ref().map(|s| (format!("engine {n} {}", self.attach.name), &s.program)));
+        }
         all
     }
 

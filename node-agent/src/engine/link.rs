@@ -10,12 +10,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tetragon_abi::config::{ARG_SIGNED, ARG_UNSIGNED, ArgSpec, DimSpec, FROM_KERNEL, HookConfig, LAST, LATE, READ};
+use tetragon_abi::config::{ArgSpec, DimSpec, FROM_KERNEL, HookConfig, LAST, LATE, READ};
 use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::{Arg, ArgType, Hook};
 
-use super::PolicyInput;
+use super::{PolicyInput, Reading};
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts};
 
 /// One hook of one policy.
@@ -52,6 +52,26 @@ pub struct Context {
     pub kernel_strings: bool,
     /// Of a tracepoint: offset, size and signedness of each field of its format; else empty.
     pub fields: Vec<(u32, u32, bool)>,
+}
+
+impl Context {
+    /// How an argument is read: its position, and its type as the format of a tracepoint has it.
+    pub fn reading(&self, a: &Arg) -> (u32, ArgType) {
+        if a.ty != ArgType::Auto {
+            return (a.index, a.ty);
+        }
+        let ty = match self.fields.get(a.index as usize).map_or((8, false), |f| (f.1, f.2)) {
+            (1, true) => ArgType::Int8,
+            (1, false) => ArgType::Uint8,
+            (2, true) => ArgType::Int16,
+            (2, false) => ArgType::Uint16,
+            (4, true) => ArgType::Int32,
+            (4, false) => ArgType::Uint32,
+            (_, true) => ArgType::Int64,
+            (_, false) => ArgType::Uint64,
+        };
+        (a.index, ty)
+    }
 }
 
 /// What cannot change while an engine is loaded.
@@ -173,7 +193,7 @@ pub struct Owner {
     /// The selector.
     pub selector: u8,
     /// For each of the plan's arguments, which of the hook's readings it is.
-    pub args: Arc<[usize]>,
+    pub args: Arc<[Reading]>,
 }
 
 /// By bit.
@@ -336,8 +356,12 @@ impl Linker {
     fn insert(&mut self, unit: &Arc<Unit>) -> Option<()> {
         let selectors = &unit.plan().selectors;
         let (word, first) = self.place(selectors.len())?;
-        let reading = |a: &Arg| self.shape.args.iter().position(|r| *r == (a.index, a.ty)).unwrap_or(usize::MAX);
-        let args: Arc<[usize]> = unit.plan().args.iter().map(reading).collect();
+        let reading = |a: &Arg| {
+            let (index, ty) = self.context.reading(a);
+            let index = self.shape.args.iter().position(|r| *r == (index, ty)).unwrap_or(usize::MAX);
+            Reading { index, ty }
+        };
+        let args: Arc<[Reading]> = unit.plan().args.iter().map(reading).collect();
         self.units.insert(unit.key(), Placed { unit: unit.clone(), word, first });
         for (i, s) in selectors.iter().enumerate() {
             let bit = 1u64 << (first as usize + i);
@@ -600,13 +624,9 @@ impl Linker {
         if !self.context.fields.is_empty() {
             // A tracepoint's arguments are copied from its fields, one by one.
             c.raw_args = c.args;
-            for (a, (index, ty)) in self.shape.args.iter().enumerate() {
-                let (offset, size, signed) = self.context.fields.get(*index as usize).copied().unwrap_or((0, 8, false));
-                c.field[a] = offset;
+            for (a, (index, _)) in self.shape.args.iter().enumerate() {
+                c.field[a] = self.context.fields.get(*index as usize).map_or(0, |f| f.0);
                 c.arg[a].raw = a as u8;
-                if *ty == ArgType::Auto {
-                    c.arg[a].kind = if signed { ARG_SIGNED } else { ARG_UNSIGNED } + size.min(8) as u8;
-                }
             }
         }
         c
@@ -638,8 +658,9 @@ impl Needs {
         let mut n = self.clone();
         let hook = unit.plan();
         for a in &hook.args {
-            if a.ty != ArgType::Nop && !n.args.contains(&(a.index, a.ty)) {
-                n.args.push((a.index, a.ty));
+            let reading = context.reading(a);
+            if a.ty != ArgType::Nop && !n.args.contains(&reading) {
+                n.args.push(reading);
             }
         }
         let limit = |what, most| Err(LinkError { what, most });

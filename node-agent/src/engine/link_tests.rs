@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tetragon_abi::config::*;
-use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::*;
 use tetragon_compiler::interpret::{Call, Process, Value, decide};

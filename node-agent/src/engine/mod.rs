@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tetragon_abi::record;
-use tetragon_api::plan::Plan;
+use tetragon_api::plan::{ArgType, Plan};
 
 pub use base::ProcSeed;
 pub use image::{Engine, EngineError, EngineOptions};
@@ -159,8 +159,17 @@ pub struct Match {
     pub hook: usize,
     /// Index in that hook's selectors.
     pub selector: usize,
-    /// For each of the plan hook's arguments, its index in [`CallRecord::args`].
-    pub args: Arc<[usize]>,
+    /// For each of the plan hook's arguments, where it is.
+    pub args: Arc<[Reading]>,
+}
+
+/// Where the value of a plan's argument is, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Index in [`CallRecord::args`].
+    pub index: usize,
+    /// Its type; `auto` is resolved.
+    pub ty: ArgType,
 }
 
 /// The value of an argument.

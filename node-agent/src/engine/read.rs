@@ -165,12 +165,14 @@ fn call(bytes: &[u8], fixed: Call, history: &Mutex<History>) -> Option<Record> {
         let (Some(value), Some(lens)) = (word(at), word(at + 8)) else { break };
         at += size_of::<ArgHeader>();
         let len = lens as u32;
-        args.push(if len == NO_TEXT {
-            ArgValue::Int(value as i64)
-        } else {
-            let text = string(bytes.get(at..at + len as usize)?);
-            at += (len as usize + 7) & !7;
-            ArgValue::Text { text, mode: value as u32 }
+        args.push(match len {
+            INTEGER => ArgValue::Int(value as i64),
+            NO_TEXT => ArgValue::None,
+            len => {
+                let text = string(bytes.get(at..at + len as usize)?);
+                at += (len as usize + 7) & !7;
+                ArgValue::Text { text, mode: value as u32 }
+            }
         });
     }
     Some(Record::Call(Box::new(CallRecord { header: fixed.header, matches, args })))
