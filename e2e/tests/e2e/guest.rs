@@ -42,7 +42,11 @@ impl Bed {
 
 fn cargo(args: &[&str]) -> Command {
     let mut c = Command::new(env!("CARGO"));
-    c.current_dir(root()).args(args).stdout(Stdio::null()).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    c.current_dir(root())
+        .args(args)
+        .stdout(Stdio::null())
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     c
 }
 
@@ -57,7 +61,8 @@ impl Programs {
         let variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
         // The program that boots guests is for this machine, with its own flags.
         run(cargo(&["build", "--quiet", "--package", "xtask"]).env_remove(variable))?;
-        let agent = ["build", "--quiet", "--package", "tetragon-agent", "--package", "tetra", "--target", TARGET];
+        let agent =
+            ["build", "--quiet", "--package", "tetragon-agent", "--package", "tetra", "--target", TARGET];
         run(cargo(&agent).env(variable, FLAGS))?;
         let drive = Path::new(env!("CARGO_BIN_EXE_drive"));
         let folder = drive.parent().context("drive is in no folder")?;
@@ -80,7 +85,8 @@ fn small(program: &Path) -> Result<PathBuf> {
         "{} is not static and cannot run in a guest; right would be `cargo xtask test --only e2e`",
         program.display()
     );
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program.file_name().context("a program without a name")?);
+    let copy =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(program.file_name().context("a program without a name")?);
     run(Command::new("strip").args(["--strip-debug", "-o"]).arg(&copy).arg(program))?;
     Ok(copy)
 }
@@ -98,7 +104,8 @@ impl Guest<'_> {
         command.args(["--", "/bin/drive"]).args(self.scenarios);
         let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
         let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-        let passed: Vec<String> = said.lines().filter_map(|l| l.strip_prefix("pass ")).map(str::to_owned).collect();
+        let passed: Vec<String> =
+            said.lines().filter_map(|l| l.strip_prefix("pass ")).map(str::to_owned).collect();
         let missing = self.scenarios.iter().find(|s| !passed.iter().any(|p| p.starts_with(&format!("{s}:"))));
         match missing {
             None if out.status.success() => Ok(passed),

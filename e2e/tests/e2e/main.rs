@@ -34,8 +34,11 @@ fn main() -> ExitCode {
     let only = std::env::var("TETRAGON_SCENARIOS").unwrap_or_default();
     let bed = Arc::new(Bed::default());
     let trials = GUESTS.iter().filter_map(|(kernel, append, scenarios)| {
-        let chosen: Vec<&str> =
-            scenarios.iter().copied().filter(|s| only.is_empty() || only.split(',').any(|o| o == *s)).collect();
+        let chosen: Vec<&str> = scenarios
+            .iter()
+            .copied()
+            .filter(|s| only.is_empty() || only.split(',').any(|o| o == *s))
+            .collect();
         if chosen.is_empty() {
             return None;
         }

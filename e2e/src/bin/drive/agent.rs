@@ -134,7 +134,11 @@ pub(crate) fn events() -> Result<Vec<Value>> {
 
 /// The part of an event that its kind's name leads to, and that name.
 pub(crate) fn body(event: &Value) -> Option<(&str, &Value)> {
-    event.as_object()?.iter().find(|(k, v)| v.is_object() && k.starts_with("process_")).map(|(k, v)| (k.as_str(), v))
+    event
+        .as_object()?
+        .iter()
+        .find(|(k, v)| v.is_object() && k.starts_with("process_"))
+        .map(|(k, v)| (k.as_str(), v))
 }
 
 /// A value of an event by its path, such as `process.binary` or `args.0.int_arg`.

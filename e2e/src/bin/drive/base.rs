@@ -41,7 +41,9 @@ pub(crate) fn run() -> Result<String> {
     }
     agent::prepare(&[("base.yaml", POLICIES)])?;
     let mut command = Command::new("/tmp/old");
-    command.args(["sleep", "9000", ",", "lseek", "77", "0", "4000", ",", "exec", "/tmp/new", "lseek", "77", "0", "4001"]);
+    command.args([
+        "sleep", "9000", ",", "lseek", "77", "0", "4000", ",", "exec", "/tmp/new", "lseek", "77", "0", "4001",
+    ]);
     let mut old = command.stdin(Stdio::null()).spawn()?;
     let agent = Agent::start(&[])?;
     let status = Command::new("/bin/sh").args(["-c", CHAIN]).stdin(Stdio::null()).status()?;
@@ -67,15 +69,24 @@ fn before(events: &[Value], pid: u32) -> Result<()> {
     let found = calls(events, "old");
     ensure!(found.len() == 1, "policy `old` has {} events instead of 1: {found:?}", found.len());
     let e = found[0];
-    ensure!(field(e, "process.binary") == "/tmp/old" && field(e, "process.pid") == pid, "not of the old process: {e}");
+    ensure!(
+        field(e, "process.binary") == "/tmp/old" && field(e, "process.pid") == pid,
+        "not of the old process: {e}"
+    );
     let flags = field(e, "process.flags").as_str().unwrap_or_default();
     ensure!(flags.contains("procFS"), "a process that ran before the agent is not flagged procFS: {flags}");
-    ensure!(field(e, "process.arguments").as_str().is_some_and(|a| a.starts_with("sleep 9000")), "its arguments are lost: {e}");
+    ensure!(
+        field(e, "process.arguments").as_str().is_some_and(|a| a.starts_with("sleep 9000")),
+        "its arguments are lost: {e}"
+    );
     // What it executed then is seen live.
     let live = calls(events, "new").into_iter().find(|e| field(e, "args.0.int_arg") == 4001);
     let live = live.context("the old process executed /tmp/new, which called, and there is no event")?;
     let flags = field(live, "process.flags").as_str().unwrap_or_default();
-    ensure!(field(live, "process.pid") == pid && !flags.contains("procFS"), "flags of an exec that was seen: {flags}");
+    ensure!(
+        field(live, "process.pid") == pid && !flags.contains("procFS"),
+        "flags of an exec that was seen: {flags}"
+    );
     Ok(())
 }
 
@@ -92,7 +103,11 @@ fn chain(events: &[Value]) -> Result<usize> {
     let mut at = &call["process"];
     ensure!(at["binary"] == "/tmp/new", "the innermost call is of {}", at["binary"]);
     let parent = &call["parent"];
-    ensure!(parent["exec_id"] == at["parent_exec_id"], "its parent is {parent}, not {}", at["parent_exec_id"]);
+    ensure!(
+        parent["exec_id"] == at["parent_exec_id"],
+        "its parent is {parent}, not {}",
+        at["parent_exec_id"]
+    );
     let mut shells = 0;
     for length in 1..20 {
         let id = at["parent_exec_id"].as_str().unwrap_or_default();

@@ -19,7 +19,8 @@ const WORKERS: [&str; 3] = ["lseek:100", "lseek:100", "create:/h"];
 /// for each set.
 fn set(letter: char, own_names: bool) -> String {
     let one = |k: usize| {
-        let name = if own_names { format!("{}-{k}", letter.to_ascii_lowercase()) } else { format!("set-{k}") };
+        let name =
+            if own_names { format!("{}-{k}", letter.to_ascii_lowercase()) } else { format!("set-{k}") };
         format!(
             r#"apiVersion: cilium.io/v1alpha1
 kind: TracingPolicy
@@ -63,7 +64,9 @@ pub(crate) fn run() -> Result<String> {
         let letter = if n % 2 == 0 { 'A' } else { 'B' };
         let said = agent.log().len();
         put("set.yaml", &set(letter, n < CHANGES / 2))?;
-        wait_for("the agent says that policies were changed", Duration::from_secs(20), || agent.log().len() > said)?;
+        wait_for("the agent says that policies were changed", Duration::from_secs(20), || {
+            agent.log().len() > said
+        })?;
         match n {
             20 => put("broken.yaml", "spec: [this is: no YAML\n")?,
             25 => put("unknown.yaml", &unknown("unknown"))?,
@@ -81,7 +84,10 @@ pub(crate) fn run() -> Result<String> {
     let log = log + &agent.stop()?;
     ensure!(log.contains("broken.yaml:1:"), "the log does not say where broken.yaml is broken:\n{log}");
     let row = list.lines().find(|l| l.contains("unknown")).unwrap_or_default();
-    ensure!(row.contains("load_error"), "a policy of an unknown function is not in the state load_error:\n{list}");
+    ensure!(
+        row.contains("load_error"),
+        "a policy of an unknown function is not in the state load_error:\n{list}"
+    );
     let missed = metrics.sum("tetragon_missed_events_total", &[]);
     ensure!(missed == 0, "{missed} events are missing");
     judge(&agent::events()?, &counts)

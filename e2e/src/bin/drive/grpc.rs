@@ -50,20 +50,39 @@ pub(crate) fn run() -> Result<String> {
         match (row, state) {
             (None, "") => {}
             (Some(row), state) if !state.is_empty() && row.split_whitespace().any(|w| w == state) => {}
-            _ => anyhow::bail!("after `tetra tracingpolicy {}` the list is not in the state `{state}`:\n{list}", args.join(" ")),
+            _ => anyhow::bail!(
+                "after `tetra tracingpolicy {}` the list is not in the state `{state}`:\n{list}",
+                args.join(" ")
+            ),
         }
-        ensure!(denied()? == denies, "after `tetra tracingpolicy {}` the open is not {}", args.join(" "), if denies { "denied" } else { "allowed" });
+        ensure!(
+            denied()? == denies,
+            "after `tetra tracingpolicy {}` the open is not {}",
+            args.join(" "),
+            if denies { "denied" } else { "allowed" }
+        );
     }
-    for (args, says) in [(["add", "/etc/passwd"], "apiVersion"), (["delete", "none-such"], "does not exist")] {
-        let error = tetra(&[&["tracingpolicy"], &args[..]].concat()).err().map(|e| format!("{e:#}")).unwrap_or_default();
-        ensure!(error.contains(says) || error.contains("error"), "`tetra tracingpolicy {}` says: {error}", args.join(" "));
+    for (args, says) in [(["add", "/etc/passwd"], "apiVersion"), (["delete", "none-such"], "does not exist")]
+    {
+        let error = tetra(&[&["tracingpolicy"], &args[..]].concat())
+            .err()
+            .map(|e| format!("{e:#}"))
+            .unwrap_or_default();
+        ensure!(
+            error.contains(says) || error.contains("error"),
+            "`tetra tracingpolicy {}` says: {error}",
+            args.join(" ")
+        );
     }
     let compact = following.stop()?;
     // Two opens are reported in each of the states enforce, monitor, enforce, enforce.
     for (line, count) in [("🔒 LSM", 4), ("🚀 process", 7), ("💥 exit", 7)] {
         let with = |l: &&str| l.starts_with(line) && l.contains("/bin/hammer");
         let n = compact.lines().filter(with).count();
-        ensure!(n >= count, "{n} compact lines `{line} ... /bin/hammer` instead of {count} at least:\n{compact}");
+        ensure!(
+            n >= count,
+            "{n} compact lines `{line} ... /bin/hammer` instead of {count} at least:\n{compact}"
+        );
     }
     agent.stop()?;
     Ok(format!("{} steps, {} compact lines", steps.len(), compact.lines().count()))
@@ -72,11 +91,22 @@ pub(crate) fn run() -> Result<String> {
 /// The seed's four names are served, and two that count the same thing agree.
 fn metrics() -> Result<()> {
     let metrics = Metrics::scrape()?;
-    for name in ["tetragon_events_total", "tetragon_policy_events_total", "tetragon_process_exec_total", "tetragon_missed_events_total"] {
+    for name in [
+        "tetragon_events_total",
+        "tetragon_policy_events_total",
+        "tetragon_process_exec_total",
+        "tetragon_missed_events_total",
+    ] {
         ensure!(metrics.has(name), "there is no metric {name}");
     }
-    let (execs, events) = (metrics.sum("tetragon_process_exec_total", &[]), metrics.sum("tetragon_events_total", &["type=\"PROCESS_EXEC\""]));
-    ensure!(execs == events && execs > 7, "tetragon_process_exec_total {execs}, PROCESS_EXEC events {events}");
+    let (execs, events) = (
+        metrics.sum("tetragon_process_exec_total", &[]),
+        metrics.sum("tetragon_events_total", &["type=\"PROCESS_EXEC\""]),
+    );
+    ensure!(
+        execs == events && execs > 7,
+        "tetragon_process_exec_total {execs}, PROCESS_EXEC events {events}"
+    );
     Ok(())
 }
 

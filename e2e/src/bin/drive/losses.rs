@@ -99,7 +99,11 @@ fn burst(workers: &[&str], calls: u64) -> Result<u64> {
 fn settle() -> Result<()> {
     let numbers = || -> Result<[u64; 3]> {
         let m = Metrics::scrape()?;
-        let names = ["tetragon_bpf_sent_records_total", "tetragon_observer_ringbuf_events_received_total", "tetragon_events_exported_total"];
+        let names = [
+            "tetragon_bpf_sent_records_total",
+            "tetragon_observer_ringbuf_events_received_total",
+            "tetragon_events_exported_total",
+        ];
         Ok(names.map(|n| m.sum(n, &[])))
     };
     let mut last = [0; 3];

@@ -84,5 +84,7 @@ fn judge(counts: &[Count]) -> Result<String> {
     ensure!(after > 100 && still == 0, "{still} of {after} opens were refused after the release");
     let wrong: u64 = counts.iter().filter(|c| c.worker >= DENIED).map(|c| c.failed).sum();
     ensure!(wrong == 0, "{wrong} opens of the allowed file were refused");
-    Ok(format!("{calls} denied opens through two crashes and a change of version, no leak; {after} opens after the release"))
+    Ok(format!(
+        "{calls} denied opens through two crashes and a change of version, no leak; {after} opens after the release"
+    ))
 }

@@ -72,7 +72,11 @@ pub(crate) fn run() -> Result<String> {
         l.call,
         l.uncounted
     );
-    Ok(format!("{made} calls, {reported} reported, {} lost and counted, {} denied and no leak", l.call, made / 2))
+    Ok(format!(
+        "{made} calls, {reported} reported, {} lost and counted, {} denied and no leak",
+        l.call,
+        made / 2
+    ))
 }
 
 /// What is denied was always refused, what is not never.
@@ -103,7 +107,10 @@ fn whole(t: &Tally, pids: &[u32]) -> Result<u64> {
             Some(("open", _)) => denied,
             _ => created_by(path, w) && *n == 1,
         });
-        ensure!(mine, "a record that nobody's call can have made: process {pid} (worker {worker:?}), {path}, {n} times");
+        ensure!(
+            mine,
+            "a record that nobody's call can have made: process {pid} (worker {worker:?}), {path}, {n} times"
+        );
     }
     Ok(sum)
 }

@@ -234,10 +234,16 @@ impl Changer {
         let mut more = Vec::new();
         match n {
             // Another dimension: the hook's shape changes, its programs are loaded anew.
-            100 | 600 => more.push(idle("shape", "file_open", "matchBinaries: [{operator: Postfix, values: [/zzz]}]")),
+            100 | 600 => {
+                more.push(idle("shape", "file_open", "matchBinaries: [{operator: Postfix, values: [/zzz]}]"))
+            }
             // Another hook comes, and goes with the change after the next.
             300..302 | 701 => {
-                more.push(idle("hook", "file_permission", "matchBinaries: [{operator: In, values: [/bin/none]}]"));
+                more.push(idle(
+                    "hook",
+                    "file_permission",
+                    "matchBinaries: [{operator: In, values: [/bin/none]}]",
+                ));
             }
             _ => {}
         }
@@ -276,7 +282,9 @@ fn check(report: &ApplyReport, bad: Option<u64>) -> Result<()> {
     for (id, p) in &report.policies {
         match (p.error(), Some(*id) == bad) {
             (None, false) => {}
-            (Some(e), true) => ensure!(e.contains("no_such_function_anywhere"), "the error names no function: {e}"),
+            (Some(e), true) => {
+                ensure!(e.contains("no_such_function_anywhere"), "the error names no function: {e}")
+            }
             (Some(e), false) => anyhow::bail!("policy {id} does not run: {e}"),
             (None, true) => anyhow::bail!("policy {id} names a function that does not exist, and runs"),
         }
@@ -305,8 +313,7 @@ pub(crate) fn run() -> Result<String> {
     let bench = Bench::start(64 << 20, Tally::default(), note)?;
     let always = policy(1, &watching("always", "\"100\", \"101\", \"102\"", "/h/"))?;
     let denying = policy(2, &denying())?;
-    let mut c =
-        Changer { bench, next: 2, sets: [vec![], vec![]], always, denying, log: Vec::new() };
+    let mut c = Changer { bench, next: 2, sets: [vec![], vec![]], always, denying, log: Vec::new() };
     c.new_set(0)?;
     c.new_set(1)?;
     check(&c.change(1, &[]), None)?;

@@ -5,7 +5,7 @@
 //!   lseek:BASE    lseek(-1, I << 32 | n, BASE + n % 3), I the worker's index: the arguments name the call
 //!   create:DIR    creates, closes and removes DIR/{n % 3}/I-n: the path names the call
 //!   open:PATH     opens and closes that file
-//!   exec:PATH     runs PATH with the argument n and waits for it
+//!   exec:PATH     runs PATH without arguments and waits for it
 //!
 //! It writes `worker I PID WORKER` for each, then obeys standard input: `go` starts the workers, `mark`
 //! begins the next phase (answer: `phase P`), `stop` or the end of input ends them. With --calls they

@@ -112,14 +112,16 @@ impl Worker {
                 outcome(unsafe { libc::syscall(libc::SYS_lseek, -1i64, index << 32 | n, whence) })
             }
             Call::Create(dir) => {
-                let Ok(path) = CString::new(format!("{dir}/{}/{index}-{n}", n % 3)) else { return libc::EINVAL };
+                let Ok(path) = CString::new(format!("{dir}/{}/{index}-{n}", n % 3)) else {
+                    return libc::EINVAL;
+                };
                 let errno = open(&path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL);
                 // SAFETY: a string that lives through the call.
                 unsafe { libc::unlink(path.as_ptr()) };
                 errno
             }
             Call::Open(path) => open(path, libc::O_RDONLY),
-            Call::Exec(path) => exec(path, n),
+            Call::Exec(path) => exec(path),
         }
     }
 }
@@ -141,9 +143,9 @@ fn open(path: &CStr, flags: i32) -> i32 {
     }
 }
 
-fn exec(path: &CStr, n: u64) -> i32 {
-    let Ok(argument) = CString::new(n.to_string()) else { return libc::EINVAL };
-    let argv = [path.as_ptr(), argument.as_ptr(), std::ptr::null()];
+/// Runs a program without arguments (a number would be a system call to `trig`).
+fn exec(path: &CStr) -> i32 {
+    let argv = [path.as_ptr(), std::ptr::null()];
     // SAFETY: strings and arrays live through the calls; the child only executes or leaves.
     let pid = unsafe {
         let pid = libc::fork();
@@ -189,5 +191,9 @@ pub(crate) fn wait(pid: i32) -> Result<bool> {
     let mut status = 0;
     // SAFETY: the kernel fills `status`.
     let r = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-    if r < 0 { Err(Error::last_os_error()) } else { Ok(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0) }
+    if r < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0)
+    }
 }
