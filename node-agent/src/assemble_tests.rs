@@ -16,17 +16,18 @@ fn assembler(ancestors: AncestorKinds) -> Assembler {
     // A folder without processes: nothing can be looked up.
     let procfs = ProcFs::new(Path::new("/nonexistent"));
     let mut a = Assembler::new(cache, options, "cluster".into(), ancestors, procfs);
-    let info =
-        ProcInfo {
-            tgid: 1,
-            ktime: 10,
-            binary: "/sbin/init".into(),
-            exe: "/sbin/init".into(),
-            cwd: "/".into(),
-            ..Default::default()
-        };
+    let info = ProcInfo {
+        tgid: 1,
+        ktime: 10,
+        binary: "/sbin/init".into(),
+        exe: "/sbin/init".into(),
+        cwd: "/".into(),
+        ..Default::default()
+    };
+    // A thread of the kernel has executed nothing.
+    let kernel = ProcInfo { tgid: 2, ktime: 10, binary: "[kthreadd]".into(), ..Default::default() };
     let mut seeded = Vec::new();
-    a.seed(&[info], &mut |e| seeded.push(to_json(&e)));
+    a.seed(&[info, kernel], &mut |e| seeded.push(to_json(&e)));
     assert_eq!(seeded.len(), 1);
     assert_eq!(seeded[0]["process_exec"]["process"]["flags"], "procFS rootcwd");
     a

@@ -172,7 +172,7 @@ pub struct Config {
     pub event_queue_size: u32,
 
     /// Size of the ring buffer between kernel and agent in bytes, with K, M or G; rounded up to a
-    /// power of two. 0: the default of 8M.
+    /// power of two. 0: the default of 4M.
     #[arg(long, env = "TETRAGON_RB_SIZE_TOTAL", value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub rb_size_total: Size,
 
