@@ -56,6 +56,8 @@ impl Apt {
             "APT::Get::List-Cleanup=0".into(),
             "APT::Sandbox::User=root".into(),
             "Acquire::Languages=none".into(),
+            // Descriptions and icons for software centres.
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
             "Acquire::Retries=5".into(),
         ];
         Ok(Apt {

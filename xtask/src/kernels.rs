@@ -16,7 +16,7 @@ pub(crate) const BED: &[&str] = &["5.10", "6.1", "6.12", "6.18", "7.3"];
 
 const SUITES: &[&str] = &["bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid"];
 /// Written last, so that a folder with it is complete. The number is the layout's.
-const COMPLETE: &str = "complete-2";
+const COMPLETE: &str = "complete-3";
 
 /// A kernel in the cache.
 #[derive(Clone, Debug)]

@@ -46,18 +46,24 @@ impl Modules {
         Ok(())
     }
 
-    /// Writes the modules and all they need to a folder, with a `modules.dep` for modprobe.
+    /// Writes the modules and all they need to a folder, with what modprobe reads: `modules.dep`, and
+    /// `modules.alias` for the names by which the kernel asks for them.
     pub(crate) fn install(&self, names: &[&str], to: &Path) -> Result<()> {
         fs::create_dir_all(to)?;
         let mut dep = String::new();
+        let mut alias = String::new();
         for module in self.with_dependencies(names)? {
             fs::write(to.join(format!("{}.ko", module.name)), &module.bytes)?;
             // All that comes before it in the order, nearest first, as depmod writes it.
             let needs = self.with_dependencies(&[&module.name])?;
             let needs = needs.iter().rev().skip(1).map(|m| format!(" {}.ko", m.name)).collect::<String>();
             dep += &format!("{}.ko:{needs}\n", module.name);
+            for name in modinfo(&module.bytes, "alias") {
+                alias += &format!("alias {name} {}\n", module.name);
+            }
         }
         fs::write(to.join("modules.dep"), dep)?;
+        fs::write(to.join("modules.alias"), alias)?;
         Ok(())
     }
 
@@ -122,13 +128,25 @@ fn decompressed(file: &Path) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// What a module says it depends on: the entry `depends=a,b` of its `.modinfo`.
+/// What a module says it depends on.
 fn dependencies(module: &[u8]) -> Vec<String> {
-    const KEY: &[u8] = b"\0depends=";
-    let Some(at) = module.windows(KEY.len()).position(|w| w == KEY) else { return Vec::new() };
-    let value = &module[at + KEY.len()..];
-    let value = value.split(|b| *b == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(value).split(',').filter(|n| !n.is_empty()).map(|n| n.replace('-', "_")).collect()
+    let lists = modinfo(module, "depends");
+    lists.iter().flat_map(|l| l.split(',')).filter(|n| !n.is_empty()).map(|n| n.replace('-', "_")).collect()
+}
+
+/// The values of a key in a module's `.modinfo`: `key=value`, between NULs.
+fn modinfo(module: &[u8], key: &str) -> Vec<String> {
+    let prefix = format!("\0{key}=");
+    let prefix = prefix.as_bytes();
+    let mut values = Vec::new();
+    let mut rest = module;
+    while let Some(at) = rest.windows(prefix.len()).position(|w| w == prefix) {
+        rest = &rest[at + prefix.len()..];
+        let end = rest.iter().position(|b| *b == 0).unwrap_or(rest.len());
+        values.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+        rest = &rest[end..];
+    }
+    values
 }
 
 #[cfg(test)]
@@ -153,5 +171,6 @@ mod tests {
         assert_eq!(dependencies(b"x\0license=GPL\0depends=virtio,virtio-ring\0y"), ["virtio", "virtio_ring"]);
         assert!(dependencies(b"x\0depends=\0y").is_empty());
         assert!(dependencies(b"nothing").is_empty());
+        assert_eq!(modinfo(b"x\0alias=a\0alias=b-c\0y=1\0", "alias"), ["a", "b-c"]);
     }
 }
