@@ -88,7 +88,7 @@ pub(crate) fn policy(id: u64, yaml: &str) -> Result<PolicyInput> {
 
 /// An argument of the plan's hook that a match is of.
 pub(crate) fn arg<'a>(c: &'a CallRecord, m: &Match, n: usize) -> Option<&'a ArgValue> {
-    c.args.get(*m.args.get(n)?)
+    c.args.get(m.args.get(n)?.index)
 }
 
 /// Nanoseconds of the clock that records have.

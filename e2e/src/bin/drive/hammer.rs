@@ -87,7 +87,7 @@ impl Hammer {
     pub(crate) fn finish(mut self) -> Result<Vec<Count>> {
         self.input = None;
         let mut counts = Vec::new();
-        while let Some(line) = self.output.next() {
+        for line in self.output.by_ref() {
             counts.push(parse(&line?)?);
         }
         let status = self.child.wait()?;

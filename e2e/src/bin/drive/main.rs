@@ -34,12 +34,12 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let mut code = ExitCode::SUCCESS;
     if wanted.is_empty() {
-        eprintln!("drive: right would be one or more of: {}", SCENARIOS.map_names());
+        eprintln!("drive: right would be one or more of: {}", names());
         return ExitCode::from(2);
     }
     for name in &wanted {
         let Some((_, scenario)) = SCENARIOS.iter().find(|(n, _)| n == name) else {
-            eprintln!("drive: there is no scenario `{name}`, only: {}", SCENARIOS.map_names());
+            eprintln!("drive: there is no scenario `{name}`, only: {}", names());
             return ExitCode::from(2);
         };
         let begin = Instant::now();
@@ -54,12 +54,6 @@ fn main() -> ExitCode {
     code
 }
 
-trait Names {
-    fn map_names(&self) -> String;
-}
-
-impl Names for [Scenario] {
-    fn map_names(&self) -> String {
-        self.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ")
-    }
+fn names() -> String {
+    SCENARIOS.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ")
 }

@@ -228,14 +228,14 @@ impl Changer {
             self.new_set(0)?;
             self.new_set(1)?;
         }
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             self.denying.enforce = !self.denying.enforce;
         }
         let mut more = Vec::new();
         match n {
             // Another dimension: the hook's shape changes, its programs are loaded anew.
             100 | 600 => {
-                more.push(idle("shape", "file_open", "matchBinaries: [{operator: Postfix, values: [/zzz]}]"))
+                more.push(idle("shape", "file_open", "matchBinaries: [{operator: Postfix, values: [/zzz]}]"));
             }
             // Another hook comes, and goes with the change after the next.
             300..302 | 701 => {
@@ -283,7 +283,7 @@ fn check(report: &ApplyReport, bad: Option<u64>) -> Result<()> {
         match (p.error(), Some(*id) == bad) {
             (None, false) => {}
             (Some(e), true) => {
-                ensure!(e.contains("no_such_function_anywhere"), "the error names no function: {e}")
+                ensure!(e.contains("no_such_function_anywhere"), "the error names no function: {e}");
             }
             (Some(e), false) => anyhow::bail!("policy {id} does not run: {e}"),
             (None, true) => anyhow::bail!("policy {id} names a function that does not exist, and runs"),
