@@ -305,7 +305,7 @@ impl Control {
         };
         for change in changes {
             match change {
-                Change::Text { path, text } => self.file(PolicyFile::new(path, text)),
+                Change::Text { path, text } => self.file(&PolicyFile::new(path, text)),
                 Change::Gone(path) => self.store.remove_file(&path),
                 Change::Unreadable { path, error } => {
                     tracing::error!("{}: cannot be read, its policies stay: {error}", path.display());
@@ -316,7 +316,7 @@ impl Control {
     }
 
     /// A file is new or has changed.
-    fn file(&mut self, file: PolicyFile) {
+    fn file(&mut self, file: &PolicyFile) {
         let policies = &file.compiled.policies;
         if let Some(errors) = file.errors(false) {
             tracing::error!("{}: failed to load, what ran before stays:\n{errors}", file.path.display());

@@ -133,7 +133,8 @@ impl Filters {
     pub fn pass(&mut self, event: &GetEventsResponse) -> bool {
         // Not `any`: each filter follows the descendants of its pid_set, whatever the others say.
         let hit = |list: &mut Vec<Compiled>| {
-            list.iter_mut().fold(false, |hit, filter| filter.matches(event) || hit)
+            let hits: Vec<bool> = list.iter_mut().map(|filter| filter.matches(event)).collect();
+            hits.contains(&true)
         };
         let allowed = self.allow.is_empty() || hit(&mut self.allow);
         !hit(&mut self.deny) && allowed

@@ -150,10 +150,10 @@ mod tests {
     use super::*;
 
     fn scan(folder: &mut Folder) -> Vec<String> {
-        show(folder.scan(&BTreeSet::new()).unwrap())
+        show(&folder.scan(&BTreeSet::new()).unwrap())
     }
 
-    fn show(changes: Vec<Change>) -> Vec<String> {
+    fn show(changes: &[Change]) -> Vec<String> {
         let name = |p: &Path| p.file_name().unwrap().to_string_lossy().into_owned();
         changes
             .iter()
@@ -195,8 +195,8 @@ mod tests {
         std::fs::write(dir.path().join("a.json"), "1").unwrap();
         let mut f = Folder::new(dir.path());
         let names = BTreeSet::from([OsString::from("a.json"), OsString::from("gone.yaml")]);
-        assert_eq!(show(f.scan_some(&names)), ["a.json=1"]);
-        assert_eq!(show(f.scan_some(&names)), ["a.json=1"]);
+        assert_eq!(show(&f.scan_some(&names)), ["a.json=1"]);
+        assert_eq!(show(&f.scan_some(&names)), ["a.json=1"]);
     }
 
     #[test]

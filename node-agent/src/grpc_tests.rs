@@ -93,11 +93,7 @@ async fn requests_reach_the_control_thread_and_its_refusals_come_back() {
     });
     let error = bed
         .client
-        .add_tracing_policy(AddTracingPolicyRequest {
-            yaml: "y".into(),
-            domain: "d".into(),
-            ..Default::default()
-        })
+        .add_tracing_policy(AddTracingPolicyRequest { yaml: "y".into(), domain: "d".into() })
         .await
         .unwrap_err();
     assert_eq!((error.code(), error.message()), (Code::InvalidArgument, "policy:1:1: error[x]"));

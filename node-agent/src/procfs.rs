@@ -174,7 +174,7 @@ fn parse_cmdline(bytes: &[u8]) -> (Vec<String>, bool) {
 
 /// The last part of the path in the unified hierarchy; without one, of the first that has a path.
 fn parse_cgroup(text: &str) -> String {
-    let paths = || text.lines().filter_map(|l| Some((l.splitn(3, ':').next()?, l.splitn(3, ':').nth(2)?)));
+    let paths = || text.lines().filter_map(|l| Some((l.split(':').next()?, l.splitn(3, ':').nth(2)?)));
     let unified = paths().find(|(id, path)| *id == "0" && *path != "/");
     let found = unified.or_else(|| paths().find(|(_, path)| *path != "/"));
     found.and_then(|(_, path)| path.rsplit('/').next()).unwrap_or_default().to_owned()

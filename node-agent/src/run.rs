@@ -131,7 +131,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));
     let ready = Arc::new(AtomicBool::new(false));
     let pages = Pages { metrics, control: commands.clone(), ready: ready.clone(), alive: alive.clone() };
-    let service = Service::new(hub, board, counters.clone(), commands.clone());
+    let service = Service::new(hub, board, counters, commands.clone());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -347,7 +347,7 @@ impl Reading {
 
 fn watch_folder(folder: usize, mut watch: Watch, commands: &mpsc::Sender<Command>) {
     loop {
-        let notice = watch.next();
+        let notice = watch.wait();
         if commands.send(Command::Files { folder, notice }).is_err() {
             return;
         }

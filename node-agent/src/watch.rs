@@ -59,7 +59,7 @@ impl Watch {
     }
 
     /// Waits for changes.
-    pub fn next(&mut self) -> Notice {
+    pub fn wait(&mut self) -> Notice {
         let mut buffer = [0; 16 * 1024];
         loop {
             let Some(inotify) = &mut self.inotify else {
@@ -149,7 +149,7 @@ mod tests {
     fn watch(dir: &Path) -> mpsc::Receiver<Notice> {
         let mut watch = Watch::new(dir);
         let (send, receive) = mpsc::channel();
-        std::thread::spawn(move || while send.send(watch.next()).is_ok() {});
+        std::thread::spawn(move || while send.send(watch.wait()).is_ok() {});
         receive
     }
 

@@ -29,7 +29,13 @@ fn inner_pid(task: u64) -> u32 {
 #[inline(always)]
 unsafe fn store(tgid: u32, p: *const Proc) {
     unsafe {
-        if generated::bpf_map_update_elem((&raw const PROCS).cast_mut().cast(), (&raw const tgid).cast(), p.cast(), 0) != 0 {
+        if generated::bpf_map_update_elem(
+            (&raw const PROCS).cast_mut().cast(),
+            (&raw const tgid).cast(),
+            p.cast(),
+            0,
+        ) != 0
+        {
             count(Lost::Process);
         }
     }
@@ -60,7 +66,14 @@ pub fn base_fork(ctx: RawTracePointContext) -> i32 {
         }
         store(tgid, &raw const p);
         let r = Fork {
-            header: Header { kind: KIND_FORK, len: size_of::<Fork>() as u32, ktime: now, tgid, tid: tgid, process: now },
+            header: Header {
+                kind: KIND_FORK,
+                len: size_of::<Fork>() as u32,
+                ktime: now,
+                tgid,
+                tid: tgid,
+                process: now,
+            },
             parent_ktime,
             parent: from,
             flags: p.flags,
@@ -86,7 +99,9 @@ pub fn base_exit(ctx: RawTracePointContext) -> i32 {
         let mut p = core::mem::zeroed::<Proc>();
         process(&raw mut p, tgid);
         // Two threads may both be the last to look: one of them takes the process out.
-        if generated::bpf_map_delete_elem((&raw const PROCS).cast_mut().cast(), (&raw const tgid).cast()) != 0 && p.ktime != 0 {
+        if generated::bpf_map_delete_elem((&raw const PROCS).cast_mut().cast(), (&raw const tgid).cast()) != 0
+            && p.ktime != 0
+        {
             return 0;
         }
         let r = Exit {
@@ -144,7 +159,8 @@ unsafe fn exec(s: *mut Scratch, record: *mut u8, bprm: u64) -> u64 {
         let now = generated::bpf_ktime_get_ns();
         (*r).header = Header { kind: KIND_EXEC, len: 0, ktime: now, tgid, tid: tgid, process: now };
         (*r).old_ktime = (*p).ktime;
-        let parent = word(word(task.wrapping_add(offset!(task_group_leader))).wrapping_add(offset!(task_real_parent)));
+        let parent =
+            word(word(task.wrapping_add(offset!(task_group_leader))).wrapping_add(offset!(task_real_parent)));
         (*r).parent = half(parent.wrapping_add(offset!(task_tgid)));
         (*r).nspid = inner_pid(task);
         (*r).exec_flags = 0;
@@ -217,7 +233,13 @@ unsafe fn executable(s: *mut Scratch) {
         for i in 0..EXE_TAIL / 8 {
             put(tail.add(i), get(end.sub(i + 1)).swap_bytes());
         }
-        if generated::bpf_map_update_elem((&raw const EXES).cast_mut().cast(), (&raw const (*s).key).cast(), e.cast(), 0) != 0 {
+        if generated::bpf_map_update_elem(
+            (&raw const EXES).cast_mut().cast(),
+            (&raw const (*s).key).cast(),
+            e.cast(),
+            0,
+        ) != 0
+        {
             count(Lost::Exe);
         }
     }

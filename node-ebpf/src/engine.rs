@@ -189,8 +189,12 @@ unsafe fn dimension(s: *mut Scratch, tgid: u32, d: usize) {
         let found: *const u32 = match kind {
             DIM_BINARY => exact(s, d, &raw const (*p).exe),
             DIM_PARENT => exact(s, d, &raw const (*p).parent_exe),
-            DIM_BINARY_PREFIX | DIM_BINARY_POSTFIX => executable(s, d, &raw const (*p).exe, kind == DIM_BINARY_PREFIX),
-            DIM_PARENT_PREFIX | DIM_PARENT_POSTFIX => executable(s, d, &raw const (*p).parent_exe, kind == DIM_PARENT_PREFIX),
+            DIM_BINARY_PREFIX | DIM_BINARY_POSTFIX => {
+                executable(s, d, &raw const (*p).exe, kind == DIM_BINARY_PREFIX)
+            }
+            DIM_PARENT_PREFIX | DIM_PARENT_POSTFIX => {
+                executable(s, d, &raw const (*p).parent_exe, kind == DIM_PARENT_PREFIX)
+            }
             DIM_PID => number(s, d, tgid as u64),
             DIM_NSPID => number(s, d, (*p).nspid as u64),
             DIM_PID_FOLLOW | DIM_NSPID_FOLLOW => lineage(s, d, tgid, kind == DIM_NSPID_FOLLOW),
@@ -311,7 +315,13 @@ unsafe fn written(s: *mut Scratch, d: usize, kind: u8, a: usize) {
         let a = a & (MAX_ARGS - 1);
         let t = config!(arg[a].text) as usize & (MAX_TEXTS - 1);
         if config!(dim[d].flags) & READ != 0 {
-            text::read_text(s, config!(arg[a].kind) as u64, get(value(s, a)), t as u64, config!(arg[a].from) as u64);
+            text::read_text(
+                s,
+                config!(arg[a].kind) as u64,
+                get(value(s, a)),
+                t as u64,
+                config!(arg[a].from) as u64,
+            );
         }
         let none = config!(dim[d].entry);
         let found: *const u32 = match kind {
@@ -686,7 +696,12 @@ unsafe fn reached(s: *mut Scratch, act: *const Act, now: u64, tid: u64, tgid: u6
         if !last.is_null() && now.wrapping_sub(*last) < (*act).window_ms as u64 * 1_000_000 {
             return 1;
         }
-        generated::bpf_map_update_elem((&raw const LIMITS).cast_mut().cast(), k.cast(), (&raw const now).cast(), 0);
+        generated::bpf_map_update_elem(
+            (&raw const LIMITS).cast_mut().cast(),
+            k.cast(),
+            (&raw const now).cast(),
+            0,
+        );
         0
     }
 }
@@ -713,7 +728,12 @@ unsafe fn lost(record: *mut u8, state: u64) -> u64 {
             if c.is_null() {
                 // Another CPU may be first: then its counter is taken.
                 let zero = 0u64;
-                generated::bpf_map_update_elem((&raw const LOST_BY).cast_mut().cast(), k.cast(), (&raw const zero).cast(), 1);
+                generated::bpf_map_update_elem(
+                    (&raw const LOST_BY).cast_mut().cast(),
+                    k.cast(),
+                    (&raw const zero).cast(),
+                    1,
+                );
                 c = lookup(&LOST_BY, k);
             }
             if c.is_null() {

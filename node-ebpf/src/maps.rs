@@ -13,7 +13,6 @@ use tetragon_abi::{
     hash::Hash128,
 };
 
-
 /// Word 0: version and slot in force, see `Head::state`; its lowest bit is the slot.
 #[map]
 pub static STATE: Array<u64> = Array::with_max_entries(1, 0);
@@ -229,7 +228,8 @@ const AVAILABLE: u64 = 0;
 pub unsafe fn output(record: *const u8, len: u64) -> bool {
     unsafe {
         let ring = (&raw const EVENTS).cast_mut().cast();
-        let flags = if generated::bpf_ringbuf_query(ring, AVAILABLE) < WAKE { NO_WAKEUP } else { FORCE_WAKEUP };
+        let flags =
+            if generated::bpf_ringbuf_query(ring, AVAILABLE) < WAKE { NO_WAKEUP } else { FORCE_WAKEUP };
         generated::bpf_ringbuf_output(ring, record.cast_mut().cast(), len, flags) == 0
     }
 }
@@ -275,4 +275,3 @@ pub unsafe fn record(s: *mut Scratch) -> *mut u8 {
 pub unsafe fn release(s: *mut Scratch) {
     unsafe { crate::kernel::add(&raw mut (*s).claim, u64::MAX) };
 }
-

@@ -187,4 +187,3 @@ pub extern "C" fn engine_lsm(ctx: *mut c_void) -> i64 {
     }
     negative(errno & 0xfff)
 }
-

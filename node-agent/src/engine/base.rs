@@ -48,11 +48,13 @@ impl Base {
         for (program, tracepoint) in PROGRAMS {
             let load = Load { program, name: program, kind: sys::PROG_RAW_TRACEPOINT, attach: 0, btf_id: 0 };
             let fd = shared.programs.load(load, &shared.constants, &maps)?;
-            let what = |error| HookError::Call { what: format!("cannot attach to tracepoint {tracepoint}"), error };
+            let what =
+                |error| HookError::Call { what: format!("cannot attach to tracepoint {tracepoint}"), error };
             let link = sys::attach_tracing(&fd, Some(tracepoint)).map_err(what)?;
             let _ = std::fs::remove_file(shared.pins.join(program));
             let pinned = sys::pin(&link, &shared.pins.join(program));
-            pinned.map_err(|error| HookError::Call { what: format!("cannot pin {program} to bpffs"), error })?;
+            pinned
+                .map_err(|error| HookError::Call { what: format!("cannot pin {program} to bpffs"), error })?;
             programs.push((tracepoint, fd, link));
         }
         Ok(Base { programs })

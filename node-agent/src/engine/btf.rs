@@ -70,13 +70,14 @@ impl Btf {
                 KIND_FUNC => b.functions.push(id),
                 _ => {}
             }
-            p += 12 + match kind {
-                1 | 14 | 17 => 4,
-                3 => 12,
-                KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * n,
-                6 | KIND_FUNC_PROTO => 8 * n,
-                _ => 0,
-            };
+            p += 12
+                + match kind {
+                    1 | 14 | 17 => 4,
+                    3 => 12,
+                    KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * n,
+                    6 | KIND_FUNC_PROTO => 8 * n,
+                    _ => 0,
+                };
         }
         Ok(b)
     }
@@ -146,7 +147,9 @@ impl Btf {
         const ENUM64: u8 = 19;
         match self.header(self.strip(id)) {
             Some((PTR, _, p)) => match self.header(self.strip(self.field(p + 8).unwrap_or(0))) {
-                Some((KIND_STRUCT | KIND_UNION, _, p)) => Described::StructPointer(self.name(self.field(p).unwrap_or(0))),
+                Some((KIND_STRUCT | KIND_UNION, _, p)) => {
+                    Described::StructPointer(self.name(self.field(p).unwrap_or(0)))
+                }
                 _ => Described::Pointer,
             },
             Some((INT | ENUM | ENUM64, _, _)) => Described::Integer,

@@ -47,7 +47,10 @@ impl DimKey {
     }
     /// It is asked of what the kernel keeps of the calling process.
     pub fn asks_process(&self) -> bool {
-        matches!(self, DimKey::Binary(..) | DimKey::Parent(..) | DimKey::Pid(true, _) | DimKey::Lineage { .. })
+        matches!(
+            self,
+            DimKey::Binary(..) | DimKey::Parent(..) | DimKey::Pid(true, _) | DimKey::Lineage { .. }
+        )
     }
     /// It is asked of a text.
     pub fn is_text(&self) -> bool {
@@ -91,7 +94,9 @@ impl DimKey {
     fn with_lane(&self, n: u8) -> DimKey {
         let mut d = self.clone();
         match &mut d {
-            DimKey::Binary(_, l) | DimKey::Parent(_, l) | DimKey::Pid(_, l) | DimKey::Namespace(_, l) => *l = n,
+            DimKey::Binary(_, l) | DimKey::Parent(_, l) | DimKey::Pid(_, l) | DimKey::Namespace(_, l) => {
+                *l = n;
+            }
             DimKey::Int(_, l) | DimKey::IntRange(_, l) | DimKey::Text(_, _, l) => *l = n,
             DimKey::Mask(..) | DimKey::Lineage { .. } => {}
         }
@@ -200,7 +205,9 @@ fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> 
                 })
                 .collect(),
         },
-        Matcher::Int { arg, not, ranges } => integers(reading(*arg), cx.reading(&hook.args[*arg]).1, *not, ranges),
+        Matcher::Int { arg, not, ranges } => {
+            integers(reading(*arg), cx.reading(&hook.args[*arg]).1, *not, ranges)
+        }
         Matcher::Mask { arg, mask } => {
             Conjunct { dim: DimKey::Mask(reading(*arg), *mask), not: false, keys: Vec::new() }
         }
@@ -210,8 +217,14 @@ fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> 
 /// Numbers of values that a matcher puts into the exact and the prefix index, for estimates.
 pub fn values(m: &Matcher) -> (usize, usize) {
     match m {
-        Matcher::Binary { op, values, .. } | Matcher::ParentBinary { op, values, .. } | Matcher::Text { op, values, .. } => {
-            if *op == TextOp::Equal { (values.len(), 0) } else { (0, values.len()) }
+        Matcher::Binary { op, values, .. }
+        | Matcher::ParentBinary { op, values, .. }
+        | Matcher::Text { op, values, .. } => {
+            if *op == TextOp::Equal {
+                (values.len(), 0)
+            } else {
+                (0, values.len())
+            }
         }
         Matcher::Pid { values, .. } => (values.len(), 0),
         Matcher::Namespace { values, .. } => (values.len(), 0),
@@ -235,13 +248,18 @@ fn texts(op: TextOp, values: &[String], cx: &Context) -> Vec<IndexKey> {
 fn integers(arg: usize, ty: ArgType, not: bool, ranges: &[IntRange]) -> Conjunct {
     const SINGLE: i128 = 8;
     if ranges.iter().all(|r| r.max - r.min < SINGLE) {
-        let keys = ranges.iter().flat_map(|r| r.min..=r.max).map(|v| IndexKey::Exact(Hash128 { a: v as u64, b: 0 }));
+        let keys =
+            ranges.iter().flat_map(|r| r.min..=r.max).map(|v| IndexKey::Exact(Hash128 { a: v as u64, b: 0 }));
         return Conjunct { dim: DimKey::Int(arg, 0), not, keys: keys.collect() };
     }
     // Bytes that sort like the numbers: the sign bit is turned, the highest byte comes first.
     let sortable = |v: i128| v as u64 ^ (u64::from(ty.is_signed()) << 63);
     let keys = ranges.iter().flat_map(|r| blocks(sortable(r.min), sortable(r.max)));
-    Conjunct { dim: DimKey::IntRange(arg, 0), not, keys: keys.map(|(v, bits)| IndexKey::Prefix(v.to_be_bytes().to_vec(), bits)).collect() }
+    Conjunct {
+        dim: DimKey::IntRange(arg, 0),
+        not,
+        keys: keys.map(|(v, bits)| IndexKey::Prefix(v.to_be_bytes().to_vec(), bits)).collect(),
+    }
 }
 
 /// A closed range as blocks of numbers with the same first bits: (first number, bits).
@@ -250,7 +268,9 @@ fn blocks(mut min: u64, max: u64) -> Vec<(u64, u32)> {
     loop {
         // The largest block that begins at min and ends by max.
         let mut free = if min == 0 { 64 } else { min.trailing_zeros() };
-        while free > 0 && (free == 64 && (min != 0 || max != u64::MAX) || free < 64 && max - min < (1u64 << free) - 1) {
+        while free > 0
+            && (free == 64 && (min != 0 || max != u64::MAX) || free < 64 && max - min < (1u64 << free) - 1)
+        {
             free -= 1;
         }
         all.push((min, 64 - free));
@@ -268,7 +288,9 @@ mod tests {
 
     #[test]
     fn blocks_cover_a_range_and_nothing_else() {
-        for (min, max) in [(0, 0), (0, u64::MAX), (1, 1), (3, 9), (0, 255), (u64::MAX - 2, u64::MAX), (5, 1 << 40)] {
+        for (min, max) in
+            [(0, 0), (0, u64::MAX), (1, 1), (3, 9), (0, 255), (u64::MAX - 2, u64::MAX), (5, 1 << 40)]
+        {
             let all = blocks(min, max);
             let size: u128 = all.iter().map(|(_, bits)| 1u128 << (64 - bits)).sum();
             assert_eq!(size, u128::from(max) - u128::from(min) + 1, "{min}..={max}");

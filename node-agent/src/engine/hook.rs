@@ -116,7 +116,13 @@ fn kinds(backend: Backend) -> (u32, u32, &'static str) {
 
 impl Hook {
     /// A hook that is not attached yet.
-    pub fn new(shared: &Shared, number: u32, attach: Attach, details: Details, linker: Linker) -> Result<Hook, HookError> {
+    pub fn new(
+        shared: &Shared,
+        number: u32,
+        attach: Attach,
+        details: Details,
+        linker: Linker,
+    ) -> Result<Hook, HookError> {
         let engines = shared.programs.create("ENGINES", |_| {})?;
         let (kind, attach_type, name) = kinds(attach.backend);
         let load = Load {
@@ -174,10 +180,16 @@ impl Hook {
         let what = format!("cannot attach to {} as {}", self.attach.name, self.attach.backend.name());
         let event = self.attach.name.rsplit('/').next().unwrap_or_default();
         let link = match self.attach.backend {
-            Backend::Lsm | Backend::Fentry => Link::Tracing(call(&what, sys::attach_tracing(&self.stub, None))?),
-            Backend::RawTracepoint => Link::Tracing(call(&what, sys::attach_tracing(&self.stub, Some(event)))?),
+            Backend::Lsm | Backend::Fentry => {
+                Link::Tracing(call(&what, sys::attach_tracing(&self.stub, None))?)
+            }
+            Backend::RawTracepoint => {
+                Link::Tracing(call(&what, sys::attach_tracing(&self.stub, Some(event)))?)
+            }
             Backend::Kprobe => Link::Perf(call(&what, sys::attach_kprobe(&self.stub, &self.attach.name))?),
-            Backend::Tracepoint => Link::Perf(call(&what, sys::attach_tracepoint(&self.stub, self.details.id))?),
+            Backend::Tracepoint => {
+                Link::Perf(call(&what, sys::attach_tracepoint(&self.stub, self.details.id))?)
+            }
         };
         self.pin(shared, &link)?;
         self.link = Some(link);
@@ -224,7 +236,10 @@ impl Hook {
         body.write(slot, state)?;
         let Some(s) = &body.slots[slot] else { return Ok(()) };
         let fd = s.program.as_raw_fd() as u32;
-        call("cannot set an engine", self.engines.update(&(slot as u32).to_ne_bytes(), &fd.to_ne_bytes(), 0))?;
+        call(
+            "cannot set an engine",
+            self.engines.update(&(slot as u32).to_ne_bytes(), &fd.to_ne_bytes(), 0),
+        )?;
         self.owners = Arc::new(body.linker.owners.clone());
         Ok(())
     }
@@ -280,7 +295,11 @@ impl Hook {
     /// Locked memory of the hook's maps.
     pub fn memlock(&self) -> u64 {
         let b = &self.body;
-        let slots = b.slots.iter().flatten().flat_map(|s| [&s.head, &s.words, &s.defaults, &s.entries, &s.sets, &s.acts]);
+        let slots = b
+            .slots
+            .iter()
+            .flatten()
+            .flat_map(|s| [&s.head, &s.words, &s.defaults, &s.entries, &s.sets, &s.acts]);
         slots.chain([&b.exact, &b.prefix, &self.engines]).map(Map::memlock).sum()
     }
 
@@ -367,7 +386,13 @@ fn lpm_key(p: &Prefix, size: usize) -> Vec<u8> {
 }
 
 impl Slot {
-    fn new(shared: &Shared, body: &Body, attach: &Attach, details: &Details, number: u32) -> Result<Slot, HookError> {
+    fn new(
+        shared: &Shared,
+        body: &Body,
+        attach: &Attach,
+        details: &Details,
+        number: u32,
+    ) -> Result<Slot, HookError> {
         let shape = body.linker.shape();
         let table = |name: &str, n: usize| {
             shared.programs.create(name, |s: &mut MapSpec<'_>| s.entries = n.max(1) as u32)

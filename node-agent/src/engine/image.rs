@@ -101,7 +101,8 @@ impl Engine {
         }
         let size = options.ring_bytes.max(4096).next_power_of_two();
         let events = programs.create("EVENTS", |s| s.entries = size)?;
-        let ring = Ring::map(events.raw(), size as usize).map_err(|e| failed("cannot map the ring buffer", e))?;
+        let ring =
+            Ring::map(events.raw(), size as usize).map_err(|e| failed("cannot map the ring buffer", e))?;
         maps.push(("EVENTS", events));
         let constants = Constants { config: of_kernel(&kernel, &programs), offsets: kernel.offsets, seed };
         let shared = Shared { programs, constants, maps, prealloc: kernel.prealloc, pins };
@@ -228,8 +229,12 @@ impl Engine {
                 Ok(hooks) if !refused.contains(&p.id) => add_units(&mut wanted, hooks),
                 _ => {
                     // What ran under that name goes on.
-                    let same = |r: &&Arc<PolicyInput>| r.plan.name == p.plan.name && r.plan.namespace == p.plan.namespace;
-                    let Some(old) = running.values().filter(|r| !refused.contains(&r.id)).find(same) else { continue };
+                    let same = |r: &&Arc<PolicyInput>| {
+                        r.plan.name == p.plan.name && r.plan.namespace == p.plan.namespace
+                    };
+                    let Some(old) = running.values().filter(|r| !refused.contains(&r.id)).find(same) else {
+                        continue;
+                    };
                     if let Ok(hooks) = self.resolve_policy(old, unable, &mut PolicyReport::default()) {
                         add_units(&mut wanted, hooks);
                     }
@@ -266,16 +271,29 @@ impl Engine {
         refused
     }
 
-    fn resolve_policy(&self, p: &Arc<PolicyInput>, unable: &Unable, report: &mut PolicyReport) -> Result<Resolved, ()> {
+    fn resolve_policy(
+        &self,
+        p: &Arc<PolicyInput>,
+        unable: &Unable,
+        report: &mut PolicyReport,
+    ) -> Result<Resolved, ()> {
         let mut hooks = Vec::new();
         let mut all = Vec::new();
         for (i, h) in p.plan.hooks.iter().enumerate() {
-            let mut r = HookReport { field: h.field.clone(), function: function_name(&h.target), ..HookReport::default() };
+            let mut r = HookReport {
+                field: h.field.clone(),
+                function: function_name(&h.target),
+                ..HookReport::default()
+            };
             let q = question(h);
             match (self.resolved.get(&q), unable.get(&q)) {
                 (Some((attach, details)), _) => {
                     r.backend = Some(attach.backend);
-                    hooks.push((attach.clone(), details.clone(), Arc::new(Unit { policy: p.clone(), hook: i })));
+                    hooks.push((
+                        attach.clone(),
+                        details.clone(),
+                        Arc::new(Unit { policy: p.clone(), hook: i }),
+                    ));
                 }
                 (None, Some(Unavailable::Missing(_))) if h.ignore_missing => {}
                 (None, e) => r.error = e.map(ToString::to_string),
@@ -292,7 +310,12 @@ impl Engine {
     }
 
     /// Links and loads one hook's next image. On failure: which units cannot be had, and why.
-    fn prepare(&mut self, attach: &Attach, details: &Details, units: &[Arc<Unit>]) -> Result<(), Vec<(Arc<Unit>, String)>> {
+    fn prepare(
+        &mut self,
+        attach: &Attach,
+        details: &Details,
+        units: &[Arc<Unit>],
+    ) -> Result<(), Vec<(Arc<Unit>, String)>> {
         let idle = ((self.state & 1) ^ 1) as usize;
         let context = Context {
             seed: self.shared.constants.seed,
@@ -306,17 +329,19 @@ impl Engine {
         let build = |context: Context| {
             let (linker, errors) = Linker::build(context, units);
             let find = |key| units.iter().find(|u| u.key() == key).cloned();
-            let failed: Vec<_> = errors.into_iter().filter_map(|(k, e)| Some((find(k)?, e.to_string()))).collect();
+            let failed: Vec<_> =
+                errors.into_iter().filter_map(|(k, e)| Some((find(k)?, e.to_string()))).collect();
             if failed.is_empty() { Ok(linker) } else { Err(failed) }
         };
         let Some(hook) = self.hooks.get_mut(attach) else {
             let linker = build(context)?;
             let number = self.next_hook;
-            let made = Hook::new(&self.shared, number, attach.clone(), details.clone(), linker).and_then(|mut h| {
-                h.load(&self.shared, idle)?;
-                h.attach(&self.shared)?;
-                Ok(h)
-            });
+            let made =
+                Hook::new(&self.shared, number, attach.clone(), details.clone(), linker).and_then(|mut h| {
+                    h.load(&self.shared, idle)?;
+                    h.attach(&self.shared)?;
+                    Ok(h)
+                });
             self.next_hook += 1;
             self.hooks.insert(attach.clone(), made.map_err(|e| blame(units, &e))?);
             return Ok(());
@@ -336,7 +361,8 @@ impl Engine {
         for (attach, hook) in &mut self.hooks {
             if gone.contains(attach) { hook.leave(idle)? } else { hook.write(idle, next)? }
         }
-        let views = self.hooks.iter().filter(|(a, _)| !gone.contains(a)).map(|(_, h)| (h.number, h.view())).collect();
+        let views =
+            self.hooks.iter().filter(|(a, _)| !gone.contains(a)).map(|(_, h)| (h.number, h.view())).collect();
         lock(&self.history).add(next, views);
         let word = self.shared.map("STATE").set(0, &next);
         word.map_err(|error| HookError::Call { what: "cannot write the state word".into(), error })?;
@@ -362,7 +388,9 @@ impl Engine {
             let synced = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, state));
             match synced {
                 Ok(()) => freed.push((attach.clone(), hook.clean())),
-                Err(e) => tracing::warn!(function = %attach.name, "cannot bring the idle slot up to date: {e}"),
+                Err(e) => {
+                    tracing::warn!(function = %attach.name, "cannot bring the idle slot up to date: {e}");
+                }
             }
         }
         if freed.iter().all(|(_, ids)| ids.is_empty()) {
@@ -458,7 +486,9 @@ impl Engine {
     pub fn programs(&self) -> Vec<ProgramStats> {
         let base = self.base.programs().map(|(t, fd)| (t.to_owned(), t.to_owned(), "raw_tracepoint", fd));
         let hooks = self.hooks.values().flat_map(|h| {
-            h.programs().into_iter().map(|(name, fd)| (name, h.attach.name.clone(), h.attach.backend.name(), fd))
+            h.programs()
+                .into_iter()
+                .map(|(name, fd)| (name, h.attach.name.clone(), h.attach.backend.name(), fd))
         });
         base.chain(hooks)
             .map(|(name, hook, attach, fd)| {
@@ -594,15 +624,20 @@ const SEED_FILE: &str = "seed";
 
 /// The folder for this agent's pins, and those that agents before it have left.
 fn folders(root: &Path) -> Result<(PathBuf, Vec<PathBuf>), EngineError> {
-    let create = |p: &Path| std::fs::create_dir_all(p).map_err(|e| failed(&format!("cannot create {}", p.display()), e));
+    let create = |p: &Path| {
+        std::fs::create_dir_all(p).map_err(|e| failed(&format!("cannot create {}", p.display()), e))
+    };
     create(root)?;
     let mut old = Vec::new();
-    for entry in std::fs::read_dir(root).map_err(|e| failed(&format!("cannot read {}", root.display()), e))?.flatten() {
+    for entry in
+        std::fs::read_dir(root).map_err(|e| failed(&format!("cannot read {}", root.display()), e))?.flatten()
+    {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {
             old.push(entry.path());
         }
     }
-    let newest = old.iter().filter_map(|p| p.file_name()?.to_str()?.strip_prefix("agent")?.parse::<u64>().ok()).max();
+    let newest =
+        old.iter().filter_map(|p| p.file_name()?.to_str()?.strip_prefix("agent")?.parse::<u64>().ok()).max();
     let pins = root.join(format!("agent{}", newest.unwrap_or(0) + 1));
     create(&pins)?;
     Ok((pins, old))
@@ -621,7 +656,15 @@ fn seed_of(root: &Path) -> [u64; 2] {
     // SAFETY: the buffer is 16 bytes.
     unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0) };
     let seed = sys::from_bytes(&bytes).unwrap_or_default();
-    let spec = MapSpec { name: "tg_seed", kind: sys::MAP_ARRAY, key: 4, value: 16, entries: 1, flags: 0, inner: None };
+    let spec = MapSpec {
+        name: "tg_seed",
+        kind: sys::MAP_ARRAY,
+        key: 4,
+        value: 16,
+        entries: 1,
+        flags: 0,
+        inner: None,
+    };
     if let Ok(m) = Map::create(spec) {
         let kept = m.update(&0u32.to_ne_bytes(), &bytes, 0).and_then(|()| m.pin(&path));
         if let Err(e) = kept {
@@ -634,7 +677,8 @@ fn seed_of(root: &Path) -> [u64; 2] {
 /// Removes pins: hooks first, the base sensor after, so that no hook judges by a process table that
 /// nobody keeps.
 fn remove_pins(dir: &Path) {
-    let mut names: Vec<_> = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
     names.sort_by_key(|p| {
         let n = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         (!n.starts_with("link_"), !n.starts_with("engines_"))
@@ -647,9 +691,22 @@ fn remove_pins(dir: &Path) {
 
 /// A map of maps, whose update waits for running programs, and a map to put into it.
 fn grace_maps() -> std::io::Result<(Map, Map)> {
-    let spec = MapSpec { name: "tg_grace", kind: sys::MAP_ARRAY, key: 4, value: 4, entries: 1, flags: 0, inner: None };
+    let spec = MapSpec {
+        name: "tg_grace",
+        kind: sys::MAP_ARRAY,
+        key: 4,
+        value: 4,
+        entries: 1,
+        flags: 0,
+        inner: None,
+    };
     let inner = Map::create(spec)?;
-    let outer = Map::create(MapSpec { name: "tg_grace_outer", kind: sys::MAP_ARRAY_OF_MAPS, inner: Some(&inner), ..spec })?;
+    let outer = Map::create(MapSpec {
+        name: "tg_grace_outer",
+        kind: sys::MAP_ARRAY_OF_MAPS,
+        inner: Some(&inner),
+        ..spec
+    })?;
     Ok((outer, inner))
 }
 

@@ -90,7 +90,10 @@ fn offsets(btf: &Btf) -> Result<Offsets, MissingMember> {
         dentry_d_name: must("dentry", "d_name")?,
         dentry_d_inode: must("dentry", "d_inode")?,
         // Called d_shortname from 6.14. Without it names are read one by one.
-        dentry_d_iname: btf.offset("dentry", "d_iname").or_else(|| btf.offset("dentry", "d_shortname")).unwrap_or(MISSING),
+        dentry_d_iname: btf
+            .offset("dentry", "d_iname")
+            .or_else(|| btf.offset("dentry", "d_shortname"))
+            .unwrap_or(MISSING),
         inode_i_mode: must("inode", "i_mode")?,
         inode_i_ino: must("inode", "i_ino")?,
         inode_i_nlink: must("inode", "i_nlink")?,

@@ -15,8 +15,8 @@ use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::{Arg, ArgType, Hook};
 
-use super::{PolicyInput, Reading};
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts};
+use super::{PolicyInput, Reading};
 
 /// One hook of one policy.
 #[derive(Debug)]
@@ -375,7 +375,12 @@ impl Linker {
             if let Some(limit) = a.rate_limit {
                 w.limited |= bit;
                 self.next_limit += 1;
-                *act = Act { window_ms: limit.window_ms, scope: limit.scope as u32, id: self.next_limit, ..*act };
+                *act = Act {
+                    window_ms: limit.window_ms,
+                    scope: limit.scope as u32,
+                    id: self.next_limit,
+                    ..*act
+                };
             }
             if unit.policy.enforce {
                 match a.signal {
@@ -415,7 +420,16 @@ impl Linker {
         }
         let mask = (u64::MAX >> (64 - n)) << p.first;
         let w = &mut self.tables.words[p.word as usize];
-        for f in [&mut w.active, &mut w.start, &mut w.top, &mut w.post, &mut w.kill, &mut w.signal, &mut w.deny, &mut w.limited] {
+        for f in [
+            &mut w.active,
+            &mut w.start,
+            &mut w.top,
+            &mut w.post,
+            &mut w.kill,
+            &mut w.signal,
+            &mut w.deny,
+            &mut w.limited,
+        ] {
             *f &= !mask;
         }
         self.summarise();
@@ -445,7 +459,11 @@ impl Linker {
             // What does not ask passes; so does "not in", until a value says otherwise.
             let passes = on && c.is_none_or(|c| c.not);
             let w = &mut self.tables.defaults[d].words[word as usize];
-            if passes { *w |= bit } else { *w &= !bit }
+            if passes {
+                *w |= bit;
+            } else {
+                *w &= !bit;
+            }
             let Some(c) = c else { continue };
             // A predicate has one entry. A text that is not there satisfies nobody, "not in" too.
             if c.dim.is_predicate() || (c.dim.is_text() && c.not) {
@@ -488,7 +506,8 @@ impl Linker {
         }
         self.prefix.get_mut(key).expect("just put in").direct.change(word, bit, on);
         // The kernel finds the longest key only: each holds what all that begin it hold.
-        let below: Vec<Prefix> = self.prefix.range(key..).map(|(k, _)| k).take_while(|k| key.begins(k)).cloned().collect();
+        let below: Vec<Prefix> =
+            self.prefix.range(key..).map(|(k, _)| k).take_while(|k| key.begins(k)).cloned().collect();
         for k in below {
             let mut all = self.prefix[&k].direct.clone();
             let mut at = k.clone();
@@ -736,7 +755,8 @@ impl Shape {
     }
 
     fn config(&self, special: &[u32], kernel_strings: bool) -> HookConfig {
-        let mut c = HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
+        let mut c =
+            HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
         c.lpm_bytes = self.lpm_bytes as u32;
         c.limits = u32::from(self.limits);
         c.process = u32::from(self.dims.iter().any(DimKey::asks_process));
@@ -768,4 +788,3 @@ impl Shape {
         c
     }
 }
-

@@ -56,7 +56,9 @@ impl Indexes {
         key.extend(data);
         let fits = |p: &&Prefix| {
             let (n, rest) = ((p.bits / 8) as usize, p.bits % 8);
-            n <= key.len() && p.data[..n] == key[..n] && (rest == 0 || n < key.len() && (p.data[n] ^ key[n]) >> (8 - rest) == 0)
+            n <= key.len()
+                && p.data[..n] == key[..n]
+                && (rest == 0 || n < key.len() && (p.data[n] ^ key[n]) >> (8 - rest) == 0)
         };
         self.prefix.keys().filter(fits).max_by_key(|p| p.bits).map_or(0, |p| self.prefix[p])
     }
@@ -82,14 +84,22 @@ impl Indexes {
             DIM_PARENT => parent.map_or(0, hash),
             DIM_PID => number(u64::from(call.lineage[0].pid)),
             DIM_NSPID => number(u64::from(call.lineage[0].namespace_pid)),
-            DIM_PID_FOLLOW => call.lineage.iter().map(|p| number(u64::from(p.pid))).find(|e| *e != 0).unwrap_or(0),
+            DIM_PID_FOLLOW => {
+                call.lineage.iter().map(|p| number(u64::from(p.pid))).find(|e| *e != 0).unwrap_or(0)
+            }
             DIM_NAMESPACE => number(u64::from(call.namespaces[dim.arg as usize])),
             DIM_INT => number(int),
             DIM_INT_RANGE => {
                 let signed = c.arg[dim.arg as usize].kind & 0xf0 == ARG_SIGNED;
                 self.longest(d as u8, &(int ^ (u64::from(signed) << 63)).to_be_bytes())
             }
-            DIM_MASK => if int & dim.param != 0 { dim.entry } else { 0 },
+            DIM_MASK => {
+                if int & dim.param != 0 {
+                    dim.entry
+                } else {
+                    0
+                }
+            }
             kind => match arg {
                 Some(Value::Text(t)) => match kind {
                     DIM_TEXT => hash(t),
@@ -159,8 +169,9 @@ fn matcher() -> impl Strategy<Value = Matcher> {
     prop_oneof![
         (op(), not(), texts()).prop_map(|(op, not, values)| Matcher::Binary { op, not, values }),
         (not(), texts()).prop_map(|(not, values)| Matcher::ParentBinary { op: TextOp::Equal, not, values }),
-        (not(), any::<bool>(), prop::collection::vec(1u32..6, 1..3))
-            .prop_map(|(not, follow_forks, values)| Matcher::Pid { not, follow_forks, namespace_pid: false, values }),
+        (not(), any::<bool>(), prop::collection::vec(1u32..6, 1..3)).prop_map(
+            |(not, follow_forks, values)| Matcher::Pid { not, follow_forks, namespace_pid: false, values }
+        ),
         (not(), prop_oneof![Just(NamespaceValue::Host), (100u32..106).prop_map(NamespaceValue::Inum)])
             .prop_map(|(not, v)| Matcher::Namespace { namespace: NamespaceKind::Pid, not, values: vec![v] }),
         (op(), not(), texts()).prop_map(|(op, not, values)| Matcher::Text { arg: 0, op, not, values }),
@@ -170,8 +181,11 @@ fn matcher() -> impl Strategy<Value = Matcher> {
 }
 
 fn policy(id: u64) -> impl Strategy<Value = Arc<PolicyInput>> {
-    let selector = prop::collection::vec(matcher(), 0..4)
-        .prop_map(|matchers| Selector { label: None, matchers, actions: Actions::default() });
+    let selector = prop::collection::vec(matcher(), 0..4).prop_map(|matchers| Selector {
+        label: None,
+        matchers,
+        actions: Actions::default(),
+    });
     prop::collection::vec(selector, 1..4).prop_map(move |selectors| {
         let arg = |index, ty| Arg { index, ty, label: None };
         let hook = Hook {
@@ -183,7 +197,13 @@ fn policy(id: u64) -> impl Strategy<Value = Arc<PolicyInput>> {
             args: vec![arg(0, ArgType::File), arg(1, ArgType::Int32)],
             selectors,
         };
-        let plan = Plan { format: FORMAT, name: format!("p{id}"), namespace: None, mode: Mode::Enforce, hooks: vec![hook] };
+        let plan = Plan {
+            format: FORMAT,
+            name: format!("p{id}"),
+            namespace: None,
+            mode: Mode::Enforce,
+            hooks: vec![hook],
+        };
         Arc::new(PolicyInput { id, plan: Arc::new(plan), enforce: true })
     })
 }

@@ -102,7 +102,12 @@ impl Programs {
     }
 
     /// Loads a program with its constants; `maps` must have every map that it uses.
-    pub fn load(&self, load: Load<'_>, constants: &Constants, maps: &[(&str, &Map)]) -> Result<OwnedFd, ObjectError> {
+    pub fn load(
+        &self,
+        load: Load<'_>,
+        constants: &Constants,
+        maps: &[(&str, &Map)],
+    ) -> Result<OwnedFd, ObjectError> {
         let damaged = |e: &dyn std::fmt::Display| ObjectError::Damaged(format!("{}: {e}", load.program));
         let mut object = self.object.clone();
         let globals: HashMap<&str, (&[u8], bool)> = HashMap::from([
@@ -126,10 +131,8 @@ impl Programs {
             .map_err(|e| damaged(&e))?;
         object.relocate_calls(&text).map_err(|e| damaged(&e))?;
         let program = object.programs.get(load.program).ok_or_else(|| damaged(&"no such program"))?;
-        let function = object
-            .functions
-            .get(&program.function_key())
-            .ok_or_else(|| damaged(&"no such function"))?;
+        let function =
+            object.functions.get(&program.function_key()).ok_or_else(|| damaged(&"no such function"))?;
         let mut code = Vec::with_capacity(function.instructions.len() * 8);
         for i in &function.instructions {
             code.push(i.code);
@@ -138,13 +141,20 @@ impl Programs {
             code.extend(i.imm.to_le_bytes());
         }
         self.kernel_functions(&mut code);
-        let spec = ProgramSpec { name: load.name, kind: load.kind, attach: load.attach, btf_id: load.btf_id, code: &code };
+        let spec = ProgramSpec {
+            name: load.name,
+            kind: load.kind,
+            attach: load.attach,
+            btf_id: load.btf_id,
+            code: &code,
+        };
         Ok(sys::load(spec)?)
     }
 
     /// The constants, frozen: the verifier then knows them and drops what they switch off.
     fn rodata(&self, object: &aya_obj::Object) -> Result<Map, ObjectError> {
-        let data = object.maps.get(".rodata").ok_or_else(|| ObjectError::Damaged("no .rodata".into()))?.data();
+        let data =
+            object.maps.get(".rodata").ok_or_else(|| ObjectError::Damaged("no .rodata".into()))?.data();
         let spec = MapSpec {
             name: "rodata",
             kind: sys::MAP_ARRAY,

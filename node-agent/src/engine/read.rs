@@ -125,7 +125,11 @@ fn exec(bytes: &[u8], fixed: Exec) -> Option<Record> {
         at += (len as usize + 7) & !7;
     }
     let args = texts[1].strip_suffix(&[0]).unwrap_or(texts[1]);
-    let args = if args.is_empty() && texts[1].is_empty() { Vec::new() } else { args.split(|b| *b == 0).map(string).collect() };
+    let args = if args.is_empty() && texts[1].is_empty() {
+        Vec::new()
+    } else {
+        args.split(|b| *b == 0).map(string).collect()
+    };
     Some(Record::Exec(Box::new(ExecRecord {
         fixed,
         filename: string(texts[0]),

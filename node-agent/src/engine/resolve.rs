@@ -69,7 +69,11 @@ pub fn resolve(kernel: &Kernel, btf: &Btf, hook: &Hook) -> Result<(Attach, Detai
         Target::Syscall(name) => syscall(kernel, btf, name, denies),
         Target::RawTracepoint(subsystem, event) => {
             tracepoint_dir(subsystem, event)?;
-            let attach = Attach { backend: Backend::RawTracepoint, name: format!("{subsystem}/{event}"), syscall: false };
+            let attach = Attach {
+                backend: Backend::RawTracepoint,
+                name: format!("{subsystem}/{event}"),
+                syscall: false,
+            };
             Ok((attach, Details { raw_args: 5, ..Details::default() }))
         }
         Target::Tracepoint(subsystem, event) => tracepoint(subsystem, event, hook),
@@ -136,7 +140,13 @@ const ANSWERED_BEFORE: [&str; 14] = [
     "bprm_creds_from_file",
 ];
 
-fn function(kernel: &Kernel, btf: &Btf, symbol: &str, hook: &Hook, denies: bool) -> Result<(Attach, Details), Unavailable> {
+fn function(
+    kernel: &Kernel,
+    btf: &Btf,
+    symbol: &str,
+    hook: &Hook,
+    denies: bool,
+) -> Result<(Attach, Details), Unavailable> {
     let known = btf.signature(symbol);
     if known.is_none() && !in_kallsyms(symbol) {
         return Err(Unavailable::Missing(format!(
@@ -148,7 +158,8 @@ fn function(kernel: &Kernel, btf: &Btf, symbol: &str, hook: &Hook, denies: bool)
     if let Some((params, _)) = &known {
         check_args(btf, symbol, params, hook)?;
     }
-    let behind = hook_of(btf, symbol, hook).filter(|name| denies || !ANSWERED_BEFORE.contains(&name.as_str()));
+    let behind =
+        hook_of(btf, symbol, hook).filter(|name| denies || !ANSWERED_BEFORE.contains(&name.as_str()));
     if let Some(name) = behind {
         if kernel.lsm {
             return lsm(btf, &name, hook);
@@ -187,7 +198,9 @@ fn probe(kernel: &Kernel, btf: &Btf, symbol: &str, syscall: bool) -> Result<(Att
     let signature = btf.signature(symbol);
     let fentry = signature.is_some() && (kernel.not_preemptible || !kernel.kprobes);
     if !fentry && !kernel.kprobes {
-        return Err(Unavailable::Unable(format!("{symbol}: this kernel has no kprobes, and no BTF for the function")));
+        return Err(Unavailable::Unable(format!(
+            "{symbol}: this kernel has no kprobes, and no BTF for the function"
+        )));
     }
     let raw_args = signature.map_or(REGISTERS, |(p, _)| (p.len() as u32).min(REGISTERS));
     let backend = if fentry { Backend::Fentry } else { Backend::Kprobe };
@@ -200,7 +213,11 @@ fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<
     for (i, a) in hook.args.iter().enumerate() {
         let refuse = |why: String| Err(Unavailable::Unable(format!("args[{i}]: {why}")));
         let Some(param) = params.get(a.index as usize) else {
-            return refuse(format!("{function} has {} arguments on this kernel, so there is no index {}", params.len(), a.index));
+            return refuse(format!(
+                "{function} has {} arguments on this kernel, so there is no index {}",
+                params.len(),
+                a.index
+            ));
         };
         let is = btf.describe(*param);
         let wants = match a.ty {
@@ -209,13 +226,20 @@ fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<
             ArgType::Dentry => "dentry",
             ArgType::LinuxBinprm => "linux_binprm",
             ty => {
-                let narrow = ty.is_int() && !matches!(ty, ArgType::Int64 | ArgType::Uint64 | ArgType::Size | ArgType::Auto);
+                let narrow = ty.is_int()
+                    && !matches!(ty, ArgType::Int64 | ArgType::Uint64 | ArgType::Size | ArgType::Auto);
                 match is {
                     Described::StructPointer(s) if narrow || ty == ArgType::String => {
-                        return refuse(format!("index {} of {function} is a struct {s} *, which type {ty:?} does not fit", a.index));
+                        return refuse(format!(
+                            "index {} of {function} is a struct {s} *, which type {ty:?} does not fit",
+                            a.index
+                        ));
                     }
                     Described::Integer if ty == ArgType::String => {
-                        return refuse(format!("index {} of {function} is an integer, which type string does not fit", a.index));
+                        return refuse(format!(
+                            "index {} of {function} is an integer, which type string does not fit",
+                            a.index
+                        ));
                     }
                     _ => continue,
                 }
@@ -224,7 +248,10 @@ fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<
         match is {
             Described::StructPointer(s) if s == wants => {}
             Described::StructPointer(s) => {
-                return refuse(format!("index {} of {function} is a struct {s} *, not a struct {wants} *", a.index));
+                return refuse(format!(
+                    "index {} of {function} is a struct {s} *, not a struct {wants} *",
+                    a.index
+                ));
             }
             _ => return refuse(format!("index {} of {function} is not a struct {wants} *", a.index)),
         }
@@ -253,9 +280,13 @@ fn tracepoint_dir(subsystem: &str, event: &str) -> Result<std::path::PathBuf, Un
 fn tracepoint(subsystem: &str, event: &str, hook: &Hook) -> Result<(Attach, Details), Unavailable> {
     let dir = tracepoint_dir(subsystem, event)?;
     let read = |f: &str| {
-        std::fs::read_to_string(dir.join(f)).map_err(|e| Unavailable::Unable(format!("{}: {e}", dir.join(f).display())))
+        std::fs::read_to_string(dir.join(f))
+            .map_err(|e| Unavailable::Unable(format!("{}: {e}", dir.join(f).display())))
     };
-    let id = read("id")?.trim().parse().map_err(|_| Unavailable::Unable(format!("{}/id is no number", dir.display())))?;
+    let id = read("id")?
+        .trim()
+        .parse()
+        .map_err(|_| Unavailable::Unable(format!("{}/id is no number", dir.display())))?;
     let fields = format_fields(&read("format")?);
     for (i, a) in hook.args.iter().enumerate() {
         if a.index as usize >= fields.len() {
@@ -266,7 +297,8 @@ fn tracepoint(subsystem: &str, event: &str, hook: &Hook) -> Result<(Attach, Deta
             )));
         }
     }
-    let attach = Attach { backend: Backend::Tracepoint, name: format!("{subsystem}/{event}"), syscall: false };
+    let attach =
+        Attach { backend: Backend::Tracepoint, name: format!("{subsystem}/{event}"), syscall: false };
     Ok((attach, Details { fields, id, ..Details::default() }))
 }
 

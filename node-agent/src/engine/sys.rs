@@ -162,7 +162,9 @@ impl Map {
                 return Ok(());
             }
         }
-        keys.chunks_exact(self.key).zip(values.chunks_exact(self.value)).try_for_each(|(k, v)| self.update(k, v, 0))
+        keys.chunks_exact(self.key)
+            .zip(values.chunks_exact(self.value))
+            .try_for_each(|(k, v)| self.update(k, v, 0))
     }
     /// Reads one element into `value` (of a per-CPU map: of all possible CPUs). False: not there.
     pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
@@ -357,10 +359,16 @@ pub struct RunStats {
 pub fn run_stats(prog: &OwnedFd) -> RunStats {
     // struct bpf_prog_info: run_time_ns at 192, run_cnt at 200, recursion_misses at 208.
     let mut info = [0u8; 256];
-    let mut a = Attr::new().u32(0, prog.as_raw_fd() as u32).u32(4, info.len() as u32).ptr(8, info.as_mut_ptr());
+    let mut a =
+        Attr::new().u32(0, prog.as_raw_fd() as u32).u32(4, info.len() as u32).ptr(8, info.as_mut_ptr());
     let len = if a.call(15, 16).is_ok() { a.read(4) as usize } else { 0 };
     let word = |at: usize| if at + 8 <= len { from_bytes(&info[at..]).unwrap_or(0) } else { 0 };
-    RunStats { time_ns: word(192), count: word(200), misses: word(208), memlock: fdinfo(prog, "memlock:").unwrap_or(0) }
+    RunStats {
+        time_ns: word(192),
+        count: word(200),
+        misses: word(208),
+        memlock: fdinfo(prog, "memlock:").unwrap_or(0),
+    }
 }
 
 fn c_path(path: &Path) -> Result<CString> {
@@ -414,9 +422,7 @@ fn attach_perf(prog: &OwnedFd, kind: u32, config: u64, config1: u64) -> Result<P
     let mut attr = Attr::new().u32(0, kind).u32(4, 112).u64(8, config).u64(56, config1);
     const FD_CLOEXEC: libc::c_ulong = 8;
     // SAFETY: the attribute and the name in it outlive the call.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_perf_event_open, attr.0.as_mut_ptr(), -1, 0, -1, FD_CLOEXEC)
-    };
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, attr.0.as_mut_ptr(), -1, 0, -1, FD_CLOEXEC) };
     if fd < 0 {
         return Err(Error::last_os_error());
     }
