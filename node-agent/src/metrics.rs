@@ -325,20 +325,27 @@ fn state_name(state: TracingPolicyState) -> &'static str {
 
 /// One program serves all policies of a hook, so no policy is named.
 fn programs(out: &mut Out<'_>, kernel: &Kernel) -> Result<(), Error> {
-    fn labels(p: &crate::engine::ProgramStats) -> Labels<'_> {
+    let list = &kernel.programs;
+    // The two engines of a hook are one series.
+    let mut sums: BTreeMap<(&str, &str, &str), (u64, u64)> = BTreeMap::new();
+    for p in list {
+        let sum = sums.entry((&p.hook, &p.name, &p.attach)).or_default();
+        sum.0 += p.run_count;
+        sum.1 += p.run_time_ns;
+    }
+    let labels = |(attach, section, sensor)| {
         vec![
-            ("attach", p.hook.as_str()),
+            ("attach", attach),
             ("policy", ""),
             ("policy_namespace", ""),
-            ("section", p.name.as_str()),
-            ("sensor", p.attach.as_str()),
+            ("section", section),
+            ("sensor", sensor),
         ]
-    }
-    let list = &kernel.programs;
-    let runs = list.iter().map(|p| (labels(p), p.run_count));
+    };
+    let runs = sums.iter().map(|(names, (runs, _))| (labels(*names), *runs));
     let help = "Runs of each program; kernel.bpf_stats_enabled switches it on";
     out.counters("tetragon_overhead_program_runs", help, runs)?;
-    let seconds = list.iter().map(|p| (labels(p), p.run_time_ns as f64 / 1e9));
+    let seconds = sums.iter().map(|(names, (_, ns))| (labels(*names), *ns as f64 / 1e9));
     let help = "Time in each program; kernel.bpf_stats_enabled switches it on";
     out.seconds("tetragon_overhead_program_seconds", help, seconds)?;
     let mut by_hook: BTreeMap<&str, u64> = BTreeMap::new();

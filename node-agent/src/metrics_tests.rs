@@ -23,11 +23,13 @@ fn counters() -> Arc<Counters> {
         name: "hook_engine".into(),
         hook: "security_file_open".into(),
         attach: "lsm".into(),
-        run_count: 4,
-        run_time_ns: 1_500_000_000,
+        run_count: 2,
+        run_time_ns: 750_000_000,
         ..Default::default()
     };
-    c.set_kernel(Kernel { losses, programs: vec![program], map_memory: 8192 });
+    // Both engines of a hook have one name.
+    let programs = vec![program.clone(), program];
+    c.set_kernel(Kernel { losses, programs, map_memory: 8192 });
     c
 }
 
@@ -74,6 +76,7 @@ fn every_family_is_described_once_and_every_sample_belongs_to_it() {
         let plain = !text.contains("# EOF");
         let mut family = (String::new(), String::new());
         let mut seen = Vec::new();
+        let mut series = std::collections::BTreeSet::new();
         for line in text.lines().filter(|l| *l != "# EOF") {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let (name, help) = rest.split_once(' ').unwrap();
@@ -84,6 +87,8 @@ fn every_family_is_described_once_and_every_sample_belongs_to_it() {
                 assert_eq!(seen.last().map(String::as_str), Some(name));
                 family = (name.to_owned(), kind.to_owned());
             } else {
+                let (sample, _) = line.rsplit_once(' ').unwrap();
+                assert!(series.insert(sample.to_owned()), "twice: {line}");
                 let name = line.split(['{', ' ']).next().unwrap();
                 let expected = match family.1.as_str() {
                     "counter" if !plain => format!("{}_total", family.0),

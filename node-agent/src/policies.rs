@@ -193,6 +193,16 @@ fn sensors(plan: &Plan) -> Vec<String> {
     names
 }
 
+/// What is wrong with which hook, one a line.
+fn errors(report: &PolicyReport) -> Option<String> {
+    let lines: Vec<String> = report
+        .hooks
+        .iter()
+        .filter_map(|h| h.error.as_ref().map(|error| format!("{}: {error}", h.field)))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 /// What became of a policy in an apply.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -396,7 +406,7 @@ impl Store {
         policy.source = source.to_owned();
         if policy.plan == plan && plan.is_some() {
             // It may have been broken in between.
-            policy.error = policy.report.error().filter(|_| policy.refused);
+            policy.error = errors(&policy.report).filter(|_| policy.refused);
             return;
         }
         policy.error = None;
@@ -434,7 +444,7 @@ impl Store {
             let Some(found) = report.policies.get(&candidate.id) else { continue };
             let known = policy.running.as_ref().is_some_and(|r| r.id == candidate.id);
             let key = policy.key.clone();
-            if let Some(error) = found.error() {
+            if let Some(error) = errors(found) {
                 policy.refused = true;
                 let kept = policy.running.is_some();
                 policy.error =

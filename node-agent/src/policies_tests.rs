@@ -141,7 +141,7 @@ fn what_the_engine_refuses_does_not_stop_others_and_is_not_tried_again() {
         (row.state(), row.mode()),
         (TracingPolicyState::TpStateLoadError, TracingPolicyMode::TpModeUnknown)
     );
-    assert!(row.error.contains("bad_function does not exist"));
+    assert!(row.error.starts_with("spec.kprobes[0]: function bad_function does not exist"), "{}", row.error);
     assert_eq!(row.kernel_memory_bytes, 0);
     assert!(!s.is_pending());
     assert_eq!(s.desired().len(), 1);
