@@ -131,10 +131,13 @@ impl Filters {
 
     /// The event passes: some filter allows it, if there is an allow list, and none denies it.
     pub fn pass(&mut self, event: &GetEventsResponse) -> bool {
-        // Not `any`: each filter follows the descendants of its pid_set, whatever the others say.
+        // All are asked: each follows the descendants of its pid_set, whatever the others say.
         let hit = |list: &mut Vec<Compiled>| {
-            let hits: Vec<bool> = list.iter_mut().map(|filter| filter.matches(event)).collect();
-            hits.contains(&true)
+            let mut hit = false;
+            for filter in list {
+                hit |= filter.matches(event);
+            }
+            hit
         };
         let allowed = self.allow.is_empty() || hit(&mut self.allow);
         !hit(&mut self.deny) && allowed

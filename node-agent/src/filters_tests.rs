@@ -100,6 +100,11 @@ fn a_pid_set_follows_descendants() {
     assert!(f.pass(&exec(201, 200)));
     assert!(f.pass(&exec(202, 201)));
     assert!(!f.pass(&exec(300, 1)));
+    // Also while another filter takes the event.
+    let filters = parse_filters(r#"{"pid":[200]} {"pid_set":[100]}"#).unwrap();
+    let mut f = Filters::new(&filters, &[]).unwrap();
+    assert!(f.pass(&exec(200, 100)));
+    assert!(f.pass(&exec(201, 200)));
 }
 
 #[test]
