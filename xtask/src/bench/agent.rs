@@ -169,7 +169,26 @@ impl<'a> Installed<'a> {
         let pid = self.place.get(&pid_file)?.trim().to_owned();
         let mut running = Running { place: self.place, kind: self.kind, process, pid, start: 0.0 };
         running.start = running.cpu()?;
+        if let Err(error) = self.all_run(&running) {
+            let said = self.place.get(&log).unwrap_or_default();
+            running.stop()?;
+            return Err(error.context(what_failed(&said)));
+        }
         Ok(running)
+    }
+
+    /// What is not loaded costs nothing, which must not pass for a result.
+    fn all_run(&self, running: &Running<'_>) -> Result<()> {
+        let asked = self.place.shell(&format!("ls {} | wc -l", self.policies()))?;
+        let asked = one_number(&asked)?;
+        let metrics = running.metrics()?;
+        let loaded = series(&metrics, "tetragon_tracingpolicy_loaded");
+        let enabled: f64 =
+            loaded.filter(|(labels, _)| label(labels, "state") == "enabled").map(|(_, n)| n).sum();
+        if enabled < asked {
+            bail!("{enabled} of {asked} policies run here");
+        }
+        Ok(())
     }
 }
 
@@ -278,6 +297,14 @@ impl Running<'_> {
 /// The only number of a text.
 pub(crate) fn one_number(text: &str) -> Result<f64> {
     text.trim().parse().with_context(|| format!("expected a number, got `{}`", text.trim()))
+}
+
+/// The first line of a log that says why something was not loaded.
+fn what_failed(log: &str) -> String {
+    let word = |l: &&str| ["error", "Error", "ERROR", "failed"].iter().any(|w| l.contains(w));
+    let line = log.lines().find(word).unwrap_or("its log gives no reason").trim();
+    // Without the time, so that the same reason is the same text.
+    line.split_once("ERROR ").map_or(line, |(_, rest)| rest).to_owned()
 }
 
 fn last_lines(text: &str, count: usize) -> String {

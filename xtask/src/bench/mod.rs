@@ -186,6 +186,11 @@ fn costs(
 
 fn this_machine(options: &Options, programs: &Programs, rows: &mut Rows) -> Result<()> {
     let place = Place::here()?;
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    say(&format!(
+        "the machine's load is {}: the less, the better",
+        load.split(' ').next().unwrap_or("unknown")
+    ));
     costs(options, programs, &place, Effort::TIMED, rows)?;
     denied(options, programs, &place, rows, "stock");
     Ok(())
@@ -251,11 +256,12 @@ fn method(options: &Options) -> String {
         "Wall time in a guest: with KVM that of this machine; emulated, only the ratios mean something."
     };
     let Effort { wall, opens, execs, repeats } = if options.wall { Effort::TIMED } else { Effort::COUNTED };
+    let which = if wall { "the shortest" } else { "median" };
     let time =
         if wall { "wall time" } else { "CPU time of the caller and its children (the agent's is not in it)" };
     format!(
         "{how}
-  open, exec  median of {repeats} rounds of {opens} open+close (tmpfs, four components) or {execs} fork+exec+exit of a
+  open, exec  {which} of {repeats} rounds of {opens} open+close (tmpfs, four components) or {execs} fork+exec+exit of a
               static program: {time}, an operation
               misses, matches: of the policies' paths; listed: the caller is in a policy's matchBinaries
               unread: while the agent is stopped: what the programs cost without waking and running it

@@ -134,7 +134,7 @@ pub(crate) fn table(rows: &[Row], other: &'static str) -> String {
     if with_other {
         lines[0].extend(["TETRAGON", "ADDED", "RATIO"].map(str::to_owned));
     }
-    let mut reasons = String::new();
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
     for name in names {
         let find = |a: &dyn Fn(&str) -> bool| rows.iter().find(|r| r.name == name && a(r.agent));
         let (ours, theirs) = (find(&|a| a != other), find(&|a| a == other));
@@ -153,14 +153,17 @@ pub(crate) fn table(rows: &[Row], other: &'static str) -> String {
         lines.push(cells);
         for row in [ours, theirs].into_iter().flatten() {
             if let Err(reason) = &row.value {
-                let _ = writeln!(reasons, "{name} ({}): {}", row.agent, reason.trim());
+                let reason = format!("{}: {}", row.agent, reason.trim());
+                match reasons.iter_mut().find(|(r, _)| *r == reason) {
+                    Some((_, names)) => names.push(name),
+                    None => reasons.push((reason, vec![name])),
+                }
             }
         }
     }
     let mut text = aligned(&lines);
-    if !reasons.is_empty() {
-        text += "\nnot measured:\n";
-        text += &reasons;
+    for (reason, names) in reasons {
+        let _ = writeln!(text, "\nnot measured: {}\n  {reason}", names.join(", "));
     }
     text
 }
@@ -242,6 +245,7 @@ mod tests {
             row("open/monitor-misses", "tetragon-rs", Ok(8_000.0), Some(6_500.0)),
             row("open/monitor-misses", "Tetragon", Ok(14_636.0), Some(6_500.0)),
             row("exec/base", "tetragon-rs", Err("it did not start"), Some(460_000.0)),
+            row("exec/other", "tetragon-rs", Err("it did not start"), None),
         ];
         let text = table(&rows, "Tetragon");
         let lines: Vec<&str> = text.lines().collect();
@@ -254,7 +258,10 @@ mod tests {
                 .split(' ')
                 .collect::<Vec<_>>()
         );
-        assert!(text.contains("exec/base (tetragon-rs): it did not start"), "{text}");
+        assert!(
+            text.ends_with("\nnot measured: exec/base, exec/other\n  tetragon-rs: it did not start\n"),
+            "{text}"
+        );
         assert!(!table(&rows[..1], "Tetragon").contains("TETRAGON"));
     }
 
