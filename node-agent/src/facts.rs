@@ -97,6 +97,7 @@ pub fn proc_message(
         ("rootcwd", info.cwd == "/"),
         ("inInitTree", init_tree),
     ]);
+    let parent = if info.parent == 0 { Some(KERNEL) } else { parent };
     let mut message = base(options, clock, key, parent);
     message.uid = Some(effective_uid(&info.cred));
     message.cwd = info.cwd.clone();
@@ -124,7 +125,8 @@ pub fn unknown_message(options: &Options, clock: &Clock, tgid: u32, ktime: u64) 
 fn base(options: &Options, clock: &Clock, key: Key, parent: Option<Key>) -> Process {
     Process {
         exec_id: exec_id(&options.node, key),
-        parent_exec_id: exec_id(&options.node, parent.unwrap_or(KERNEL)),
+        // Nothing, rather than a guess, when the parent's records were lost.
+        parent_exec_id: parent.map(|p| exec_id(&options.node, p)).unwrap_or_default(),
         pid: Some(key.0),
         tid: Some(key.0),
         start_time: Some(clock.timestamp(key.1)),

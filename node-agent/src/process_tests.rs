@@ -209,6 +209,17 @@ fn an_exec_whose_fork_was_lost_finds_its_parent() {
     let mut record = exec_record(100, (20, 110), "/bin/cat", PROC_CLONE);
     record.fixed.parent = 1;
     assert_eq!(c.exec(&record).message.parent_exec_id, id((1, 10)));
+    // A parent that nobody knows is not made up.
+    let mut record = exec_record(100, (30, 110), "/bin/cat", PROC_CLONE);
+    record.fixed.parent = 29;
+    assert_eq!(c.exec(&record).message.parent_exec_id, "");
+}
+
+#[test]
+fn the_first_process_is_the_kernels() {
+    let mut c = cache(100);
+    seed(&mut c, 1, 10);
+    assert_eq!(c.find(1, 10).unwrap().message.parent_exec_id, id((0, 1)));
 }
 
 #[test]
