@@ -28,7 +28,7 @@ pub(crate) const EVENTS: &str = "/run/tetragon/events.log";
 /// Where it pins.
 pub(crate) const PINS: &str = "/sys/fs/bpf/tetragon";
 
-/// A running agent; killed when dropped.
+/// A running agent. Dropped, it is ended, so that a scenario that fails leaves nothing in force.
 pub(crate) struct Agent {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -119,10 +119,20 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        if self.child.try_wait().ok().flatten().is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        let ended = |child: &mut Child| child.try_wait().ok().flatten().is_some();
+        if ended(&mut self.child) {
+            return;
         }
+        // It may be stopped.
+        for signal in [libc::SIGCONT, libc::SIGTERM] {
+            let _ = self.signal(signal);
+        }
+        let end = Instant::now() + STOP;
+        while !ended(&mut self.child) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -88,7 +88,8 @@ pub(crate) fn run() -> Result<String> {
     Ok(format!("{} steps, {} compact lines", steps.len(), compact.lines().count()))
 }
 
-/// The seed's four names are served, and two that count the same thing agree.
+/// The seed's four names are served, and two that count nearly the same thing agree: of processes that
+/// ran before the agent there are events too.
 fn metrics() -> Result<()> {
     let metrics = Metrics::scrape()?;
     for name in [
@@ -104,7 +105,7 @@ fn metrics() -> Result<()> {
         metrics.sum("tetragon_events_total", &["type=\"PROCESS_EXEC\""]),
     );
     ensure!(
-        execs == events && execs > 7,
+        execs > 7 && execs <= events,
         "tetragon_process_exec_total {execs}, PROCESS_EXEC events {events}"
     );
     Ok(())

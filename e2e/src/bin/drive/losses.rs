@@ -135,14 +135,18 @@ fn base(agent: &Agent) -> Result<String> {
     settle()?;
     let after = Metrics::scrape()?;
     let more = |name: &str, label: &str| after.sum(name, &[label]) - before.sum(name, &[label]);
-    let mut text = Vec::new();
+    let (mut text, mut nowhere) = (Vec::new(), 0);
     // The hammer itself is executed too; it and its two workers end too.
     for (kind, op, produced) in [("PROCESS_EXEC", "5", 2 * EXECS + 1), ("PROCESS_EXIT", "7", 2 * EXECS + 3)] {
         let told = more("tetragon_events_total", &format!("type=\"{kind}\""));
         let missed = more("tetragon_bpf_missed_events_total", &format!("msg_op=\"{op}\""));
-        ensure!(produced == told + missed, "{produced} {kind}, {told} reported, {missed} missed");
+        ensure!(produced >= told + missed, "{produced} {kind}, but {told} reported and {missed} missed");
         ensure!(missed > 10, "{kind}: only {missed} are missing, the ring is not small enough");
+        nowhere += produced - told - missed;
         text.push(format!("{kind} {produced} = {told} + {missed}"));
     }
-    Ok(text.join("; "))
+    // A preemptible kernel skips a program that another task is in; its count does not say which kind.
+    let skipped = more("tetragon_missed_events_total", "stage=\"recursion\"");
+    ensure!(nowhere <= skipped, "{}: {nowhere} are nowhere, {skipped} were skipped", text.join("; "));
+    Ok(format!("{}, {skipped} skipped", text.join("; ")))
 }
