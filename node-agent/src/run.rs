@@ -5,14 +5,16 @@
 //! thread per folder of policies says what to look at.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +50,9 @@ const BPFFS: &str = "/sys/fs/bpf";
 
 /// How long the end may take before the agent gives up: enforcement then stays.
 const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a new agent waits for the end of another one on the same folder.
+const OTHER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long clients have to take what was sent to them last.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -139,8 +144,9 @@ fn start(config: &Config) -> Result<(), Failure> {
     let served = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let mut signals = Signals::new()?;
-        serve_grpc(&addresses, service, &stopped).await?;
-        serve_http(config, &pages, &stopped).await?;
+        let left = "what was loaded stays in force, and the next agent takes it over";
+        serve_grpc(&addresses, service, &stopped).await.context(left)?;
+        serve_http(config, &pages, &stopped).await.context(left)?;
         write_run_files(config);
         ready.store(true, Ordering::Release);
         give_back_memory();
@@ -228,6 +234,8 @@ fn read_policies(config: &Config, folders: &mut [Folder]) -> Result<Vec<PolicyFi
 struct EngineParts {
     engine: Engine,
     reader: crate::engine::Reader,
+    /// Held until the end: no second agent on the same folder.
+    _lock: File,
 }
 
 impl EngineParts {
@@ -238,14 +246,42 @@ impl EngineParts {
             .filter(|n| *n <= 1 << 30)
             .with_context(|| format!("--rb-size-total {ring}: a ring buffer has at most 1G"))?;
         mount_bpffs()?;
-        let options = EngineOptions {
-            ring_bytes,
-            bpf_dir: Path::new(BPFFS).join(&config.bpf_dir),
-            procfs: config.procfs.to_string_lossy().into_owned(),
-        };
+        let bpf_dir = Path::new(BPFFS).join(&config.bpf_dir);
+        let lock = only_agent(&bpf_dir, OTHER_ENDS_WITHIN)?;
+        let options =
+            EngineOptions { ring_bytes, bpf_dir, procfs: config.procfs.to_string_lossy().into_owned() };
         let (engine, reader) = Engine::start(&options).context("the engine cannot start")?;
         tracing::info!("engine started: {}", engine.describe());
-        Ok(EngineParts { engine, reader })
+        Ok(EngineParts { engine, reader, _lock: lock })
+    }
+}
+
+/// Two agents on one folder would judge every call twice: the second one waits for the end of the
+/// first, as in an upgrade, and gives up if there is none.
+fn only_agent(dir: &Path, within: Duration) -> Result<File> {
+    let since = Instant::now();
+    let mut told = false;
+    loop {
+        std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
+        let lock = File::open(dir).with_context(|| format!("{} cannot be opened", dir.display()))?;
+        let ours = lock.try_lock().is_ok();
+        // The one before may have removed the folder in between.
+        let same =
+            std::fs::metadata(dir).ok().zip(lock.metadata().ok()).is_some_and(|(a, b)| a.ino() == b.ino());
+        if ours && same {
+            return Ok(lock);
+        }
+        if !ours && since.elapsed() >= within {
+            anyhow::bail!(
+                "another agent uses {} (its process id is in {RUN_DIR}/tetragon.pid); stop it, or give this one \
+                 another --bpf-dir",
+                dir.display()
+            );
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!("waiting for the end of another agent that uses {}", dir.display());
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -451,5 +487,66 @@ fn remove_run_files() {
     for name in ["tetragon-info.json", "tetragon.pid"] {
         // They may never have been written.
         let _ = std::fs::remove_file(Path::new(RUN_DIR).join(name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_agent_on_one_folder_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("tetragon");
+        let first = only_agent(&folder, Duration::ZERO).unwrap();
+        let error = only_agent(&folder, Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains("another agent uses") && error.contains("--bpf-dir"), "{error}");
+        // It goes on when the first has taken everything down.
+        let waiting = std::thread::spawn({
+            let folder = folder.clone();
+            move || only_agent(&folder, Duration::from_secs(20))
+        });
+        std::fs::remove_dir(&folder).unwrap();
+        drop(first);
+        assert!(waiting.join().unwrap().is_ok());
+        assert!(folder.exists());
+    }
+
+    #[test]
+    fn the_kernel_is_told_of_parents() {
+        let info = |tgid, parent, exe: &str| ProcInfo { tgid, parent, exe: exe.into(), ..Default::default() };
+        let mut nested = info(9, 7, "/bin/b");
+        nested.nspid = 1;
+        let seeds = seeds(&[info(1, 0, "/init"), info(7, 1, "/bin/a"), nested]);
+        let parents: Vec<&str> = seeds.iter().map(|s| s.parent_exe.as_str()).collect();
+        assert_eq!(parents, ["", "/init", "/bin/a"]);
+        assert_eq!(seeds.iter().map(|s| s.in_init_tree).collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
+    fn one_wrong_file_is_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("bad.yaml"), "kind: Nothing\n").unwrap();
+        let text = dir.path().to_str().unwrap();
+        let config = <Config as clap::Parser>::try_parse_from([
+            "tetragon",
+            "--tracing-policy",
+            text,
+            "--tracing-policy-dir",
+            "",
+        ])
+        .unwrap();
+        let dirs = policy_dirs(&config);
+        assert_eq!(dirs, [dir.path()]);
+        let mut folders: Vec<Folder> = dirs.iter().map(|d| Folder::new(d)).collect();
+        let Err(Failure::Wrong(messages)) = read_policies(&config, &mut folders) else {
+            panic!("it is accepted")
+        };
+        assert!(messages[0].contains("bad.yaml:1:") && messages[0].contains("error["), "{messages:?}");
+        let config =
+            <Config as clap::Parser>::try_parse_from(["tetragon", "--tracing-policy", "/nonexistent/p.yaml"])
+                .unwrap();
+        let Err(Failure::Wrong(messages)) = read_policies(&config, &mut []) else { panic!("it is accepted") };
+        assert!(messages[0].contains("--tracing-policy /nonexistent/p.yaml: cannot be read"), "{messages:?}");
     }
 }
