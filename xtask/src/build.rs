@@ -19,9 +19,12 @@ pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     command
         .current_dir(root())
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", FLAGS)
+        // Examples in the documentation are linked with the same crates.
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTDOCFLAGS", FLAGS)
         // These would replace the flags above.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTDOCFLAGS")
         // Standard output belongs to results.
         .stdout(Stdio::from(std::io::stderr()));
     // Set by `cargo run` for this program; cargo would rebuild dependencies that look at them.
