@@ -172,6 +172,9 @@ fn costs(
 ) -> Result<()> {
     measure::prepare(place, &programs.bench, &programs.quiet)?;
     let agents = installed(options, programs, place)?;
+    for agent in &agents {
+        measure::warm_up(place, agent);
+    }
     let needed = rows.patterns.is_empty()
         || rows
             .patterns
