@@ -50,7 +50,7 @@ impl Ring {
         }
     }
 
-    /// Hands every finished record to `f`; returns how many there were.
+    /// Hands every finished record that is there to `f`; returns how many there were.
     pub fn drain(&mut self, f: &mut dyn FnMut(&[u8])) -> usize {
         let mut n = 0;
         // SAFETY: both pages begin with a position; records lie within the data, which is mapped
@@ -60,26 +60,23 @@ impl Ring {
             let producer = &*self.producer.cast::<AtomicU64>();
             let data = self.producer.add(self.page);
             let mut at = consumer.load(Ordering::Relaxed);
-            loop {
-                let end = producer.load(Ordering::Acquire);
-                if at >= end {
-                    return n;
+            // What is there now, not what comes meanwhile: a busy node must not keep the caller here.
+            let end = producer.load(Ordering::Acquire);
+            while at < end {
+                let record = data.add(at as usize & (self.size - 1));
+                let len = (*record.cast::<AtomicU32>()).load(Ordering::Acquire);
+                if len & BUSY != 0 {
+                    break;
                 }
-                while at < end {
-                    let record = data.add(at as usize & (self.size - 1));
-                    let len = (*record.cast::<AtomicU32>()).load(Ordering::Acquire);
-                    if len & BUSY != 0 {
-                        return n;
-                    }
-                    let bytes = (len & !DISCARD) as usize;
-                    if len & DISCARD == 0 {
-                        f(std::slice::from_raw_parts(record.add(HEADER), bytes));
-                        n += 1;
-                    }
-                    at += ((bytes + HEADER + 7) & !7) as u64;
-                    consumer.store(at, Ordering::Release);
+                let bytes = (len & !DISCARD) as usize;
+                if len & DISCARD == 0 {
+                    f(std::slice::from_raw_parts(record.add(HEADER), bytes));
+                    n += 1;
                 }
+                at += ((bytes + HEADER + 7) & !7) as u64;
+                consumer.store(at, Ordering::Release);
             }
+            n
         }
     }
 
