@@ -98,8 +98,9 @@ impl Rows {
     }
 
     fn wanted(self) -> Vec<Row> {
-        let exact = |name: &str| self.patterns.is_empty() || self.patterns.iter().any(|p| is_like(p, name));
-        self.all.iter().filter(|r| exact(&r.name)).cloned().collect()
+        let is_in = |p: &String, name: &str| is_like(p, name) || is_like(&format!("{p}/*"), name);
+        let chosen = |name: &str| self.patterns.is_empty() || self.patterns.iter().any(|p| is_in(p, name));
+        self.all.iter().filter(|r| chosen(&r.name)).cloned().collect()
     }
 }
 
@@ -304,6 +305,16 @@ mod tests {
         assert!(rows(&["program/*"]).wants("program/base"), "its rows have names below it");
         assert!(rows(&["program/base/wake*"]).wants("program/base"));
         assert!(!rows(&["program/base/wake*"]).wants("program/ten-misses"));
+    }
+
+    #[test]
+    fn a_family_is_shown_by_its_name() {
+        let mut rows = Rows::new("6.12", &["program/base".into()]);
+        for name in ["program/base/exit", "program/based", "open/base"] {
+            rows.push(name, "", Ok(1.0), "ns", None);
+        }
+        let names: Vec<_> = rows.wanted().into_iter().map(|r| r.name).collect();
+        assert_eq!(names, ["program/base/exit"]);
     }
 
     #[test]
