@@ -8,7 +8,7 @@ mod rows;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::build::{self, Agent, TARGET};
@@ -61,7 +61,7 @@ impl Rows {
     pub(crate) fn wants(&self, name: &str) -> bool {
         let family = format!("{name}/");
         self.patterns.is_empty()
-            || self.patterns.iter().any(|p| is_like(p, name) || p.starts_with(&family) || is_like(p, &family))
+            || self.patterns.iter().any(|p| is_in(p, name) || p.starts_with(&family) || is_like(p, &family))
     }
 
     /// Adds a row; one that only others need is kept, but not shown.
@@ -98,10 +98,14 @@ impl Rows {
     }
 
     fn wanted(self) -> Vec<Row> {
-        let is_in = |p: &String, name: &str| is_like(p, name) || is_like(&format!("{p}/*"), name);
         let chosen = |name: &str| self.patterns.is_empty() || self.patterns.iter().any(|p| is_in(p, name));
         self.all.iter().filter(|r| chosen(&r.name)).cloned().collect()
     }
+}
+
+/// Whether a pattern is of a row, or of a family of which it is one.
+fn is_in(pattern: &str, name: &str) -> bool {
+    is_like(pattern, name) || is_like(&format!("{pattern}/*"), name)
 }
 
 /// What is put at every place.
@@ -112,8 +116,27 @@ struct Programs {
     quiet: PathBuf,
 }
 
+/// The first parts of the names of rows.
+const FAMILIES: &[&str] =
+    &["agent", "appear", "denied", "exec", "flat", "flood", "json", "memory", "open", "program", "rss"];
+
+/// A choice that no row can be in is a mistake, better told before building and booting.
+fn check_choice(patterns: &[String]) -> Result<()> {
+    let can =
+        |p: &&String| p.starts_with('*') || FAMILIES.iter().any(|f| p.split(['/', '*']).next() == Some(f));
+    match patterns.iter().find(|p| !can(p)) {
+        None => Ok(()),
+        Some(wrong) => bail!(
+            "--rows {wrong}: no row is called so; right would be a name such as open/monitor-misses or a \
+             pattern such as 'open/*', with one of {}",
+            FAMILIES.join(", ")
+        ),
+    }
+}
+
 /// Measures; gives the exit code.
 pub(crate) fn run(options: &Options) -> Result<i32> {
+    check_choice(&options.rows)?;
     if let Some(folder) = &options.tetragon {
         agent::tetragon_files(folder)?;
     }
@@ -138,8 +161,11 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
         let text = serde_json::to_string_pretty(&rows::to_json(&all))? + "\n";
         std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
     }
+    if all.is_empty() {
+        bail!("no row is like {}", options.rows.join(" or "));
+    }
     let ours = |r: &&Row| r.agent != Kind::Tetragon.name();
-    Ok(i32::from(all.is_empty() || all.iter().filter(ours).any(|r| r.value.is_err())))
+    Ok(i32::from(all.iter().filter(ours).any(|r| r.value.is_err())))
 }
 
 fn programs(options: &Options) -> Result<Programs> {
@@ -301,10 +327,23 @@ mod tests {
         };
         assert!(rows(&[]).wants("open/base"));
         assert!(rows(&["open/*"]).wants("open/base"));
+        assert!(rows(&["open"]).wants("open/base"));
         assert!(!rows(&["open/*"]).wants("exec/base"));
         assert!(rows(&["program/*"]).wants("program/base"), "its rows have names below it");
         assert!(rows(&["program/base/wake*"]).wants("program/base"));
         assert!(!rows(&["program/base/wake*"]).wants("program/ten-misses"));
+    }
+
+    #[test]
+    fn a_choice_of_nothing_is_refused() {
+        let check = |pattern: &str| check_choice(&[pattern.to_owned()]);
+        for right in ["open/*", "open", "*misses", "flat/ten-to-one", "exec*"] {
+            assert!(check(right).is_ok(), "{right}");
+        }
+        for wrong in ["opens/*", "base", ""] {
+            let error = check(wrong).expect_err(wrong).to_string();
+            assert!(error.contains("right would be"), "{error}");
+        }
     }
 
     #[test]
