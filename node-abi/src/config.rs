@@ -67,8 +67,6 @@ pub struct Offsets {
     pub css_set_dfl_cgrp: u32,
     pub cgroup_kn: u32,
     pub kernfs_node_name: u32,
-    pub kernfs_node_id: u32,
-    pub kernfs_node_parent: u32,
     /// In `struct nsproxy`, by namespace kind; `u32::MAX`: not there (Pid and User are elsewhere).
     pub nsproxy_ns: [u32; NAMESPACES],
     /// Of `ns.inum` in the namespace's struct, by kind; `u32::MAX`: this kernel has none.

@@ -12,7 +12,7 @@ use tetragon_api::event::{
 };
 use tetragon_api::plan::{ArgType, Hook, ShownAction, Target};
 
-use crate::engine::{ArgValue, CallRecord, ExecRecord, Match, Record};
+use crate::engine::{ArgValue, CallRecord, ExecRecord, Match, Record, function_name};
 use crate::facts::{permission, signal_name, unknown_message};
 use crate::process::{Cache, Options, Proc, Stats};
 use crate::procfs::{ProcFs, ProcInfo};
@@ -277,17 +277,6 @@ fn call_event(hook: &Hook, m: &Match, values: &[ArgValue], actors: Actors) -> Ev
                 tags,
                 ancestors,
             })
-        }
-    }
-}
-
-/// What events call a hook: system calls have the architecture's prefix.
-pub fn function_name(target: &Target) -> String {
-    match target {
-        Target::Syscall(name) => format!("__x64_sys_{name}"),
-        Target::Function(name) | Target::Lsm(name) => name.clone(),
-        Target::Tracepoint(subsystem, event) | Target::RawTracepoint(subsystem, event) => {
-            format!("{subsystem}/{event}")
         }
     }
 }

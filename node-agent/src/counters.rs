@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tetragon_api::event::{EventType, GetEventsResponse, TracingPolicyActionCounters};
 use tetragon_api::plan::{ShownAction, Target};
 
-use crate::assemble::function_name;
+use crate::engine::function_name;
 use crate::engine::{KernelLosses, Match, ProgramStats};
 use crate::process::Stats;
 

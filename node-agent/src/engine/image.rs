@@ -605,8 +605,8 @@ fn relink(hook: &mut Hook, units: &[Arc<Unit>]) -> (Vec<Arc<Unit>>, bool) {
     (new, fits)
 }
 
-/// The function, LSM hook or tracepoint as events name it.
-pub(super) fn function_name(target: &tetragon_api::plan::Target) -> String {
+/// What events and counters call a hook: system calls have the architecture's prefix.
+pub fn function_name(target: &tetragon_api::plan::Target) -> String {
     use tetragon_api::plan::Target::*;
     match target {
         Function(f) | Lsm(f) => f.clone(),

@@ -140,8 +140,6 @@ fn offsets(btf: &Btf) -> Result<Offsets, MissingMember> {
         css_set_dfl_cgrp: must("css_set", "dfl_cgrp")?,
         cgroup_kn: must("cgroup", "kn")?,
         kernfs_node_name: must("kernfs_node", "name")?,
-        kernfs_node_id: may("kernfs_node", "id"),
-        kernfs_node_parent: may("kernfs_node", "__parent"),
         nsproxy_ns: NamespaceKind::ALL.map(|k| namespace(k).0.map_or(MISSING, |m| may("nsproxy", m))),
         ns_inum: NamespaceKind::ALL.map(|k| {
             let (member, of) = namespace(k);

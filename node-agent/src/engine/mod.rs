@@ -27,7 +27,7 @@ use tetragon_abi::record;
 use tetragon_api::plan::{ArgType, Plan};
 
 pub use base::ProcSeed;
-pub use image::{Engine, EngineError, EngineOptions};
+pub use image::{Engine, EngineError, EngineOptions, function_name};
 pub use read::Reader;
 
 /// One policy as the engine is asked to run it.
