@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod build;
+mod cluster;
 mod conformance;
 mod demo;
 mod initramfs;
@@ -23,6 +24,9 @@ use clap::Parser;
 enum Xtask {
     /// Measure what the agent costs: instructions, memory, losses, beside the aims
     Bench(bench::Options),
+    /// A real Kubernetes on this machine, with nodes on it and in guests
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// Run cases: what the agent must report and do, on real kernels
     Conformance(conformance::Options),
     /// Boot a kernel with the agent and four policies, provoke each, and watch
@@ -39,6 +43,7 @@ enum Xtask {
 fn main() -> ExitCode {
     let result = match Xtask::parse() {
         Xtask::Bench(options) => bench::run(&options),
+        Xtask::Cluster(cluster) => cluster.execute(),
         Xtask::Conformance(options) => conformance::run(&options),
         Xtask::Demo(options) => demo::run(&options),
         Xtask::Setup => setup::install().map(|()| 0),

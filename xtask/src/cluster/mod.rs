@@ -1,0 +1,165 @@
+//! `cargo xtask cluster`: a real Kubernetes on this machine, for tests and for trying things out.
+//!
+//! etcd, the API server, the controllers and the scheduler run as processes, without containers. Nodes are
+//! added to them: on the machine itself, or in QEMU guests with a kernel of choice.
+
+mod components;
+mod control_plane;
+mod network;
+mod pki;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+
+use crate::tools::say;
+use components::NEWEST;
+use pki::Pki;
+use state::State;
+
+/// How many nodes of one kind a cluster can have.
+const NODES: u8 = 4;
+
+/// What can be done with clusters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Start a cluster, or what is missing of it
+    Up(Up),
+    /// Stop a cluster and everything that was started for it, and forget what it holds
+    Down(Name),
+    /// Print the path of a cluster's kubeconfig
+    Kubeconfig(Name),
+    /// Kill the API server, as a crash would
+    StopApiserver(Name),
+    /// Start the API server again, and wait until it is ready
+    StartApiserver(Name),
+    /// Kill the API server and start it again
+    RestartApiserver(Name),
+    /// Build and download what clusters need, which `up` does where it is missing
+    Build {
+        /// Kubernetes' version: 1.37, 1.24, or a full one
+        #[arg(long, value_name = "VERSION", default_value = NEWEST)]
+        version: String,
+        /// Which programs; all of them unless some are named
+        components: Vec<String>,
+    },
+}
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub(crate) struct Name {
+    /// The cluster's name: several can run at once
+    #[arg(long, default_value = "default")]
+    name: String,
+}
+
+/// What to start.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    name: Name,
+    /// Kubernetes' version: 1.37, 1.24, or a full one
+    #[arg(long, value_name = "VERSION", default_value = NEWEST)]
+    version: String,
+}
+
+impl Cluster {
+    /// Does it; gives the exit code.
+    pub(crate) fn execute(&self) -> Result<i32> {
+        match self {
+            Cluster::Up(options) => up(options)?,
+            Cluster::Down(Name { name }) => down(name)?,
+            Cluster::Kubeconfig(Name { name }) => println!("{}", kubeconfig(name)?.display()),
+            Cluster::StopApiserver(Name { name }) => stop_api_server(name)?,
+            Cluster::StartApiserver(Name { name }) => start_api_server(name)?,
+            Cluster::RestartApiserver(Name { name }) => {
+                stop_api_server(name)?;
+                start_api_server(name)?;
+            }
+            Cluster::Build { version, components } => {
+                components::build(&components::version(version)?, components)?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// A cluster of somebody else that the environment names; one of ours does not count.
+fn foreign() -> Option<PathBuf> {
+    let file = std::env::var_os("KUBECONFIG").filter(|k| !k.is_empty())?;
+    let ours = crate::tools::root().join("target/cluster");
+    Some(PathBuf::from(file)).filter(|f| !f.starts_with(ours))
+}
+
+fn up(options: &Up) -> Result<()> {
+    if let Some(kubeconfig) = foreign() {
+        say("KUBECONFIG is set: that cluster is used, and nothing is started");
+        println!("export KUBECONFIG={}", kubeconfig.display());
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "a cluster needs root, for its network and its nodes; right would be `sudo -E env PATH=$PATH cargo \
+             xtask cluster up`, or KUBECONFIG of a cluster that runs"
+        );
+    }
+    let begin = Instant::now();
+    let version = components::version(&options.version)?;
+    let mut state = match State::load(&options.name.name)? {
+        Some(state) if state.version != version => bail!(
+            "cluster `{}` runs {}, not {version}; right would be `cargo xtask cluster down` first, or another \
+             --name",
+            state.name,
+            state.version
+        ),
+        Some(state) => state,
+        None => State::new(&options.name.name, &version)?,
+    };
+    state.save()?;
+    state.network().up()?;
+    let pki = Pki::of(&state)?;
+    control_plane::up(&mut state, &pki)?;
+    say(&format!("cluster `{}` is up after {:.1} s", state.name, begin.elapsed().as_secs_f64()));
+    println!("export KUBECONFIG={}", state.kubeconfig().display());
+    Ok(())
+}
+
+fn down(name: &str) -> Result<()> {
+    let Some(mut state) = State::load(name)? else {
+        say(&format!("there is no cluster `{name}`"));
+        return Ok(());
+    };
+    control_plane::down(&mut state)?;
+    state.network().down()?;
+    remove(&state.sockets())?;
+    remove(&state.folder())?;
+    say(&format!("cluster `{name}` is gone"));
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn kubeconfig(name: &str) -> Result<PathBuf> {
+    match foreign() {
+        Some(kubeconfig) => Ok(kubeconfig),
+        None => Ok(State::existing(name)?.kubeconfig()),
+    }
+}
+
+fn stop_api_server(name: &str) -> Result<()> {
+    State::existing(name)?.stop(control_plane::API_SERVER, Duration::ZERO)
+}
+
+fn start_api_server(name: &str) -> Result<()> {
+    let mut state = State::existing(name)?;
+    let pki = Pki::of(&state)?;
+    control_plane::start_api_server(&mut state, &pki)
+}
