@@ -21,10 +21,11 @@ const HELM: &str = "v3.22.0";
 /// What the chart's templates see as the cluster's version unless a cluster is asked.
 const HELM_KUBERNETES: (&str, &str) = ("v1", "37");
 
-/// Kubernetes' programs that are built together, for a cluster's control plane.
-const CONTROL_PLANE: &[&str] = &["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-/// Those of the newest version only: they work with older API servers, too, or are not needed for them.
-const OF_NEWEST: &[&str] = &["kubelet", "kubectl"];
+/// What there is of every version.
+const API_SERVER: &str = "kube-apiserver";
+/// What there is of the newest version only. Its controllers serve older API servers, too, as far as the
+/// tests need them: service accounts, garbage collection, namespaces, Deployments.
+const OF_NEWEST: &[&str] = &["kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"];
 
 /// A program from Debian's packages: its name, the suite, the packages to unpack together, where it is.
 struct Package {
@@ -53,12 +54,7 @@ const PACKAGES: &[Package] = &[
         path: "usr/bin/prometheus",
     },
     Package { program: "promtool", suite: "bookworm", packages: &["prometheus"], path: "usr/bin/promtool" },
-    Package {
-        program: "lua",
-        suite: "bookworm",
-        packages: &["lua5.4", "liblua5.4-0"],
-        path: "usr/bin/lua5.4",
-    },
+    Package { program: "lua", suite: "bookworm", packages: &["lua5.4"], path: "usr/bin/lua5.4" },
 ];
 
 /// The full version of `1.37`, `1.24` or `1.30.4`: `v1.37.2`.
@@ -87,9 +83,7 @@ pub(crate) fn build(version: &str, names: &[String]) -> Result<()> {
         bail!("there is no component `{wrong}`; right would be one of {}", known.join(", "));
     }
     for name in known {
-        if names.is_empty() && !(version != NEWEST && OF_NEWEST.contains(&name))
-            || names.iter().any(|n| n == name)
-        {
+        if names.is_empty() || names.iter().any(|n| n == name) {
             println!("{name:<24} {}", program(name, version)?.display());
         }
     }
@@ -98,7 +92,7 @@ pub(crate) fn build(version: &str, names: &[String]) -> Result<()> {
 
 fn all() -> Vec<&'static str> {
     let packages = PACKAGES.iter().map(|p| p.program);
-    CONTROL_PLANE.iter().chain(OF_NEWEST).copied().chain(packages).chain(["helm"]).collect()
+    [API_SERVER].into_iter().chain(OF_NEWEST.iter().copied()).chain(packages).chain(["helm"]).collect()
 }
 
 /// A program, made when the cache lacks it.
@@ -106,11 +100,11 @@ pub(crate) fn program(name: &str, version: &str) -> Result<PathBuf> {
     if let Some(given) = given(name) {
         return Ok(given);
     }
-    if CONTROL_PLANE.contains(&name) {
-        return kubernetes(name, version, CONTROL_PLANE);
+    if name == API_SERVER {
+        return kubernetes(name, version);
     }
     if OF_NEWEST.contains(&name) {
-        return kubernetes(name, NEWEST, OF_NEWEST);
+        return kubernetes(name, NEWEST);
     }
     if name == "helm" {
         return helm();
@@ -148,11 +142,13 @@ fn made(target: &Path, what: &str, make: impl FnOnce() -> Result<()>) -> Result<
     Ok(target.to_path_buf())
 }
 
-/// A program of Kubernetes; those that are missing of its group are built with it, which costs least.
-fn kubernetes(name: &str, version: &str, group: &[&str]) -> Result<PathBuf> {
+/// A program of Kubernetes; all that is missing of its version is built with it, which costs least.
+fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
     let to = folder().join(format!("k8s-{version}"));
     made(&to.join(name), &format!("{name} {version}"), || {
-        let missing: Vec<_> = group.iter().filter(|n| !to.join(n).exists()).copied().collect();
+        let others = if version == NEWEST { OF_NEWEST } else { &[] };
+        let group = [API_SERVER].into_iter().chain(others.iter().copied());
+        let missing: Vec<_> = group.filter(|n| !to.join(n).exists()).collect();
         say(&format!("cluster: building {} {version}; once, and minutes", missing.join(", ")));
         let modules = kubernetes_modules(version)?;
         let new = to.join("new");
@@ -289,15 +285,20 @@ pub(crate) fn unpacked(suite: &str, packages: &[&str], to: &Path) -> Result<()> 
     let _ = fs::remove_dir_all(&new);
     let apt = Apt::new(&[suite], &new.join("deb"))?;
     say(&format!("cluster: downloading {} of Debian {suite}", packages.join(", ")));
-    retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
+    retry(|| quiet(&apt, &["-q", "update"]))?;
     for package in packages {
-        retry(|| run(&mut apt.command("apt-get", &["-q", "download", &format!("{package}/{suite}")])))?;
+        retry(|| quiet(&apt, &["-q", "download", &format!("{package}/{suite}")]))?;
     }
     for entry in fs::read_dir(new.join("deb"))? {
         run(command("dpkg-deb", ["-x"]).arg(entry?.path()).arg(new.join("tree")))?;
     }
     fs::rename(new.join("tree"), to)?;
     Ok(fs::remove_dir_all(new)?)
+}
+
+/// Standard output belongs to results.
+fn quiet(apt: &Apt, arguments: &[&str]) -> Result<()> {
+    run(apt.command("apt-get", arguments).stdout(std::io::stderr()))
 }
 
 #[cfg(test)]

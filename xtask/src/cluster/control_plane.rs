@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::components::program;
+use super::components::{NEWEST, program};
 use super::pki::Pki;
 use super::state::State;
 use crate::tools::{command, output, say};
@@ -45,7 +45,10 @@ pub(crate) fn up(state: &mut State, pki: &Pki) -> Result<()> {
     if state.start(CONTROLLERS, &controllers(state, pki)?)? {
         say("cluster: starting the controllers");
     }
-    state.start(SCHEDULER, &scheduler(state, pki)?)?;
+    // The newest scheduler waits for kinds that older API servers do not have; those get no nodes.
+    if state.version == NEWEST {
+        state.start(SCHEDULER, &scheduler(state, pki)?)?;
+    }
     // It is among the first things that the controllers make, and pods cannot be made without it.
     let account = ["get", "serviceaccount", "default", "-n", "default", "-o", "name"];
     state.wait_for(CONTROLLERS, READY, || kubectl(state, &account).is_ok())
