@@ -1,8 +1,15 @@
 //! Data types shared by every part of tetragon-rs. No I/O, no async.
 #![warn(missing_docs)]
 
+#[cfg(feature = "crd")]
+pub mod crd;
 pub mod event;
+pub mod labels;
 pub mod plan;
 pub mod policy;
+#[cfg(feature = "published")]
+pub mod published;
 #[cfg(feature = "grpc")]
 pub mod service;
+#[cfg(feature = "crd")]
+pub mod status;

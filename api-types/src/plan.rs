@@ -9,6 +9,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::policy::LabelSelector;
+
 /// The plan format that this build writes and reads. An agent refuses any other.
 pub const FORMAT: u32 = 1;
 
@@ -25,6 +27,9 @@ pub struct Plan {
     pub namespace: Option<String>,
     /// What the policy's author asked for.
     pub mode: Mode,
+    /// `nodeSelector`: the nodes that load it; `None`: all. Its lists are sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
     /// The hooks, in the order of the policy.
     pub hooks: Vec<Hook>,
 }

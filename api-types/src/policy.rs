@@ -18,6 +18,7 @@ macro_rules! names {
     ($(#[$meta:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
         #[expect(missing_docs, reason = "each value is named as in the language")]
         pub enum $name {
             $(#[serde(rename = $text)] $variant,)*
@@ -143,6 +144,7 @@ macro_rules! object {
     ($(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {
             $($(#[$fmeta])* #[serde(skip_serializing_if = "is_default")] pub $field: $ty,)*
@@ -424,6 +426,7 @@ object! {
 
 /// An entry of matchPIDs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PidSelector {
     /// Descendants too.
@@ -440,6 +443,7 @@ pub struct PidSelector {
 
 /// An entry of matchArgs, matchData or matchReturnArgs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ArgSelector {
     /// Positions in the policy's list; wins over `index`.
@@ -457,6 +461,7 @@ pub struct ArgSelector {
 
 /// An entry of matchBinaries or matchParentBinaries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BinarySelector {
     /// Descendants of a matching process too.
@@ -470,6 +475,7 @@ pub struct BinarySelector {
 
 /// An entry of matchNamespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceSelector {
     /// Which namespace.
@@ -482,6 +488,7 @@ pub struct NamespaceSelector {
 
 /// An entry of matchNamespaceChanges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceChangeSelector {
     /// In or NotIn.
@@ -492,6 +499,7 @@ pub struct NamespaceChangeSelector {
 
 /// An entry of matchCapabilities or matchCapabilityChanges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CapabilitySelector {
     /// Only outside the host's user namespace.
@@ -520,6 +528,7 @@ object! {
 
 /// An entry of matchActions or matchReturnActions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// What to do.
@@ -619,6 +628,7 @@ object! {
 
 /// A requirement of a label selector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 pub struct LabelRequirement {
     /// Label.
     pub key: String,

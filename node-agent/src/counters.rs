@@ -259,6 +259,7 @@ mod tests {
             name: "p".into(),
             namespace: None,
             mode: Mode::Enforce,
+            node_selector: None,
             hooks: vec![hook],
         };
         let policy = Arc::new(PolicyInput { id, plan: Arc::new(plan), enforce });

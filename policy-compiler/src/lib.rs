@@ -32,6 +32,7 @@ mod diagnostic;
 mod draft;
 pub mod interpret;
 mod json;
+mod labels;
 mod lint;
 mod match_args;
 mod node;

@@ -12,7 +12,7 @@ use crate::diagnostic::Cx;
 use crate::draft::{HookDraft, HookKind};
 use crate::node::{Fields, Item, Node, Place, Value, quote};
 use crate::selector::{self, Macros};
-use crate::{lint, normalise, schema, suggest};
+use crate::{labels, lint, normalise, schema, suggest};
 
 /// What a document says it is.
 pub(crate) struct Read {
@@ -37,6 +37,7 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     cx.policy = Some(read.name.clone()).filter(|n| !n.is_empty());
     let spec = fields.require(cx, "spec", "write spec: with kprobes, lsmhooks or tracepoints");
     let Some(spec) = spec.and_then(|item| item.fields(cx, schema::SPEC)) else { return read };
+    let node_selector = spec.get("nodeSelector").and_then(|item| labels::selector(cx, item));
     let (mode, mode_place, hooks) = self::spec(cx, &spec);
     size(cx, &spec, &hooks);
     if cx.errors() > before {
@@ -47,7 +48,7 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     read.plan = hooks.map(|hooks| {
         let hooks = hooks.into_iter().flatten().collect();
         let (name, namespace) = (read.name.clone(), read.namespace.clone());
-        let mut plan = Plan { format: FORMAT, name, namespace, mode, hooks };
+        let mut plan = Plan { format: FORMAT, name, namespace, mode, node_selector, hooks };
         normalise::plan(&mut plan);
         plan
     });
@@ -139,7 +140,7 @@ fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {
 }
 
 /// A DNS subdomain of RFC 1123, as Kubernetes wants names.
-fn is_subdomain(name: &str) -> bool {
+pub(crate) fn is_subdomain(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
             let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

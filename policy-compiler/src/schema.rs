@@ -50,6 +50,11 @@ pub(crate) const METADATA: &[Field] = &[
     works("uid"),
 ];
 
+/// A label selector.
+pub(crate) const LABEL_SELECTOR: &[Field] = &[works("matchLabels"), works("matchExpressions")];
+/// An entry of `matchExpressions`.
+pub(crate) const LABEL_REQUIREMENT: &[Field] = &[works("key"), works("operator"), works("values")];
+
 pub(crate) const SPEC: &[Field] = &[
     works("kprobes"),
     works("lsmhooks"),
@@ -64,7 +69,7 @@ pub(crate) const SPEC: &[Field] = &[
     not_yet("loader", SECTIONS),
     not_yet("containerSelector", WORKLOADS),
     not_yet("hostSelector", WORKLOADS),
-    not_yet("nodeSelector", "leave it out: the policy then applies to every node"),
+    works("nodeSelector"),
     not_yet("podSelector", WORKLOADS),
 ];
 
@@ -243,5 +248,7 @@ mod tests {
         same::<policy::ActionArguments>(ACTION, &["action"]);
         same::<policy::List>(LIST, &[]);
         same::<policy::PolicyOption>(OPTION, &[]);
+        same::<policy::LabelSelector>(LABEL_SELECTOR, &[]);
+        same::<policy::LabelRequirement>(LABEL_REQUIREMENT, &[]);
     }
 }

@@ -202,6 +202,7 @@ fn policy(id: u64) -> impl Strategy<Value = Arc<PolicyInput>> {
             name: format!("p{id}"),
             namespace: None,
             mode: Mode::Enforce,
+            node_selector: None,
             hooks: vec![hook],
         };
         Arc::new(PolicyInput { id, plan: Arc::new(plan), enforce: true })
