@@ -98,7 +98,14 @@ fn hook(target: Target, args: &[(ArgType, Option<&str>)], shown: ShownAction) ->
 
 fn call(hooks: Vec<Hook>, values: Vec<ArgValue>) -> Record {
     let readings = hooks[0].args.iter().enumerate().map(|(index, a)| Reading { index, ty: a.ty }).collect();
-    let plan = Plan { format: FORMAT, name: "p".into(), namespace: None, mode: Mode::Enforce, node_selector: None, hooks };
+    let plan = Plan {
+        format: FORMAT,
+        name: "p".into(),
+        namespace: None,
+        mode: Mode::Enforce,
+        node_selector: None,
+        hooks,
+    };
     let policy = Arc::new(PolicyInput { id: 1, plan: Arc::new(plan), enforce: true });
     let m = Match { policy, hook: 0, selector: 0, args: readings };
     Record::Call(Box::new(CallRecord { header: header(20, 110, 115), matches: vec![m], args: values }))

@@ -113,6 +113,82 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_FIELD_FILTERS", value_name = "JSON", default_value = "")]
     pub field_filters: String,
 
+    /// Elasticsearch (or OpenSearch) that events go to, such as https://elasticsearch.logging.svc:9200.
+    /// Empty: none.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_URL", value_name = "URL", default_value = "")]
+    pub export_elasticsearch_url: String,
+
+    /// The index or data stream that they go into.
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_ELASTICSEARCH_INDEX",
+        value_name = "NAME",
+        default_value = "tetragon"
+    )]
+    pub export_elasticsearch_index: String,
+
+    /// File with the name of the user. Files with credentials are read for each request.
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_ELASTICSEARCH_USERNAME_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub export_elasticsearch_username_file: String,
+
+    /// File with the user's password.
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_ELASTICSEARCH_PASSWORD_FILE",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub export_elasticsearch_password_file: String,
+
+    /// File with an API key, instead of a user: ID:KEY, or the encoded form of both.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_API_KEY_FILE", value_name = "FILE", default_value = "")]
+    pub export_elasticsearch_api_key_file: String,
+
+    /// File with the certificates (PEM) that the server's is checked with. Empty: the system's.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_CA_FILE", value_name = "FILE", default_value = "")]
+    pub export_elasticsearch_ca_file: String,
+
+    /// Do not check the server's certificate. For trials only.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_INSECURE_SKIP_VERIFY", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub export_elasticsearch_insecure_skip_verify: bool,
+
+    /// Events in one request at most.
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_ELASTICSEARCH_BATCH_SIZE",
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    pub export_elasticsearch_batch_size: u32,
+
+    /// Bytes in one request at most, with K or M. An event that is longer goes alone.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_BATCH_BYTES", value_name = "SIZE", default_value = "5M", value_parser = parse_size)]
+    pub export_elasticsearch_batch_bytes: Size,
+
+    /// Send events at the latest after this time.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_FLUSH_INTERVAL", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub export_elasticsearch_flush_interval: Duration,
+
+    /// Folder for what cannot be sent while the server is away; it outlives the agent.
+    #[arg(
+        long,
+        env = "TETRAGON_EXPORT_ELASTICSEARCH_SPOOL_DIR",
+        value_name = "DIR",
+        default_value = "/var/lib/tetragon/spool"
+    )]
+    pub export_elasticsearch_spool_dir: PathBuf,
+
+    /// Size of that folder, with K, M or G; what does not fit is lost and counted. 0: events wait in
+    /// memory only.
+    #[arg(long, env = "TETRAGON_EXPORT_ELASTICSEARCH_SPOOL_SIZE", value_name = "SIZE", default_value = "256M", value_parser = parse_size)]
+    pub export_elasticsearch_spool_size: Size,
+
     /// Where gRPC is served: HOST:PORT or unix:///PATH. On HOST:PORT the socket
     /// /var/run/tetragon/tetragon.sock is served too. Empty: nowhere.
     #[arg(long, env = "TETRAGON_SERVER_ADDRESS", value_name = "ADDRESS", default_value = "localhost:54321")]

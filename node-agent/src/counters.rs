@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tetragon_api::event::{EventType, GetEventsResponse, TracingPolicyActionCounters};
 use tetragon_api::plan::{ShownAction, Target};
 
+use crate::elasticsearch;
 use crate::engine::function_name;
 use crate::engine::{KernelLosses, Match, ProgramStats};
 use crate::process::Stats;
@@ -43,6 +44,8 @@ pub struct Counters {
     pub overflowed: AtomicU64,
     /// Events whose process was not known.
     pub missing_process: AtomicU64,
+    /// What became of the events for Elasticsearch, if they go there.
+    pub elasticsearch: OnceLock<Arc<elasticsearch::counts::Counts>>,
     events: Mutex<EventCounts>,
     cache: Mutex<Stats>,
     kernel: Mutex<Kernel>,

@@ -135,6 +135,7 @@ impl Pipeline {
         self.publish_numbers();
         self.exporter.flush();
         self.hub.close();
+        self.exporter.close();
     }
 }
 

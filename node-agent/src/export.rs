@@ -1,5 +1,6 @@
-//! The export: events as JSON lines, to a file that is rotated and to standard output. Whatever
-//! cannot be written is counted, and said in the stream when it can be written again.
+//! The export: events as JSON lines, to a file that is rotated and to standard output, and as documents
+//! to Elasticsearch. Whatever cannot be written is counted, and said in the stream when it can be
+//! written again.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tetragon_api::event::{GetEventsResponse, Process, RateLimitInfo};
 
 use crate::config::Config;
 use crate::counters::{Counters, add};
+use crate::elasticsearch::Elasticsearch;
 use crate::filters::{Fields, Filters, parse_field_filters, parse_filters};
 use crate::rotate::RotatingFile;
 
@@ -142,6 +144,7 @@ pub struct Exporter {
     slim: bool,
     limit: Option<RateLimit>,
     outputs: Vec<Output>,
+    elasticsearch: Option<Elasticsearch>,
     line: Vec<u8>,
     counters: Arc<Counters>,
     dirty: bool,
@@ -162,6 +165,7 @@ impl Exporter {
             .and_then(|list| Fields::new(&list))
             .context("--field-filters")?;
         let mut outputs = Vec::new();
+        let mut elasticsearch = None;
         // A limit of 0 is no export at all.
         if config.export_rate_limit != 0 {
             if config.exports_to_stdout() {
@@ -178,6 +182,7 @@ impl Exporter {
                 .with_context(|| format!("--export-filename {}: cannot be opened", path.display()))?;
                 outputs.push(Output::new(Box::new(file)));
             }
+            elasticsearch = Elasticsearch::start(config, &counters)?;
         }
         let limit = u64::try_from(config.export_rate_limit).ok().map(|n| RateLimit::new(n, Instant::now()));
         Ok(Exporter {
@@ -186,6 +191,7 @@ impl Exporter {
             slim: config.export_slim,
             limit,
             outputs,
+            elasticsearch,
             line: Vec::with_capacity(4096),
             counters,
             dirty: false,
@@ -195,7 +201,7 @@ impl Exporter {
 
     /// Events go somewhere.
     pub fn is_on(&self) -> bool {
-        !self.outputs.is_empty()
+        !self.outputs.is_empty() || self.elasticsearch.is_some()
     }
 
     /// Something waits to be flushed.
@@ -214,17 +220,18 @@ impl Exporter {
         }
         if self.untold > 0 && self.outputs.iter_mut().all(Output::flush) {
             let lost = std::mem::take(&mut self.untold);
-            self.write(&loss_event(lost, event));
+            // Elasticsearch has its own losses, and tells them itself.
+            self.write(&loss_event(lost, event), false);
         }
-        self.write(event);
+        self.write(event, true);
     }
 
     /// Exports an event that says what is missing: no filter and no limit holds it back.
     pub fn export_loss(&mut self, event: &GetEventsResponse) {
-        self.write(event);
+        self.write(event, true);
     }
 
-    fn write(&mut self, event: &GetEventsResponse) {
+    fn write(&mut self, event: &GetEventsResponse, to_elasticsearch: bool) {
         let slim;
         let event = if self.slim {
             slim = slimmed(event);
@@ -233,8 +240,9 @@ impl Exporter {
             event
         };
         self.line.clear();
-        let result = match self.fields.apply(event) {
-            Some(value) => serde_json::to_writer(&mut self.line, &value),
+        let some_fields = self.fields.apply(event);
+        let result = match &some_fields {
+            Some(value) => serde_json::to_writer(&mut self.line, value),
             None => serde_json::to_writer(&mut self.line, event),
         };
         if let Err(e) = result {
@@ -243,9 +251,16 @@ impl Exporter {
             add(&self.counters.unwritten, 1);
             return;
         }
+        let mut written = true;
+        if let Some(elasticsearch) = self.elasticsearch.as_mut().filter(|_| to_elasticsearch) {
+            // What it loses it counts itself; that is no loss of the other outputs.
+            let taken = elasticsearch.push(event, some_fields, &self.line);
+            if self.outputs.is_empty() && !taken {
+                return;
+            }
+        }
         self.line.push(b'\n');
         self.dirty = true;
-        let mut written = true;
         for output in &mut self.outputs {
             written &= output.push(&self.line);
         }
@@ -267,6 +282,13 @@ impl Exporter {
             done &= output.flush();
         }
         self.dirty = !done;
+    }
+
+    /// The end: what waits for Elasticsearch is sent or kept for the next agent.
+    pub fn close(&mut self) {
+        if let Some(elasticsearch) = &mut self.elasticsearch {
+            elasticsearch.close();
+        }
     }
 
     /// Once a second: rotates by time. The result is what the rate limit dropped in a minute, to be told.

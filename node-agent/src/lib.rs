@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod counters;
+pub mod elasticsearch;
 pub mod engine;
 pub mod events;
 pub mod export;

@@ -12,6 +12,7 @@ use tetragon_api::event::TracingPolicyState;
 
 use crate::control::Board;
 use crate::counters::{Counters, EventCounts, Kernel, get};
+use crate::elasticsearch::counts::{Counts, Loss};
 
 /// Labels of a sample.
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -165,6 +166,9 @@ impl Collector for Source {
         self.policies(&mut out)?;
         programs(&mut out, &kernel)?;
         self.pipeline(&mut out)?;
+        if let Some(counts) = self.counters.elasticsearch.get() {
+            elasticsearch(&mut out, counts)?;
+        }
         own_process(&mut out)
     }
 }
@@ -236,6 +240,8 @@ impl Source {
             (of("export", ""), get(&c.unwritten)),
             (of("rate_limit", ""), get(&c.limited)),
         ]);
+        let sink = c.elasticsearch.get().map(|counts| counts.lost_by_policy()).unwrap_or_default();
+        samples.extend(sink.iter().map(|(policy, n)| (of("elasticsearch", policy), *n)));
         let help = "Events that were made and not delivered, by where they were lost";
         out.counters("tetragon_missed_events", help, samples)?;
         let op = |op, n| (vec![("msg_op", op), ("error", "ENOSPC")], n);
@@ -307,6 +313,34 @@ impl Source {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         out.gauges("tetragon_build_info", "Always 1; the labels say what runs", [(version, 1)])
     }
+}
+
+/// The export to Elasticsearch: taken = delivered + duplicate + lost + what waits.
+fn elasticsearch(out: &mut Out<'_>, c: &Counts) -> Result<(), Error> {
+    let tables = c.tables();
+    let help = "Events for Elasticsearch";
+    out.counter("tetragon_elasticsearch_taken_events", help, get(&c.taken))?;
+    let mut results = vec![("delivered", get(&c.delivered)), ("duplicate", get(&c.duplicates))];
+    results.extend(Loss::ALL.map(|reason| (reason.name(), tables.lost_for(reason))));
+    let results = results.into_iter().map(|(result, n)| (vec![("result", result)], n));
+    let help = "What became of them: stored, stored by an attempt before, or lost for a reason";
+    out.counters("tetragon_elasticsearch_events", help, results)?;
+    let codes = tables.requests.iter().map(|(code, n)| (vec![("code", code.as_str())], *n));
+    let help = "Requests by HTTP status; error: there was no answer";
+    out.counters("tetragon_elasticsearch_batches", help, codes)?;
+    let help = "Requests after one that was not taken";
+    out.counter("tetragon_elasticsearch_retries", help, get(&c.retries))?;
+    let kinds = tables.item_errors.iter().map(|(kind, n)| (vec![("reason", kind.as_str())], *n));
+    let help = "Errors of single documents, as the server names them";
+    out.counters("tetragon_elasticsearch_item_errors", help, kinds)?;
+    let help = "Events that wait in memory";
+    out.gauge("tetragon_elasticsearch_memory_events", help, get(&c.memory_events))?;
+    let help = "Events that wait in the spool";
+    out.gauge("tetragon_elasticsearch_spool_events", help, get(&c.spool_events))?;
+    let help = "Bytes of the spool";
+    out.gauge("tetragon_elasticsearch_spool_bytes", help, get(&c.spool_bytes))?;
+    let help = "Unix time of the last request that stored something";
+    out.gauge("tetragon_elasticsearch_last_success_timestamp_seconds", help, get(&c.last_success))
 }
 
 fn state_name(state: TracingPolicyState) -> &'static str {
