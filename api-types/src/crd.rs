@@ -171,6 +171,11 @@ fn clean(value: &mut Value) {
     // The types have defaults so that fields may be left out. In a definition they would be written
     // into every object.
     map.remove("default");
+    // An optional field is left out, not null.
+    map.remove("nullable");
+    if let Some(values) = map.get_mut("enum").and_then(Value::as_array_mut) {
+        values.retain(|v| !v.is_null());
+    }
     if let Some(format) = map.get("format").and_then(Value::as_str)
         && (format.starts_with("uint") || format.starts_with("int"))
     {
@@ -232,7 +237,7 @@ fn rules(spec: &mut Value) {
         "usdts" => require(schema, &["name", "path", "provider"]),
         "enforcers" => require(schema, &["calls"]),
         "lists" => require(schema, &["name"]),
-        "options" => require(schema, &["name", "value"]),
+        "options" => require(schema, &["name"]),
         "args" | "data" | "returnArg" => require(schema, &["index"]),
         "matchActions" | "matchReturnActions" => rule(
             schema,
