@@ -37,6 +37,12 @@ pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
+/// Writes the custom resources of `config/crd/`.
+pub(crate) fn crds() -> Result<()> {
+    let example = ["run", "--quiet", "--package", "tetragon-api", "--features", "crd", "--example", "crds"];
+    run(&mut cargo(example))
+}
+
 fn output_folder(profile: &str) -> PathBuf {
     root().join("target").join(TARGET).join(profile)
 }

@@ -29,6 +29,8 @@ enum Xtask {
     Cluster(cluster::Cluster),
     /// Run cases: what the agent must report and do, on real kernels
     Conformance(conformance::Options),
+    /// Write config/crd/ from the types of api-types/
+    Crds,
     /// Boot a kernel with the agent and four policies, provoke each, and watch
     Demo(demo::Options),
     /// Install what is missing on this machine (Debian or Ubuntu, as root or with sudo)
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Xtask::Bench(options) => bench::run(&options),
         Xtask::Cluster(cluster) => cluster.execute(),
         Xtask::Conformance(options) => conformance::run(&options),
+        Xtask::Crds => build::crds().map(|()| 0),
         Xtask::Demo(options) => demo::run(&options),
         Xtask::Setup => setup::install().map(|()| 0),
         Xtask::Test(options) => test::run_all(&options),
