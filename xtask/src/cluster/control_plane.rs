@@ -136,6 +136,8 @@ fn controllers(state: &State, pki: &Pki) -> Result<Command> {
     as_user(&mut controllers, &pki.file("controller-manager.kubeconfig").display().to_string());
     let address = state.network().loopback();
     controllers.args([&format!("--bind-address={address}"), "--use-service-account-credentials=true"]);
+    // It makes the folder.
+    controllers.arg("--flex-volume-plugin-volume-path").arg(state.folder().join("volume-plugins"));
     for (flag, file) in [
         ("service-account-private-key-file", "sa.key"),
         ("root-ca-file", "ca.crt"),

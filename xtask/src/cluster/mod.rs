@@ -5,7 +5,10 @@
 
 mod components;
 mod control_plane;
+mod images;
 mod network;
+mod node;
+mod node_host;
 mod pki;
 mod state;
 
@@ -18,10 +21,12 @@ use clap::{Args, Subcommand};
 use crate::tools::say;
 use components::NEWEST;
 use pki::Pki;
-use state::State;
+use state::{Node, NodeKind, State};
 
 /// How many nodes of one kind a cluster can have.
 const NODES: u8 = 4;
+/// A guest's start alone takes one and a half minutes.
+const NODE_READY: Duration = Duration::from_secs(300);
 
 /// What can be done with clusters.
 #[derive(Debug, Subcommand)]
@@ -38,6 +43,14 @@ pub(crate) enum Cluster {
     StartApiserver(Name),
     /// Kill the API server and start it again
     RestartApiserver(Name),
+    /// Give every node an image, from an archive as docker, podman or buildah write it
+    LoadImage {
+        #[command(flatten)]
+        name: Name,
+        /// Archives
+        #[arg(required = true)]
+        archives: Vec<PathBuf>,
+    },
     /// Build and download what clusters need, which `up` does where it is missing
     Build {
         /// Kubernetes' version: 1.37, 1.24, or a full one
@@ -64,6 +77,21 @@ pub(crate) struct Up {
     /// Kubernetes' version: 1.37, 1.24, or a full one
     #[arg(long, value_name = "VERSION", default_value = NEWEST)]
     version: String,
+    /// Nodes to have, on this machine and in guests: `host:1,guest:2`
+    #[arg(long, value_name = "KIND:N", value_delimiter = ',', value_parser = parse_nodes)]
+    nodes: Vec<(NodeKind, u8)>,
+}
+
+fn parse_nodes(text: &str) -> Result<(NodeKind, u8), String> {
+    let wrong = || format!("`{text}` names no nodes; right would be host:N or guest:N with N up to {NODES}");
+    let (kind, count) = text.split_once(':').ok_or_else(wrong)?;
+    let kind = match kind {
+        "host" => NodeKind::Host,
+        "guest" => NodeKind::Guest,
+        _ => return Err(wrong()),
+    };
+    let count = count.parse().ok().filter(|n| *n <= NODES).ok_or_else(wrong)?;
+    Ok((kind, count))
 }
 
 impl Cluster {
@@ -79,6 +107,7 @@ impl Cluster {
                 stop_api_server(name)?;
                 start_api_server(name)?;
             }
+            Cluster::LoadImage { name, archives } => load_images(&State::existing(&name.name)?, archives)?,
             Cluster::Build { version, components } => {
                 components::build(&components::version(version)?, components)?;
             }
@@ -122,8 +151,53 @@ fn up(options: &Up) -> Result<()> {
     state.network().up()?;
     let pki = Pki::of(&state)?;
     control_plane::up(&mut state, &pki)?;
+    add_nodes(&mut state, &pki, options)?;
     say(&format!("cluster `{}` is up after {:.1} s", state.name, begin.elapsed().as_secs_f64()));
     println!("export KUBECONFIG={}", state.kubeconfig().display());
+    Ok(())
+}
+
+/// Starts the nodes that are asked for or were there before, then waits for all of them.
+fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
+    for (kind, count) in &options.nodes {
+        for number in 1..=*count {
+            let node = Node { kind: *kind, number, kernel: None };
+            state.nodes.entry(format!("{kind}{number}")).or_insert(node);
+        }
+    }
+    if !state.nodes.is_empty() && state.version != NEWEST {
+        bail!(
+            "nodes are of version {NEWEST}, too new for an API server {}; right would be none",
+            state.version
+        );
+    }
+    state.save()?;
+    for (name, node) in state.nodes.clone() {
+        match node.kind {
+            NodeKind::Host => node_host::up(state, pki, &name, &node)?,
+            NodeKind::Guest => bail!("guests are not there yet"),
+        }
+    }
+    for name in state.nodes.keys() {
+        state.wait_for(&format!("kubelet-{name}"), NODE_READY, || ready(state, name))?;
+    }
+    Ok(())
+}
+
+fn ready(state: &State, node: &str) -> bool {
+    let condition = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+    control_plane::kubectl(state, &["get", "node", node, "-o", condition]).is_ok_and(|s| s == "True")
+}
+
+fn load_images(state: &State, archives: &[PathBuf]) -> Result<()> {
+    for (name, node) in &state.nodes {
+        for archive in archives {
+            match node.kind {
+                NodeKind::Host => node_host::import(state, name, archive)?,
+                NodeKind::Guest => bail!("guests are not there yet"),
+            }
+        }
+    }
     Ok(())
 }
 
@@ -132,6 +206,12 @@ fn down(name: &str) -> Result<()> {
         say(&format!("there is no cluster `{name}`"));
         return Ok(());
     };
+    for (name, node) in state.nodes.clone() {
+        match node.kind {
+            NodeKind::Host => node_host::down(&mut state, &name)?,
+            NodeKind::Guest => bail!("guests are not there yet"),
+        }
+    }
     control_plane::down(&mut state)?;
     state.network().down()?;
     remove(&state.sockets())?;
