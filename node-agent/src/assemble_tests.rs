@@ -106,7 +106,7 @@ fn call(hooks: Vec<Hook>, values: Vec<ArgValue>) -> Record {
         node_selector: None,
         hooks,
     };
-    let policy = Arc::new(PolicyInput { id: 1, plan: Arc::new(plan), enforce: true });
+    let policy = Arc::new(PolicyInput { id: 1, policy: 1, plan: Arc::new(plan), enforce: true });
     let m = Match { policy, hook: 0, selector: 0, args: readings };
     Record::Call(Box::new(CallRecord { header: header(20, 110, 115), matches: vec![m], args: values }))
 }

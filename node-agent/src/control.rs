@@ -15,7 +15,7 @@ use tetragon_compiler::{Compiled, Severity, compile_yaml};
 use tokio::sync::oneshot;
 
 use crate::counters::{Counters, Kernel as Numbers};
-use crate::engine::{KernelLosses, PolicyReport};
+use crate::engine::{Cause, KernelLosses, PolicyReport};
 use crate::folder::{Change, Folder};
 use crate::locate::hook_position;
 use crate::policies::{Outcome, PolicyKey, Store, StoreError};
@@ -239,7 +239,10 @@ impl Control {
                     return;
                 }
                 Ok(command) => self.serve(command),
-                Err(RecvTimeoutError::Timeout) => self.publish_numbers(false),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.publish_numbers(false);
+                    self.kernel.complete();
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -411,9 +414,8 @@ impl Control {
 /// All errors are mistakes in the policy: names or types that do not exist, rather than something
 /// that this kernel cannot do.
 fn is_mistaken(report: &PolicyReport) -> bool {
-    let mut errors = report.hooks.iter().filter_map(|h| h.error.as_deref()).peekable();
-    errors.peek().is_some()
-        && errors.all(|e| e.contains("does not exist on this kernel") || e.starts_with("args["))
+    let mut causes = report.hooks.iter().filter_map(|h| h.cause).peekable();
+    causes.peek().is_some() && causes.all(|cause| cause == Cause::Mistaken)
 }
 
 /// `FILE:LINE:COL: `

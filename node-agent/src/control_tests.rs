@@ -7,7 +7,7 @@ use tetragon_api::event::TracingPolicyState;
 use tetragon_api::plan::Target;
 
 use super::*;
-use crate::engine::{ApplyReport, Backend, HookReport, PolicyInput, ProgramStats};
+use crate::engine::{ApplyReport, Backend, Cause, HookReport, PolicyInput, ProgramStats};
 
 #[derive(Default)]
 struct Log {
@@ -30,15 +30,16 @@ impl Kernel for Script {
                 .iter()
                 .map(|h| {
                     let Target::Function(function) = &h.target else { panic!("a function") };
-                    let error = if function.starts_with("missing") {
-                        Some(format!("function {function} does not exist on this kernel (6.1)"))
+                    let (error, cause) = if function.starts_with("missing") {
+                        let error = format!("function {function} does not exist on this kernel (6.1)");
+                        (Some(error), Some(Cause::Mistaken))
                     } else if function.starts_with("unable") {
-                        Some("BPF LSM is not switched on in this kernel".to_owned())
+                        (Some("BPF LSM is not switched on in this kernel".to_owned()), Some(Cause::Unable))
                     } else {
-                        None
+                        (None, None)
                     };
                     let backend = error.is_none().then_some(Backend::Kprobe);
-                    HookReport { field: h.field.clone(), function: function.clone(), backend, error }
+                    HookReport { field: h.field.clone(), function: function.clone(), backend, error, cause }
                 })
                 .collect(),
             kernel_memory: 3000,

@@ -265,7 +265,7 @@ mod tests {
             node_selector: None,
             hooks: vec![hook],
         };
-        let policy = Arc::new(PolicyInput { id, plan: Arc::new(plan), enforce });
+        let policy = Arc::new(PolicyInput { id, policy: 1, plan: Arc::new(plan), enforce });
         Match { policy, hook: 0, selector: 0, args: Arc::new([]) }
     }
 

@@ -414,7 +414,7 @@ impl Store {
         policy.plan = plan.clone();
         policy.wanted = plan.map(|plan| {
             let enforce = policy.mode.unwrap_or(plan.mode) == Mode::Enforce;
-            PolicyInput { id: next, plan, enforce }
+            PolicyInput { id: next, policy: policy.id, plan, enforce }
         });
         self.last_input = next;
     }

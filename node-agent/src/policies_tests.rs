@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::engine::{Backend, HookReport};
+use crate::engine::{Backend, Cause, HookReport};
 
 fn yaml(name: &str, call: &str, extra: &str) -> String {
     format!(
@@ -34,6 +34,7 @@ fn apply(store: &mut Store) -> Vec<Outcome> {
                 function: function.clone(),
                 backend: (!bad).then_some(Backend::Lsm),
                 error: bad.then(|| format!("function {function} does not exist on this kernel")),
+                cause: bad.then_some(Cause::Mistaken),
             }
         });
         report.policies.insert(input.id, PolicyReport { hooks: hooks.collect(), kernel_memory: 3000 });

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use tetragon_abi::engine::{Act, Entry, Head, Set, Word};
 
-use super::Backend;
 use super::link::{Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit};
 use super::object::{Constants, Load, ObjectError, Programs};
 use super::resolve::{Attach, Details};
 use super::sys::{self, Map, MapSpec, Plain};
+use super::{Backend, Cause};
 
 /// What every hook shares.
 pub struct Shared {
@@ -49,6 +49,22 @@ pub enum HookError {
         error: std::io::Error,
     },
 }
+
+impl HookError {
+    /// For status. Attaching fails where the kernel has the function and does not let it be watched.
+    pub fn cause(&self) -> Cause {
+        match self {
+            HookError::Object(ObjectError::Load(e)) if e.is_forbidden() => Cause::Unable,
+            HookError::Call { what, .. } if what.starts_with(CANNOT_ATTACH) => Cause::Unable,
+            _ => Cause::Refused,
+        }
+    }
+}
+
+const CANNOT_ATTACH: &str = "cannot attach to";
+
+/// How pins of hooks begin.
+pub const LINK: &str = "link_";
 
 fn call<T>(what: &str, r: std::io::Result<T>) -> Result<T, HookError> {
     r.map_err(|error| HookError::Call { what: what.to_owned(), error })
@@ -177,7 +193,7 @@ impl Hook {
         if self.link.is_some() {
             return Ok(());
         }
-        let what = format!("cannot attach to {} as {}", self.attach.name, self.attach.backend.name());
+        let what = format!("{CANNOT_ATTACH} {} as {}", self.attach.name, self.attach.backend.name());
         let event = self.attach.name.rsplit('/').next().unwrap_or_default();
         let link = match self.attach.backend {
             Backend::Lsm | Backend::Fentry => {
@@ -219,7 +235,7 @@ impl Hook {
     }
 
     fn pins(&self, dir: &Path) -> [PathBuf; 2] {
-        [dir.join(format!("engines_{}", self.number)), dir.join(format!("link_{}", self.number))]
+        [dir.join(format!("engines_{}", self.number)), dir.join(format!("{LINK}{}", self.number))]
     }
 
     /// Detaches the hook and removes its pins.

@@ -15,15 +15,17 @@ use tetragon_api::plan::{ArgType, Target};
 
 use super::base::{self, Base, ProcSeed};
 use super::btf::{Btf, BtfError};
-use super::hook::{Hook, HookError, Shared};
-use super::kernel::{Kernel, MissingMember};
-use super::link::{Context, Linker, Unit};
+use super::hook::{Hook, HookError, LINK, Shared};
+use super::kernel::{self, Kernel, MissingMember};
+use super::link::{Context, LinkError, Linker, Unit};
 use super::object::{Constants, ObjectError, Programs};
 use super::read::{History, Reader, lock};
 use super::resolve::{Attach, Details, Unavailable, resolve};
 use super::ring::Ring;
 use super::sys::{self, Map, MapSpec};
-use super::{ApplyReport, Backend, HookReport, KernelLosses, PolicyInput, PolicyReport, ProgramStats};
+use super::{
+    ApplyReport, Backend, Cause, Facts, HookReport, KernelLosses, PolicyInput, PolicyReport, ProgramStats,
+};
 
 /// How the engine is started.
 #[derive(Clone, Debug)]
@@ -65,6 +67,7 @@ pub enum EngineError {
 pub struct Engine {
     kernel: Kernel,
     /// How hooks are attached, as found before: the kernel's type information is large, and is read
+    facts: Facts,
     /// only when something new is asked.
     resolved: HashMap<Question, (Attach, Details)>,
     shared: Shared,
@@ -95,6 +98,7 @@ impl Engine {
         let (pins, old) = folders(&options.bpf_dir)?;
         let seed = seed_of(&options.bpf_dir);
         let programs = Programs::new(&btf)?;
+        let facts = kernel::facts(&kernel, &btf);
         let mut maps = Vec::new();
         for name in SHARED {
             maps.push((name, programs.create(name, |_| {})?));
@@ -122,6 +126,7 @@ impl Engine {
             resolved: HashMap::new(),
             shared,
             base,
+            facts,
             hooks: BTreeMap::new(),
             history,
             past_losses: ByPolicy::new(),
@@ -150,9 +155,21 @@ impl Engine {
     pub fn exe_seen(&mut self, processes: &[ProcSeed]) -> Result<(), EngineError> {
         Ok(base::seed(&self.shared, processes)?)
     }
+    /// What the kernel lets the engine do.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// An agent before this one has left hooks; they are in force until the first [`Engine::apply`].
+    pub fn has_old_hooks(&self) -> bool {
+        let is_hook = |e: &std::fs::DirEntry| e.file_name().to_string_lossy().starts_with(LINK);
+        let entries = |dir: &PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+        self.old.iter().any(|dir| entries(dir).any(|e| is_hook(&e)))
+    }
+
 
     /// Makes `policies` the policies of the node, all at once. A policy that cannot run is left out
-    /// and reported; if an older policy of the same name runs, that one stays.
+    /// and reported; if an older version of it runs, that one stays.
     pub fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
         let mut report = ApplyReport::default();
         let mut refused: BTreeSet<u64> = BTreeSet::new();
@@ -183,8 +200,8 @@ impl Engine {
         let before = refused.len();
         for (attach, (details, units)) in &wanted {
             if let Err(failures) = self.prepare(attach, details, units) {
-                for (unit, why) in failures {
-                    refuse(report, refused, &unit, &why);
+                for f in failures {
+                    refuse(report, refused, &f);
                 }
             }
         }
@@ -205,6 +222,7 @@ impl Engine {
         true
     }
 
+                    h.cause.get_or_insert(Cause::Refused);
     /// The hooks that the policies ask for, on this kernel. Those that cannot be had are reported.
     fn wanted(
         &self,
@@ -228,13 +246,9 @@ impl Engine {
             match resolved {
                 Ok(hooks) if !refused.contains(&p.id) => add_units(&mut wanted, hooks),
                 _ => {
-                    // What ran under that name goes on.
-                    let same = |r: &&Arc<PolicyInput>| {
-                        r.plan.name == p.plan.name && r.plan.namespace == p.plan.namespace
-                    };
-                    let Some(old) = running.values().filter(|r| !refused.contains(&r.id)).find(same) else {
-                        continue;
-                    };
+                    // The version that ran goes on.
+                    let old = |r: &&Arc<PolicyInput>| r.policy == p.policy && !refused.contains(&r.id);
+                    let Some(old) = running.values().find(old) else { continue };
                     if let Ok(hooks) = self.resolve_policy(old, unable, &mut PolicyReport::default()) {
                         add_units(&mut wanted, hooks);
                     }
@@ -296,11 +310,15 @@ impl Engine {
                     ));
                 }
                 (None, Some(Unavailable::Missing(_))) if h.ignore_missing => {}
-                (None, e) => r.error = e.map(ToString::to_string),
+                (None, e) => {
+                    r.error = e.map(ToString::to_string);
+                    r.cause = e.map(Unavailable::cause);
+                }
             }
             // An error of an earlier attempt stays.
-            if let Some(old) = report.hooks.get(i).and_then(|o| o.error.clone()) {
-                r.error.get_or_insert(old);
+            if let Some(old) = report.hooks.get(i).filter(|o| r.error.is_none() && o.error.is_some()) {
+                r.error = old.error.clone();
+                r.cause = old.cause;
             }
             all.push(r);
         }
@@ -315,7 +333,7 @@ impl Engine {
         attach: &Attach,
         details: &Details,
         units: &[Arc<Unit>],
-    ) -> Result<(), Vec<(Arc<Unit>, String)>> {
+    ) -> Result<(), Vec<Failed>> {
         let idle = ((self.state & 1) ^ 1) as usize;
         let context = Context {
             seed: self.shared.constants.seed,
@@ -323,14 +341,17 @@ impl Engine {
             kernel_strings: kernel_strings(attach),
             fields: details.fields.clone(),
         };
-        let blame = |units: &[Arc<Unit>], why: &dyn std::fmt::Display| -> Vec<(Arc<Unit>, String)> {
-            units.iter().map(|u| (u.clone(), why.to_string())).collect()
+        let blame = |units: &[Arc<Unit>], e: &HookError| -> Vec<Failed> {
+            let why = e.to_string();
+            units.iter().map(|u| Failed { unit: u.clone(), why: why.clone(), cause: e.cause() }).collect()
         };
         let build = |context: Context| {
             let (linker, errors) = Linker::build(context, units);
             let find = |key| units.iter().find(|u| u.key() == key).cloned();
-            let failed: Vec<_> =
-                errors.into_iter().filter_map(|(k, e)| Some((find(k)?, e.to_string()))).collect();
+            let failed = |(key, e): (_, LinkError)| {
+                Some(Failed { unit: find(key)?, why: e.to_string(), cause: Cause::Refused })
+            };
+            let failed: Vec<Failed> = errors.into_iter().filter_map(failed).collect();
             if failed.is_empty() { Ok(linker) } else { Err(failed) }
         };
         let Some(hook) = self.hooks.get_mut(attach) else {
@@ -571,7 +592,8 @@ fn failed(what: &str, error: std::io::Error) -> EngineError {
 }
 
 /// Notes why a policy cannot run.
-fn refuse(report: &mut ApplyReport, refused: &mut BTreeSet<u64>, unit: &Unit, why: &str) {
+fn refuse(report: &mut ApplyReport, refused: &mut BTreeSet<u64>, failed: &Failed) {
+    let Failed { unit, why, cause } = failed;
     refused.insert(unit.policy.id);
     let hooks = &mut report.policies.entry(unit.policy.id).or_default().hooks;
     if let Some(h) = hooks.get_mut(unit.hook) {
@@ -596,12 +618,20 @@ fn relink(hook: &mut Hook, units: &[Arc<Unit>]) -> (Vec<Arc<Unit>>, bool) {
                 new.push(u.clone());
             }
         }
+/// A policy's hook that cannot be had.
+struct Failed {
+    unit: Arc<Unit>,
+    why: String,
+    cause: Cause,
+}
+
     }
     let linker = hook.linker();
     for u in have.values() {
         linker.remove(u.key());
     }
     let fits = new.iter().all(|u| linker.add(u));
+        h.cause.get_or_insert(*cause);
     (new, fits)
 }
 
@@ -681,7 +711,7 @@ fn remove_pins(dir: &Path) {
         std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
     names.sort_by_key(|p| {
         let n = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        (!n.starts_with("link_"), !n.starts_with("engines_"))
+        (!n.starts_with(LINK), !n.starts_with("engines_"))
     });
     for n in names {
         let _ = std::fs::remove_file(n);

@@ -4,6 +4,7 @@ use tetragon_abi::config::Offsets;
 use tetragon_api::plan::NamespaceKind;
 
 use super::btf::Btf;
+use super::{Facts, sys};
 
 /// Facts of the node's kernel.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Kernel {
     pub typed_task: bool,
     /// Hash maps must be preallocated for tracing programs (before 6.1 the kernel warns).
     pub prealloc: bool,
+    /// Perf events have links, which can be pinned (5.15).
+    pub perf_links: bool,
     /// `host_ns`, by kind.
     pub host_ns: [u32; 10],
 }
@@ -50,9 +53,26 @@ impl Kernel {
             not_preemptible: !read("/proc/sys/kernel/version").contains("PREEMPT"),
             typed_task: version >= (5, 11),
             prealloc: version < (6, 1),
+            perf_links: version >= (5, 15),
             host_ns: NamespaceKind::ALL.map(|k| host_namespace(procfs, k)),
             release,
         })
+    }
+}
+
+/// What is told of the kernel. It may have a thing and not let the agent use it (lockdown, missing
+/// capabilities), so that each kind of program is tried.
+pub fn facts(kernel: &Kernel, btf: &Btf) -> Facts {
+    let takes = |kind, attach, function| {
+        btf.function(function).is_some_and(|btf_id| sys::takes(kind, attach, btf_id))
+    };
+    Facts {
+        release: kernel.release.clone(),
+        lsm: kernel.lsm && takes(sys::PROG_LSM, sys::ATTACH_LSM, "bpf_lsm_file_open"),
+        kprobes: kernel.kprobes && sys::takes(sys::PROG_KPROBE, 0, 0),
+        fentry: takes(sys::PROG_TRACING, sys::ATTACH_FENTRY, "wake_up_new_task"),
+        preemptible: !kernel.not_preemptible,
+        pinned_kprobes: kernel.perf_links,
     }
 }
 

@@ -205,7 +205,7 @@ fn policy(id: u64) -> impl Strategy<Value = Arc<PolicyInput>> {
             node_selector: None,
             hooks: vec![hook],
         };
-        Arc::new(PolicyInput { id, plan: Arc::new(plan), enforce: true })
+        Arc::new(PolicyInput { id, policy: id, plan: Arc::new(plan), enforce: true })
     })
 }
 

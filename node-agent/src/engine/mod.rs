@@ -33,8 +33,10 @@ pub use read::Reader;
 /// One policy as the engine is asked to run it.
 #[derive(Clone, Debug)]
 pub struct PolicyInput {
-    /// The caller's number for the policy; a changed policy has a new one.
+    /// The caller's number for this version of the policy; a changed policy has a new one.
     pub id: u64,
+    /// The caller's number for the policy, the same in all its versions.
+    pub policy: u64,
     /// What it says.
     pub plan: Arc<Plan>,
     /// False: enforcing actions are reported, not taken (monitor mode).
@@ -79,6 +81,36 @@ pub struct HookReport {
     pub backend: Option<Backend>,
     /// Why it does not run, and what would be right.
     pub error: Option<String>,
+    /// What kind of error that is.
+    pub cause: Option<Cause>,
+}
+
+/// What kind of thing keeps a hook from running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The policy names what does not exist on this kernel.
+    Mistaken,
+    /// The kernel is not able to do it, or does not allow it.
+    Unable,
+    /// It should work: the verifier, memory or a limit is against it.
+    Refused,
+}
+
+/// What the kernel lets the engine do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `uname -r`.
+    pub release: String,
+    /// BPF LSM runs.
+    pub lsm: bool,
+    /// There are kprobes.
+    pub kprobes: bool,
+    /// fentry programs load.
+    pub fentry: bool,
+    /// The kernel may be preempted inside a hook.
+    pub preemptible: bool,
+    /// Links of kprobes and tracepoints can be pinned.
+    pub pinned_kprobes: bool,
 }
 
 /// How a hook is attached.

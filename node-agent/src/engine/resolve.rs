@@ -4,9 +4,9 @@ use std::path::Path;
 
 use tetragon_api::plan::{ArgType, Hook, Target};
 
-use super::Backend;
 use super::btf::{Btf, Described};
 use super::kernel::Kernel;
+use super::{Backend, Cause};
 
 /// How and where programs are attached. Policies that have the same are served by one program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,9 +40,22 @@ pub enum Unavailable {
     /// There is no such function.
     #[error("{0}")]
     Missing(String),
+    /// The function has no such argument.
+    #[error("{0}")]
+    Mismatch(String),
     /// The kernel cannot do what is asked.
     #[error("{0}")]
     Unable(String),
+}
+
+impl Unavailable {
+    /// For status.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Unavailable::Missing(_) | Unavailable::Mismatch(_) => Cause::Mistaken,
+            Unavailable::Unable(_) => Cause::Unable,
+        }
+    }
 }
 
 /// Registers that hold arguments on x86-64.
@@ -211,7 +224,7 @@ fn probe(kernel: &Kernel, btf: &Btf, symbol: &str, syscall: bool) -> Result<(Att
 /// The arguments exist and are what the policy says.
 fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<(), Unavailable> {
     for (i, a) in hook.args.iter().enumerate() {
-        let refuse = |why: String| Err(Unavailable::Unable(format!("args[{i}]: {why}")));
+        let refuse = |why: String| Err(Unavailable::Mismatch(format!("args[{i}]: {why}")));
         let Some(param) = params.get(a.index as usize) else {
             return refuse(format!(
                 "{function} has {} arguments on this kernel, so there is no index {}",
@@ -290,7 +303,7 @@ fn tracepoint(subsystem: &str, event: &str, hook: &Hook) -> Result<(Attach, Deta
     let fields = format_fields(&read("format")?);
     for (i, a) in hook.args.iter().enumerate() {
         if a.index as usize >= fields.len() {
-            return Err(Unavailable::Unable(format!(
+            return Err(Unavailable::Mismatch(format!(
                 "args[{i}]: {subsystem}/{event} has {} fields on this kernel, so there is no index {}",
                 fields.len(),
                 a.index

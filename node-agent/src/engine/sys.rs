@@ -122,6 +122,7 @@ pub struct MapSpec<'a> {
     /// Its name in the kernel.
     pub name: &'a str,
     /// `enum bpf_map_type`.
+    Ok(())
     pub kind: u32,
     /// Bytes of a key.
     pub key: u32,
@@ -341,28 +342,19 @@ fn last_lines(log: &str) -> String {
 /// Loads a program. The log is asked for only when that failed: a log that overflows fails a load
 /// on old kernels.
 pub fn load(spec: ProgramSpec<'_>) -> std::result::Result<OwnedFd, LoadError> {
-    let attempt = |log: &mut Vec<u8>| {
-        let (level, size) = if log.is_empty() { (0, 0) } else { (1, log.len() as u32) };
-        let at = if log.is_empty() { std::ptr::null() } else { log.as_ptr() };
-        Attr::new()
-            .u32(0, spec.kind)
-            .u32(4, (spec.code.len() / 8) as u32)
-            .ptr(8, spec.code.as_ptr())
-            .ptr(16, c"GPL".as_ptr())
-            .u32(24, level)
-            .u32(28, size)
-            .ptr(32, at)
-            .name(48, spec.name)
-            .u32(68, spec.attach)
-            .u32(108, spec.btf_id)
-            .fd(5, 120)
-    };
-    let error = match attempt(&mut Vec::new()) {
+    let error = match try_load(spec, &mut []) {
         Ok(fd) => return Ok(fd),
+impl LoadError {
+    /// The kernel does not allow programs of this kind at all.
+    pub fn is_forbidden(&self) -> bool {
+        self.log.is_empty() && self.error.kind() == std::io::ErrorKind::PermissionDenied
+    }
+}
+
         Err(e) => e,
     };
     let mut log = vec![0u8; 4 << 20];
-    match attempt(&mut log) {
+    match try_load(spec, &mut log) {
         Ok(fd) => Ok(fd),
         Err(_) => {
             let end = log.iter().position(|b| *b == 0).unwrap_or(log.len());
@@ -412,6 +404,29 @@ pub fn pin(fd: &OwnedFd, path: &Path) -> Result<()> {
 }
 
 /// Opens what is pinned there.
+fn try_load(spec: ProgramSpec<'_>, log: &mut [u8]) -> Result<OwnedFd> {
+    let at = if log.is_empty() { std::ptr::null_mut() } else { log.as_mut_ptr() };
+    Attr::new()
+        .u32(0, spec.kind)
+        .u32(4, (spec.code.len() / 8) as u32)
+        .ptr(8, spec.code.as_ptr())
+        .ptr(16, c"GPL".as_ptr())
+        .u32(24, u32::from(!log.is_empty()))
+        .u32(28, log.len() as u32)
+        .ptr(32, at)
+        .name(48, spec.name)
+        .u32(68, spec.attach)
+        .u32(108, spec.btf_id)
+        .fd(5, 120)
+}
+
+/// The kernel takes programs of this kind: one that does nothing is loaded, and let go.
+pub fn takes(kind: u32, attach: u32, btf_id: u32) -> bool {
+    // r0 = 0; exit
+    let code = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    try_load(ProgramSpec { name: "tg_probe", kind, attach, btf_id, code: &code }, &mut []).is_ok()
+}
+
 pub fn get_pinned(path: &Path) -> Result<OwnedFd> {
     let p = c_path(path)?;
     Attr::new().ptr(0, p.as_ptr()).fd(7, 16)

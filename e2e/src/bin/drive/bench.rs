@@ -1,5 +1,6 @@
 //! The engine alone, in this process: a thread reads its records as fast as they come.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -83,7 +84,10 @@ pub(crate) fn policy(id: u64, yaml: &str) -> Result<PolicyInput> {
     let text = || compiled.diagnostics.iter().map(|d| format!("{d:?}")).collect::<Vec<_>>().join("\n");
     let plan = compiled.policies.first().and_then(|p| p.plan.clone());
     let plan = plan.with_context(|| format!("this does not compile:\n{yaml}\n{}", text()))?;
-    Ok(PolicyInput { id, plan: Arc::new(plan), enforce: true })
+    // Policies of one name are versions of one.
+    let mut hasher = std::hash::DefaultHasher::new();
+    plan.name.hash(&mut hasher);
+    Ok(PolicyInput { id, policy: hasher.finish(), plan: Arc::new(plan), enforce: true })
 }
 
 /// An argument of the plan's hook that a match is of.
