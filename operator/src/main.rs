@@ -1,2 +1,3 @@
-//! The operator.
+//! The operator's binary.
+
 fn main() {}

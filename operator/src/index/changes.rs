@@ -1,0 +1,68 @@
+//! Which policies are worth a look, since somebody looked last.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::PolicyKey;
+
+/// The two kinds of policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// TracingPolicy.
+    Cluster,
+    /// TracingPolicyNamespaced.
+    Namespaced,
+}
+
+impl Scope {
+    /// Both.
+    pub const ALL: [Scope; 2] = [Scope::Cluster, Scope::Namespaced];
+}
+
+/// What changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Something that concerns all policies.
+    pub all: bool,
+    /// Or these.
+    pub keys: HashSet<PolicyKey>,
+}
+
+/// Bounded by the number of policies, however long nobody looks.
+#[derive(Default)]
+pub(super) struct Changes([(Mutex<Changed>, Notify); 2]);
+
+impl Changes {
+    pub(super) fn touch(&self, key: &PolicyKey) {
+        self.change(key.scope(), |changed| {
+            if !changed.all {
+                changed.keys.insert(key.clone());
+            }
+        });
+    }
+
+    pub(super) fn all(&self) {
+        for scope in Scope::ALL {
+            self.change(scope, |changed| *changed = Changed { all: true, keys: HashSet::new() });
+        }
+    }
+
+    fn change(&self, scope: Scope, f: impl FnOnce(&mut Changed)) {
+        let (changed, notify) = &self.0[scope as usize];
+        f(&mut changed.lock().expect("no holder panics"));
+        notify.notify_one();
+    }
+
+    pub(super) async fn next(&self, scope: Scope) -> Changed {
+        let (changed, notify) = &self.0[scope as usize];
+        loop {
+            let taken = std::mem::take(&mut *changed.lock().expect("no holder panics"));
+            if taken != Changed::default() {
+                return taken;
+            }
+            notify.notified().await;
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The operator: validates and compiles every policy once, publishes the plans, and sums up what the
+//! nodes say about them.
+#![warn(missing_docs)]
+
