@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::apt::{Apt, retry};
-use crate::tools::{cache, command, find, output, run, say};
+use crate::tools::{cache, command, find, output, root, run, say};
 
 /// The newest Kubernetes that the project is tested with.
 pub(crate) const NEWEST: &str = "v1.37.2";
@@ -92,7 +92,12 @@ pub(crate) fn build(version: &str, names: &[String]) -> Result<()> {
 
 fn all() -> Vec<&'static str> {
     let packages = PACKAGES.iter().map(|p| p.program);
-    [API_SERVER].into_iter().chain(OF_NEWEST.iter().copied()).chain(packages).chain(["helm"]).collect()
+    [API_SERVER]
+        .into_iter()
+        .chain(OF_NEWEST.iter().copied())
+        .chain(packages)
+        .chain(["helm", "search-server"])
+        .collect()
 }
 
 /// A program, made when the cache lacks it.
@@ -106,8 +111,10 @@ pub(crate) fn program(name: &str, version: &str) -> Result<PathBuf> {
     if OF_NEWEST.contains(&name) {
         return kubernetes(name, NEWEST);
     }
-    if name == "helm" {
-        return helm();
+    match name {
+        "helm" => return helm(),
+        "search-server" => return search_jars(),
+        _ => {}
     }
     let package = PACKAGES.iter().find(|p| p.program == name);
     package.with_context(|| format!("there is no component `{name}`"))?.get()
@@ -233,6 +240,22 @@ fn helm() -> Result<PathBuf> {
         );
         let mut install = go(&["install", "-ldflags", &flags, &format!("{package}/cmd/helm@{HELM}")])?;
         retry(|| run(install.env("GOBIN", &to)))
+    })
+}
+
+/// The folder with the jars of the search server.
+pub(crate) fn search_jars() -> Result<PathBuf> {
+    if find("java").is_none() || find("mvn").is_none() {
+        bail!("the search server needs Java 17 and Maven: `cargo xtask setup` installs them");
+    }
+    made(&folder().join("search-server"), "the search server's jars", || {
+        let project = root().join("e2e/search-server/pom.xml");
+        let new = folder().join("search-server.new");
+        let mut maven = command("mvn", ["-q", "-B", "-f"]);
+        maven.arg(project).arg("dependency:copy-dependencies");
+        maven.arg(format!("-DoutputDirectory={}", new.display()));
+        retry(|| run(maven.stdout(std::io::stderr())))?;
+        Ok(fs::rename(new, folder().join("search-server"))?)
     })
 }
 

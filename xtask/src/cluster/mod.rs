@@ -5,11 +5,13 @@
 
 mod components;
 mod control_plane;
+mod daemon;
 mod images;
 mod network;
 mod node;
 mod node_host;
 mod pki;
+mod search;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +53,9 @@ pub(crate) enum Cluster {
         #[arg(required = true)]
         archives: Vec<PathBuf>,
     },
+    /// A search server, for the export of events to Elasticsearch
+    #[command(subcommand)]
+    SearchServer(search::Search),
     /// Build and download what clusters need, which `up` does where it is missing
     Build {
         /// Kubernetes' version: 1.37, 1.24, or a full one
@@ -82,6 +87,11 @@ pub(crate) struct Up {
     nodes: Vec<(NodeKind, u8)>,
 }
 
+/// Where a program of the newest version is; it is built or unpacked if it is missing.
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
+    components::program(name, NEWEST)
+}
+
 fn parse_nodes(text: &str) -> Result<(NodeKind, u8), String> {
     let wrong = || format!("`{text}` names no nodes; right would be host:N or guest:N with N up to {NODES}");
     let (kind, count) = text.split_once(':').ok_or_else(wrong)?;
@@ -108,6 +118,7 @@ impl Cluster {
                 start_api_server(name)?;
             }
             Cluster::LoadImage { name, archives } => load_images(&State::existing(&name.name)?, archives)?,
+            Cluster::SearchServer(search) => search.execute()?,
             Cluster::Build { version, components } => {
                 components::build(&components::version(version)?, components)?;
             }

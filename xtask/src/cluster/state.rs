@@ -1,28 +1,20 @@
 //! What a cluster consists of while it runs, kept in a file, so that another command can find and stop it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::daemon::Daemon;
 use super::network::Network;
-use crate::tools::{describe, root};
+use crate::tools::root;
 
 /// How many clusters can run at once; each has its own addresses.
 pub(crate) const SLOTS: u8 = 16;
-
-/// A running process, or one that ran: the start time tells it from a later one with the same pid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Daemon {
-    pub(crate) pid: i32,
-    /// In clock ticks since the machine's start, as /proc tells it.
-    started: u64,
-}
 
 /// A node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -166,20 +158,7 @@ impl State {
         if self.runs(name) {
             return Ok(false);
         }
-        let log = File::options().create(true).append(true).open(self.log(name))?;
-        // A session of its own: what ends the terminal does not end it. `setsid` becomes the program.
-        let mut detached = Command::new("setsid");
-        detached.arg(command.get_program()).args(command.get_args());
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => detached.env(key, value),
-                None => detached.env_remove(key),
-            };
-        }
-        detached.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = detached.spawn().with_context(|| format!("cannot start {}", describe(command)))?;
-        let pid = i32::try_from(child.id())?;
-        let daemon = Daemon::of(pid).with_context(|| self.ended(name))?;
+        let daemon = Daemon::start(command, &self.log(name)).with_context(|| format!("starting {name}"))?;
         self.daemons.insert(name.to_owned(), daemon);
         self.save()?;
         Ok(true)
@@ -196,102 +175,15 @@ impl State {
     }
 
     /// Waits until something is so, as long as the daemon runs.
-    pub(crate) fn wait_for(
-        &self,
-        name: &str,
-        limit: Duration,
-        mut ready: impl FnMut() -> bool,
-    ) -> Result<()> {
-        let end = Instant::now() + limit;
-        loop {
-            if ready() {
-                return Ok(());
-            }
-            if !self.runs(name) {
-                bail!(self.ended(name));
-            }
-            if Instant::now() > end {
-                bail!("{name} is not ready after {} s; {}", limit.as_secs(), self.last_words(name));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+    pub(crate) fn wait_for(&self, name: &str, limit: Duration, ready: impl FnMut() -> bool) -> Result<()> {
+        let daemon = self.daemons.get(name).with_context(|| format!("{name} was not started"))?;
+        daemon.wait_for(&self.log(name), limit, ready).with_context(|| format!("waiting for {name}"))
     }
-
-    fn ended(&self, name: &str) -> String {
-        format!("{name} ended by itself; {}", self.last_words(name))
-    }
-
-    fn last_words(&self, name: &str) -> String {
-        let log = self.log(name);
-        let text = fs::read(&log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        format!("the end of {}:\n{}", log.display(), lines[lines.len().saturating_sub(15)..].join("\n"))
-    }
-}
-
-impl Daemon {
-    /// The process with that pid, unless it has ended.
-    fn of(pid: i32) -> Option<Daemon> {
-        start_time(pid).map(|started| Daemon { pid, started })
-    }
-
-    /// Whether it runs.
-    pub(crate) fn alive(self) -> bool {
-        start_time(self.pid) == Some(self.started)
-    }
-
-    /// Ends it; a time of zero means at once.
-    pub(crate) fn stop(self, kindly: Duration) -> Result<()> {
-        let pid = Pid::from_raw(self.pid).context("a pid of zero")?;
-        if !kindly.is_zero() && self.alive() {
-            let _ = kill_process(pid, Signal::TERM);
-            self.wait(kindly);
-        }
-        if self.alive() {
-            let _ = kill_process(pid, Signal::KILL);
-            self.wait(Duration::from_secs(10));
-        }
-        if self.alive() {
-            bail!("process {} does not end, not even by SIGKILL", self.pid);
-        }
-        Ok(())
-    }
-
-    fn wait(self, limit: Duration) {
-        let end = Instant::now() + limit;
-        while self.alive() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-/// When a process was started; nothing when there is none, or only what its parent has not read yet.
-fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may contain anything; what follows its last parenthesis does not.
-    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_is_told_from_its_successor() {
-        let own = Daemon::of(std::process::id().cast_signed()).expect("this one runs");
-        assert!(own.alive());
-        assert!(!Daemon { started: own.started + 1, ..own }.alive(), "another one with this pid");
-        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
-        let daemon = Daemon::of(child.id().cast_signed()).expect("it runs");
-        daemon.stop(Duration::from_secs(5)).expect("it ends");
-        assert!(!daemon.alive(), "although nobody has waited for it");
-        child.wait().expect("now somebody has");
-    }
 
     #[test]
     fn names_of_clusters() {
