@@ -10,6 +10,7 @@ mod initramfs;
 mod kernels;
 mod modules;
 mod setup;
+mod suite;
 mod test;
 mod tools;
 mod vm;

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::build::{TARGET, cargo};
 use crate::tools::{root, run, say};
-use crate::{conformance, setup};
+use crate::{conformance, setup, suite};
 
 /// Which steps.
 #[derive(Debug, Args)]
@@ -33,6 +33,10 @@ enum Step {
     Conformance,
     /// Tests of the whole in guests
     E2e,
+    /// Operator and agent against real API servers, the newest and the oldest
+    Api,
+    /// Everything installed on a real cluster
+    Cluster,
 }
 
 impl Step {
@@ -53,8 +57,11 @@ impl Step {
                 _ => bail!("cases failed"),
             },
             Step::E2e => {
-                run(cargo(["test", "--package", "tetragon-e2e", "--target", TARGET]).env("TETRAGON_E2E", "1"))
+                let test = ["test", "--package", "tetragon-e2e", "--test", "e2e", "--target", TARGET];
+                run(cargo(test).env("TETRAGON_E2E", "1"))
             }
+            Step::Api => suite::parts(),
+            Step::Cluster => suite::whole(),
         }
     }
 }

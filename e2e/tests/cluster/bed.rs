@@ -1,0 +1,140 @@
+//! The tools that the tests use, as a person would, and what they say.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// Where everything is installed.
+pub(crate) const NAMESPACE: &str = "kube-system";
+/// The node in the guest: its kernel has kprobes and BPF LSM.
+pub(crate) const GUEST: &str = "guest1";
+/// The node on this machine: its kernel may have tracepoints only.
+pub(crate) const HOST: &str = "host1";
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the repository").to_owned()
+}
+
+/// A program that the set-up names.
+pub(crate) fn program(variable: &str) -> Result<PathBuf> {
+    let path = std::env::var_os(variable).with_context(|| {
+        format!("{variable} is not set: run `cargo xtask test --only cluster`, which makes the cluster")
+    })?;
+    Ok(path.into())
+}
+
+/// What a command printed, with its exit code.
+pub(crate) struct Said {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
+}
+
+impl Said {
+    fn new(output: Output) -> Said {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { stdout: text(&output.stdout), stderr: text(&output.stderr), code: output.status.code() }
+    }
+
+    /// Both streams.
+    pub(crate) fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs a command, whatever its exit code.
+pub(crate) fn run(variable: &str, args: &[&str], input: &str) -> Result<Said> {
+    let program = program(variable)?;
+    eprintln!("$ {} {}", variable.to_lowercase(), args.join(" "));
+    let mut child = Command::new(&program)
+        .args(args)
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes())?;
+    let said = Said::new(child.wait_with_output()?);
+    for line in said.all().lines().take(60) {
+        eprintln!("  {line}");
+    }
+    Ok(said)
+}
+
+fn good(variable: &str, args: &[&str], input: &str) -> Result<String> {
+    let said = run(variable, args, input)?;
+    ensure!(said.code == Some(0), "{variable} {args:?} exits with {:?}:\n{}", said.code, said.all());
+    Ok(said.stdout)
+}
+
+/// kubectl that must succeed; its standard output.
+pub(crate) fn kubectl(args: &[&str]) -> Result<String> {
+    good("KUBECTL", args, "")
+}
+
+/// kubectl, whatever comes of it.
+pub(crate) fn try_kubectl(args: &[&str]) -> Result<Said> {
+    run("KUBECTL", args, "")
+}
+
+/// `kubectl apply -f -`, whatever comes of it.
+pub(crate) fn apply(manifest: &str) -> Result<Said> {
+    run("KUBECTL", &["apply", "-f", "-"], manifest)
+}
+
+/// helm that must succeed.
+pub(crate) fn helm(args: &[&str]) -> Result<String> {
+    good("HELM", args, "")
+}
+
+/// An object as JSON.
+pub(crate) fn get(args: &[&str]) -> Result<Value> {
+    let mut all = vec!["get"];
+    all.extend(args);
+    all.extend(["-o", "json"]);
+    Ok(serde_json::from_str(&kubectl(&all)?)?)
+}
+
+/// Asks again until the answer is yes. The last `Err` is told when the time is up.
+pub(crate) fn wait<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => {
+                eprintln!("  {what}: after {:.1} s", begin.elapsed().as_secs_f64());
+                return Ok(answer);
+            }
+            Err(e) if begin.elapsed() > within => {
+                bail!("{what}: not within {} s: {e:#}", within.as_secs());
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(500)),
+        }
+    }
+}
+
+/// The status of a condition, and its reason.
+pub(crate) fn condition(object: &Value, kind: &str) -> Option<(String, String)> {
+    let all = object["status"]["conditions"].as_array()?;
+    let found = all.iter().find(|c| c["type"] == kind)?;
+    Some((found["status"].as_str()?.to_owned(), found["reason"].as_str()?.to_owned()))
+}
+
+/// The agent's pod of a node.
+pub(crate) fn agent_pod(node: &str) -> Result<String> {
+    let field = format!("spec.nodeName={node}");
+    let pods =
+        get(&["pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=tetragon", "--field-selector", &field])?;
+    let running = pods["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|p| p["status"]["phase"] == "Running" && p["metadata"]["deletionTimestamp"].is_null());
+    let name = running.and_then(|p| p["metadata"]["name"].as_str());
+    Ok(name.with_context(|| format!("{node} has no running agent"))?.to_owned())
+}

@@ -1,0 +1,41 @@
+//! The whole on a real cluster, as a person sees it: helm, kubectl, tetra and Prometheus, with one node
+//! on this machine and one in a guest whose kernel can do more.
+//!
+//! `cargo xtask test --only cluster` makes the cluster, builds and loads the images and says where
+//! everything is: KUBECONFIG, KUBECTL, HELM, PROMETHEUS, PROMTOOL, LUA. Without them the tests fail.
+//! They run one after the other: each goes on where the one before it ended.
+
+mod bed;
+mod install;
+mod policies;
+mod security;
+mod upgrade;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = (&'static str, fn() -> anyhow::Result<()>);
+
+const TESTS: &[Test] = &[
+    ("install", install::install),
+    ("the_seeds_commands", install::seed_commands),
+    ("policies_tell_the_truth", policies::truth),
+    ("bad_policies_are_explained", policies::bad),
+    ("a_policy_changes_and_goes", policies::change),
+    ("prometheus_scrapes", install::prometheus),
+    ("an_agent_cannot_write_what_is_not_its_own", security::forbidden_writes),
+    ("enforcement_outlives_an_upgrade", upgrade::upgrade),
+    ("uninstall_leaves_nothing_behind", upgrade::uninstall),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let asked = std::env::var_os("TETRAGON_CLUSTER").is_some_and(|v| v == "1");
+    let trials = TESTS.iter().map(|(name, test)| {
+        let run = move || test().map_err(|e| Failed::from(format!("{e:#}")));
+        Trial::test(*name, run).with_ignored_flag(!asked)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
