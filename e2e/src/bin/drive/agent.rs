@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::stuck;
+
 /// Where the test puts it.
 const PROGRAM: &str = "/usr/bin/tetragon";
 const TETRA: &str = "/usr/bin/tetra";
@@ -75,7 +77,12 @@ impl Agent {
             if let Some(status) = agent.child.try_wait()? {
                 bail!("the agent ended before it was ready, {status}:\n{}", agent.log());
             }
-            ensure!(Instant::now() < end, "the agent is not ready after {START:?}:\n{}", agent.log());
+            ensure!(
+                Instant::now() < end,
+                "the agent is not ready after {START:?}:\n{}{}",
+                agent.log(),
+                stuck::report(agent.child.id())
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(agent)
@@ -109,7 +116,12 @@ impl Agent {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            ensure!(Instant::now() < end, "the agent does not end after {STOP:?}:\n{}", self.log());
+            ensure!(
+                Instant::now() < end,
+                "the agent does not end after {STOP:?}:\n{}{}",
+                self.log(),
+                stuck::report(self.child.id())
+            );
             std::thread::sleep(Duration::from_millis(10));
         };
         ensure!(status.success(), "the agent ended with {status}:\n{}", self.log());

@@ -10,6 +10,7 @@ mod hammer;
 mod losses;
 mod outlive;
 mod preempt;
+mod stuck;
 mod updates;
 
 use std::process::ExitCode;
