@@ -8,6 +8,8 @@ use crate::engine::{ApplyReport, Engine, KernelLosses, PolicyInput, ProgramStats
 pub trait Kernel: Send + 'static {
     /// Makes `policies` all that runs; see [`Engine::apply`].
     fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport;
+    /// Does some of what can wait for a moment without requests; see [`Engine::complete`].
+    fn complete(&mut self) {}
     /// What was lost.
     fn losses(&self) -> KernelLosses;
     /// Loaded programs.
@@ -21,6 +23,9 @@ pub trait Kernel: Send + 'static {
 impl Kernel for Engine {
     fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
         Engine::apply(self, policies)
+    }
+    fn complete(&mut self) {
+        Engine::complete(self);
     }
     fn losses(&self) -> KernelLosses {
         Engine::losses(self)

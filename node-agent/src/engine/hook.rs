@@ -188,6 +188,11 @@ impl Hook {
         Ok(())
     }
 
+    /// Slot `slot` of the image in force has its program.
+    pub fn has(&self, slot: usize) -> bool {
+        self.body.slots[slot].is_some()
+    }
+
     /// Attaches the stub, if it is not yet.
     pub fn attach(&mut self, shared: &Shared) -> Result<(), HookError> {
         if self.link.is_some() {
@@ -251,18 +256,14 @@ impl Hook {
         let body = self.next.as_mut().unwrap_or(&mut self.body);
         body.write(slot, state)?;
         let Some(s) = &body.slots[slot] else { return Ok(()) };
-        let fd = s.program.as_raw_fd() as u32;
-        call(
-            "cannot set an engine",
-            self.engines.update(&(slot as u32).to_ne_bytes(), &fd.to_ne_bytes(), 0),
-        )?;
+        call("cannot set an engine", self.engines.set_fd(slot as u32, s.program.as_raw_fd()))?;
         self.owners = Arc::new(body.linker.owners.clone());
         Ok(())
     }
 
     /// Takes the hook out of slot `slot`.
     pub fn leave(&mut self, slot: usize) -> Result<(), HookError> {
-        call("cannot take an engine out", self.engines.delete(&(slot as u32).to_ne_bytes())).map(drop)
+        call("cannot take an engine out", self.engines.clear_fd(slot as u32))
     }
 
     /// The next image is in force, and no program runs in the slot before.

@@ -3,7 +3,8 @@
 //! A change goes through these steps; until the last but one, nothing that runs is touched:
 //! resolve each hook for this kernel, link, load what is new, attach new stubs, write the idle slot
 //! of every hook, change the state word, and, once no program runs in the old slot, clean up and
-//! make the old slot like the new one, so that the next change of values loads nothing.
+//! make the old slot like the new one. Where that needs a program, it is loaded when nothing else is
+//! to be done, so that the next change of values loads nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -66,8 +67,8 @@ pub enum EngineError {
 /// The engine. Dropped without [`Engine::release`] it leaves what is pinned in force.
 pub struct Engine {
     kernel: Kernel,
-    /// How hooks are attached, as found before: the kernel's type information is large, and is read
     facts: Facts,
+    /// How hooks are attached, as found before: the kernel's type information is large, and is read
     /// only when something new is asked.
     resolved: HashMap<Question, (Attach, Details)>,
     shared: Shared,
@@ -80,6 +81,8 @@ pub struct Engine {
     state: u64,
     next_hook: u32,
     grace: (Map, Map),
+    /// Hooks whose idle slot has no program yet.
+    halves: Vec<Attach>,
     /// Folders of agents before this one, removed once this one's image is in force.
     old: Vec<PathBuf>,
     root: PathBuf,
@@ -95,10 +98,10 @@ impl Engine {
         raise_limits();
         let btf = Btf::of_kernel()?;
         let kernel = Kernel::detect(&btf, &options.procfs)?;
+        let facts = kernel::facts(&kernel, &btf);
         let (pins, old) = folders(&options.bpf_dir)?;
         let seed = seed_of(&options.bpf_dir);
         let programs = Programs::new(&btf)?;
-        let facts = kernel::facts(&kernel, &btf);
         let mut maps = Vec::new();
         for name in SHARED {
             maps.push((name, programs.create(name, |_| {})?));
@@ -123,16 +126,17 @@ impl Engine {
         let grace = grace_maps().map_err(|e| failed("cannot create a map", e))?;
         let engine = Engine {
             kernel,
+            facts,
             resolved: HashMap::new(),
             shared,
             base,
-            facts,
             hooks: BTreeMap::new(),
             history,
             past_losses: ByPolicy::new(),
             state: 0,
             next_hook: 1,
             grace,
+            halves: Vec::new(),
             old,
             root: options.bpf_dir.clone(),
         };
@@ -151,10 +155,6 @@ impl Engine {
         )
     }
 
-    /// Tells the kernel of processes that ran before the agent.
-    pub fn exe_seen(&mut self, processes: &[ProcSeed]) -> Result<(), EngineError> {
-        Ok(base::seed(&self.shared, processes)?)
-    }
     /// What the kernel lets the engine do.
     pub fn facts(&self) -> &Facts {
         &self.facts
@@ -167,12 +167,18 @@ impl Engine {
         self.old.iter().any(|dir| entries(dir).any(|e| is_hook(&e)))
     }
 
+    /// Tells the kernel of processes that ran before the agent.
+    pub fn exe_seen(&mut self, processes: &[ProcSeed]) -> Result<(), EngineError> {
+        Ok(base::seed(&self.shared, processes)?)
+    }
 
     /// Makes `policies` the policies of the node, all at once. A policy that cannot run is left out
     /// and reported; if an older version of it runs, that one stays.
     pub fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
         let mut report = ApplyReport::default();
         let mut refused: BTreeSet<u64> = BTreeSet::new();
+        // A change that fails leaves linkers that are not of what is in force.
+        self.halves.clear();
         let unable = self.ask(policies);
         loop {
             let round = self.attempt(policies, &unable, &mut refused, &mut report);
@@ -216,13 +222,13 @@ impl Engine {
                 let all = report.policies.entry(p.id).or_default();
                 for h in &mut all.hooks {
                     h.error.get_or_insert_with(|| e.to_string());
+                    h.cause.get_or_insert(Cause::Refused);
                 }
             }
         }
         true
     }
 
-                    h.cause.get_or_insert(Cause::Refused);
     /// The hooks that the policies ask for, on this kernel. Those that cannot be had are reported.
     fn wanted(
         &self,
@@ -401,12 +407,20 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the slot that is idle now like the one in force, and frees what nobody uses.
+    /// Makes the slot that is idle now like the one in force, where it has its program, and frees what
+    /// nobody uses.
     fn settle(&mut self, idle: usize, state: u64) {
         let mut freed = Vec::new();
+        self.halves.clear();
         for (attach, hook) in &mut self.hooks {
             hook.done();
-            let synced = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, state));
+            let synced = if hook.has(idle) {
+                hook.write(idle, state)
+            } else {
+                self.halves.push(attach.clone());
+                // There may be an engine of the shape before.
+                hook.leave(idle)
+            };
             match synced {
                 Ok(()) => freed.push((attach.clone(), hook.clean())),
                 Err(e) => {
@@ -422,6 +436,18 @@ impl Engine {
             if let Some(h) = self.hooks.get_mut(&attach) {
                 h.free(ids);
             }
+        }
+    }
+
+    /// Loads the idle slot's program of one hook that lacks it: the next change of values then loads
+    /// nothing. For when nothing else is to be done: the kernel takes long to check a program, and
+    /// what is in force does not need this one.
+    pub fn complete(&mut self) {
+        let Some(attach) = self.halves.pop() else { return };
+        let Some(hook) = self.hooks.get_mut(&attach) else { return };
+        let idle = ((self.state & 1) ^ 1) as usize;
+        if let Err(e) = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, self.state)) {
+            tracing::warn!(function = %attach.name, "cannot fill the idle slot, the next change will try again: {e}");
         }
     }
 
@@ -591,6 +617,13 @@ fn failed(what: &str, error: std::io::Error) -> EngineError {
     EngineError::Call { what: what.to_owned(), error }
 }
 
+/// A policy's hook that cannot be had.
+struct Failed {
+    unit: Arc<Unit>,
+    why: String,
+    cause: Cause,
+}
+
 /// Notes why a policy cannot run.
 fn refuse(report: &mut ApplyReport, refused: &mut BTreeSet<u64>, failed: &Failed) {
     let Failed { unit, why, cause } = failed;
@@ -598,6 +631,7 @@ fn refuse(report: &mut ApplyReport, refused: &mut BTreeSet<u64>, failed: &Failed
     let hooks = &mut report.policies.entry(unit.policy.id).or_default().hooks;
     if let Some(h) = hooks.get_mut(unit.hook) {
         h.error.get_or_insert_with(|| format!("{}: {why}", h.function));
+        h.cause.get_or_insert(*cause);
     }
 }
 
@@ -618,20 +652,12 @@ fn relink(hook: &mut Hook, units: &[Arc<Unit>]) -> (Vec<Arc<Unit>>, bool) {
                 new.push(u.clone());
             }
         }
-/// A policy's hook that cannot be had.
-struct Failed {
-    unit: Arc<Unit>,
-    why: String,
-    cause: Cause,
-}
-
     }
     let linker = hook.linker();
     for u in have.values() {
         linker.remove(u.key());
     }
     let fits = new.iter().all(|u| linker.add(u));
-        h.cause.get_or_insert(*cause);
     (new, fits)
 }
 

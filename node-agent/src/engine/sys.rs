@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::io::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// `enum bpf_map_type`.
 pub const MAP_ARRAY: u32 = 2;
@@ -86,25 +87,46 @@ impl Attr {
 /// The kernel runs no kprobe on a CPU where a task is inside an access to a map. A preemptible kernel
 /// may put that task aside for a whole time slice, and every call of the functions that are watched
 /// would go unseen there meanwhile.
-struct Undisturbed;
+///
+/// Held for one access or a short batch, never across what waits or takes long: other tasks of this
+/// CPU stand still.
+struct Undisturbed {
+    raised: bool,
+}
 
 impl Undisturbed {
     fn new() -> Undisturbed {
-        Undisturbed::policy(libc::SCHED_FIFO, 1);
-        Undisturbed
-    }
-    fn policy(policy: i32, priority: i32) {
-        let param = libc::sched_param { sched_priority: priority };
-        // SAFETY: reads the struct. Without CAP_SYS_NICE it fails, and accesses are as they were.
-        unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
+        static ORDINARY: OnceLock<bool> = OnceLock::new();
+        // An agent that was started with another policy keeps that.
+        // SAFETY: a number.
+        let ordinary = *ORDINARY.get_or_init(|| unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER);
+        // Without CAP_SYS_NICE it fails, and accesses are as they were.
+        Undisturbed { raised: ordinary && set_policy(libc::SCHED_FIFO, 1).is_ok() }
     }
 }
 
 impl Drop for Undisturbed {
     fn drop(&mut self) {
-        Undisturbed::policy(libc::SCHED_OTHER, 0);
+        if self.raised
+            && let Err(e) = set_policy(libc::SCHED_OTHER, 0)
+        {
+            tracing::error!("a thread of the agent stays in the scheduling policy SCHED_FIFO: {e}");
+        }
     }
 }
+
+/// Sets this thread's scheduling policy.
+fn set_policy(policy: i32, priority: i32) -> Result<()> {
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: reads the struct.
+    if unsafe { libc::sched_setscheduler(0, policy, &raw const param) } < 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Elements of one batch: a batch goes undisturbed, so it must be short.
+const BATCH: usize = 256;
 
 /// A map, with the sizes that its updates need.
 #[derive(Debug)]
@@ -122,7 +144,6 @@ pub struct MapSpec<'a> {
     /// Its name in the kernel.
     pub name: &'a str,
     /// `enum bpf_map_type`.
-    Ok(())
     pub kind: u32,
     /// Bytes of a key.
     pub key: u32,
@@ -161,8 +182,11 @@ impl Map {
     }
     /// Sets one element.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
-        debug_assert_eq!(key.len(), self.key);
         let _undisturbed = Undisturbed::new();
+        self.write(key, value, flags)
+    }
+    fn write(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
+        debug_assert_eq!(key.len(), self.key);
         Attr::new()
             .u32(0, self.raw() as u32)
             .ptr(8, key.as_ptr())
@@ -171,12 +195,25 @@ impl Map {
             .call(2, 32)
             .map(drop)
     }
+    /// Sets element `index` of an array of programs or maps. The kernel changes its own code for it, or
+    /// waits for programs that run, and disturbs no kprobe meanwhile: other tasks may go on.
+    pub fn set_fd(&self, index: u32, fd: RawFd) -> Result<()> {
+        self.write(&index.to_ne_bytes(), &fd.to_ne_bytes(), 0)
+    }
+    /// Empties element `index` of an array of programs; it may be empty.
+    pub fn clear_fd(&self, index: u32) -> Result<()> {
+        self.remove(&index.to_ne_bytes()).map(drop)
+    }
     /// Sets element `index` of an array.
     pub fn set<T: Plain>(&self, index: u32, value: &T) -> Result<()> {
         self.update(&index.to_ne_bytes(), bytes(value), 0)
     }
-    /// Sets many elements; one call where the kernel can.
+    /// Sets many elements; few calls where the kernel can.
     pub fn update_many(&self, keys: &[u8], values: &[u8]) -> Result<()> {
+        let values = values.chunks(BATCH * self.value);
+        keys.chunks(BATCH * self.key).zip(values).try_for_each(|(k, v)| self.update_batch(k, v))
+    }
+    fn update_batch(&self, keys: &[u8], values: &[u8]) -> Result<()> {
         let n = keys.len() / self.key;
         if n > 1 {
             let _undisturbed = Undisturbed::new();
@@ -211,6 +248,9 @@ impl Map {
     /// Deletes one element. False: it was not there.
     pub fn delete(&self, key: &[u8]) -> Result<bool> {
         let _undisturbed = Undisturbed::new();
+        self.remove(key)
+    }
+    fn remove(&self, key: &[u8]) -> Result<bool> {
         match Attr::new().u32(0, self.raw() as u32).ptr(8, key.as_ptr()).call(3, 32) {
             Ok(_) => Ok(true),
             Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(false),
@@ -219,9 +259,9 @@ impl Map {
     }
     /// The key after `key` (`None`: the first).
     pub fn next_key(&self, key: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
-        let _undisturbed = Undisturbed::new();
         let mut next = vec![0; self.key];
         let from = key.map_or(std::ptr::null(), <[u8]>::as_ptr);
+        let _undisturbed = Undisturbed::new();
         match Attr::new().u32(0, self.raw() as u32).ptr(8, from).ptr(16, next.as_mut_ptr()).call(4, 24) {
             Ok(_) => Ok(Some(next)),
             Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(None),
@@ -320,6 +360,13 @@ pub struct LoadError {
     pub log: String,
 }
 
+impl LoadError {
+    /// The kernel does not allow programs of this kind at all.
+    pub fn is_forbidden(&self) -> bool {
+        self.log.is_empty() && self.error.kind() == std::io::ErrorKind::PermissionDenied
+    }
+}
+
 /// What is known of why a program was refused.
 fn reason(error: &Error, log: &str) -> String {
     if !log.is_empty() {
@@ -344,13 +391,6 @@ fn last_lines(log: &str) -> String {
 pub fn load(spec: ProgramSpec<'_>) -> std::result::Result<OwnedFd, LoadError> {
     let error = match try_load(spec, &mut []) {
         Ok(fd) => return Ok(fd),
-impl LoadError {
-    /// The kernel does not allow programs of this kind at all.
-    pub fn is_forbidden(&self) -> bool {
-        self.log.is_empty() && self.error.kind() == std::io::ErrorKind::PermissionDenied
-    }
-}
-
         Err(e) => e,
     };
     let mut log = vec![0u8; 4 << 20];
@@ -362,6 +402,29 @@ impl LoadError {
             Err(LoadError { name: spec.name.to_owned(), error, log })
         }
     }
+}
+
+fn try_load(spec: ProgramSpec<'_>, log: &mut [u8]) -> Result<OwnedFd> {
+    let at = if log.is_empty() { std::ptr::null_mut() } else { log.as_mut_ptr() };
+    Attr::new()
+        .u32(0, spec.kind)
+        .u32(4, (spec.code.len() / 8) as u32)
+        .ptr(8, spec.code.as_ptr())
+        .ptr(16, c"GPL".as_ptr())
+        .u32(24, u32::from(!log.is_empty()))
+        .u32(28, log.len() as u32)
+        .ptr(32, at)
+        .name(48, spec.name)
+        .u32(68, spec.attach)
+        .u32(108, spec.btf_id)
+        .fd(5, 120)
+}
+
+/// The kernel takes programs of this kind: one that does nothing is loaded, and let go.
+pub fn takes(kind: u32, attach: u32, btf_id: u32) -> bool {
+    // r0 = 0; exit
+    let code = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    try_load(ProgramSpec { name: "tg_probe", kind, attach, btf_id, code: &code }, &mut []).is_ok()
 }
 
 /// What the kernel counts of a program.
@@ -404,29 +467,6 @@ pub fn pin(fd: &OwnedFd, path: &Path) -> Result<()> {
 }
 
 /// Opens what is pinned there.
-fn try_load(spec: ProgramSpec<'_>, log: &mut [u8]) -> Result<OwnedFd> {
-    let at = if log.is_empty() { std::ptr::null_mut() } else { log.as_mut_ptr() };
-    Attr::new()
-        .u32(0, spec.kind)
-        .u32(4, (spec.code.len() / 8) as u32)
-        .ptr(8, spec.code.as_ptr())
-        .ptr(16, c"GPL".as_ptr())
-        .u32(24, u32::from(!log.is_empty()))
-        .u32(28, log.len() as u32)
-        .ptr(32, at)
-        .name(48, spec.name)
-        .u32(68, spec.attach)
-        .u32(108, spec.btf_id)
-        .fd(5, 120)
-}
-
-/// The kernel takes programs of this kind: one that does nothing is loaded, and let go.
-pub fn takes(kind: u32, attach: u32, btf_id: u32) -> bool {
-    // r0 = 0; exit
-    let code = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    try_load(ProgramSpec { name: "tg_probe", kind, attach, btf_id, code: &code }, &mut []).is_ok()
-}
-
 pub fn get_pinned(path: &Path) -> Result<OwnedFd> {
     let p = c_path(path)?;
     Attr::new().ptr(0, p.as_ptr()).fd(7, 16)
