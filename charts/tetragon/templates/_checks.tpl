@@ -1,0 +1,94 @@
+{{/* What values.schema.json cannot say: rules between values, and values that nothing here can honour. All that
+is wrong is said at once. */}}
+
+{{/* The leaves of `given` that differ from `known`, one finding a line. */}}
+{{- define "tetragon.differences" -}}
+{{- range $key, $known := .known }}
+{{- if hasKey $.given $key }}
+{{- $given := index $.given $key }}
+{{- $path := list $.path $key | compact | join "." }}
+{{- if and (kindIs "map" $known) (kindIs "map" $given) $known }}
+{{- include "tetragon.differences" (dict "known" $known "given" $given "path" $path "why" $.why) }}
+{{- else if and (ne (toJson $given) (toJson $known)) (or $given $known) }}
+{{ $path }}: {{ toJson $given }} is not supported: {{ $.why }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tetragon.findings" -}}
+{{- range .Files.Get "files/unsupported.yaml" | fromYamlArray }}
+{{- include "tetragon.differences" (dict "known" .values "given" $.Values "path" "" "why" .why) }}
+{{- end }}
+{{- $agent := .Values.tetragon }}
+{{- $operator := .Values.tetragonOperator }}
+{{- range $path, $image := dict "tetragon.image" $agent.image "tetragonOperator.image" $operator.image }}
+{{- $reference := $image.override | default $image.repository }}
+{{- if regexMatch "(^|/)cilium/tetragon(-operator)?($|[:@])" $reference }}
+{{ $path }}: {{ $reference }} is Tetragon's program, which does not know this chart's flags; remove it from the values
+{{- end }}
+{{- end }}
+{{- range $path, $filters := dict "tetragon.exportAllowList" $agent.exportAllowList "tetragon.exportDenyList" $agent.exportDenyList }}
+{{- with regexFind "\"(namespace|namespace_regex|pod_regex|container_name_regex|labels)\"\\s*:" $filters }}
+{{ $path }}: {{ . | trimSuffix ":" | trim }} is not supported: pods are not known yet, and every event has the namespace ""; filter by binary_regex, event_set or policy_names
+{{- end }}
+{{- end }}
+{{- if hasKey $agent.livenessProbe "grpc" }}
+tetragon.livenessProbe.grpc: health is served over HTTP; right would be httpGet: {path: /healthz, port: {{ $agent.healthGrpc.port }}}
+{{- end }}
+{{- with .Values.podLabelsOverride }}
+{{- if ne (index . "app.kubernetes.io/name" | default "") "tetragon" }}
+podLabelsOverride: the operator knows agents by the label app.kubernetes.io/name: tetragon, which must be among them
+{{- end }}
+{{- end }}
+{{- if and $agent.prometheus.prometheusRule.enabled $agent.prometheus.prometheusRule.rules.newBinaries.enabled (not (has "binary" (splitList "," ($agent.prometheus.metricsLabelFilter | nospace)))) }}
+tetragon.prometheus.prometheusRule.rules.newBinaries: it needs `binary` in tetragon.prometheus.metricsLabelFilter; switch the rule off, or keep the label
+{{- end }}
+{{- range $what, $monitor := dict "serviceMonitor" $agent.prometheus.serviceMonitor "podMonitor" $agent.prometheus.podMonitor "prometheusRule" $agent.prometheus.prometheusRule }}
+{{- if and $monitor.enabled (not $agent.prometheus.enabled) }}
+tetragon.prometheus.{{ $what }}.enabled: there are no metrics with tetragon.prometheus.enabled: false
+{{- end }}
+{{- end }}
+{{- if and $agent.prometheus.serviceMonitor.enabled $agent.prometheus.podMonitor.enabled }}
+tetragon.prometheus: with serviceMonitor and podMonitor everything would be read twice; choose one
+{{- end }}
+{{- if and $operator.prometheus.serviceMonitor.enabled (not $operator.prometheus.enabled) }}
+tetragonOperator.prometheus.serviceMonitor.enabled: there are no metrics with tetragonOperator.prometheus.enabled: false
+{{- end }}
+{{- if and (gt (int $operator.replicas) 1) (not $operator.failoverLease.enabled) }}
+tetragonOperator.failoverLease.enabled: {{ $operator.replicas }} replicas need it: without the Lease all of them would write
+{{- end }}
+{{- if and (gt (int $operator.replicas) 1) $operator.hostNetwork (eq (include "tetragon-operator.spreads" .) "") }}
+tetragonOperator.hostNetwork: {{ $operator.replicas }} replicas need different nodes; set tetragonOperator.affinity so that they are on different ones
+{{- end }}
+{{- include "tetragon.exportFindings" . }}
+{{- end }}
+
+{{/* Replicas may be kept apart: an affinity is set that has something to say about pods. */}}
+{{- define "tetragon-operator.spreads" -}}
+{{- with .Values.tetragonOperator.affinity }}{{ if .podAntiAffinity }}true{{ end }}{{ end }}
+{{- end }}
+
+{{- define "tetragon.exportFindings" -}}
+{{- $stdout := .Values.export.stdout }}
+{{- $own := not (or $stdout.image.override $stdout.image.repository) }}
+{{- if and (eq .Values.export.mode "stdout") $own (not $stdout.enabledCommand) }}
+export.stdout.enabledCommand: false is for an image with a command of its own, and export.stdout.image is not set; the agent's image would start a second agent
+{{- end }}
+{{- $elastic := .Values.export.elasticsearch }}
+{{- if $elastic.enabled }}
+{{- if not $elastic.url }}
+export.elasticsearch.url: it is missing; right would be such as https://elasticsearch.logging.svc:9200
+{{- end }}
+{{- $host := get (urlParse ($elastic.url | default "http://none")) "hostname" }}
+{{- if and (regexMatch "\\.svc(\\.|$)" $host) .Values.hostNetwork (eq .Values.dnsPolicy "Default") }}
+export.elasticsearch.url: {{ $host }} is a Service, which the node's DNS servers do not know; set dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
+{{- if and $elastic.existingSecret $elastic.secretKeys.apiKey $elastic.secretKeys.username }}
+export.elasticsearch.secretKeys: username and password, or apiKey; set the others to ""
+{{- end }}
+{{- if and $elastic.existingSecret (not $elastic.secretKeys.apiKey) (not (and $elastic.secretKeys.username $elastic.secretKeys.password)) }}
+export.elasticsearch.secretKeys: username and password are needed, or apiKey
+{{- end }}
+{{- end }}
+{{- end }}
