@@ -174,11 +174,10 @@ impl Sender {
     fn next_look(&self, now: Instant, sending: bool) -> Instant {
         let mut looks = vec![now + IDLE];
         looks.extend(self.wanted.as_ref().map(|_| now + LOCK_EVERY));
-        // What is due now and could not be sent or stored waits for an answer, the pause or the disk.
-        looks.extend(self.losses_due());
+        // What is due and was not taken waits for an answer or the disk.
         looks.extend(self.queue.due().map(|due| if due > now { due } else { now + LOCK_EVERY }));
-        if !sending && (self.work.is_some() || self.has_spooled() || self.queue.due().is_some()) {
-            looks.extend(self.trouble.again);
+        if !sending {
+            looks.extend(self.trouble.again.or_else(|| self.losses_due()));
         }
         looks.into_iter().min().unwrap_or(now)
     }
