@@ -6,6 +6,7 @@
 
 mod changes;
 mod reports;
+mod slim;
 mod tally;
 pub mod watch;
 
@@ -193,7 +194,7 @@ impl Index {
     pub fn delete_report(&self, name: &str) {
         let mut state = self.lock();
         if let Some(place) = state.nodes.get(name).map(|e| e.place) {
-            state.take(place, Vec::new());
+            state.take(place, Vec::new()).iter().for_each(|key| self.changes.touch(key));
         }
         drop(state);
         self.change(name, |entry| entry.agent = None);
@@ -315,8 +316,7 @@ impl State {
                 self.places += 1;
                 self.places - 1
             });
-            let entry =
-                Entry { place, labels: None, agent: None, pods: 0, ready_pods: 0, pod_seen: false };
+            let entry = Entry { place, labels: None, agent: None, pods: 0, ready_pods: 0, pod_seen: false };
             self.nodes.insert(name.into(), entry);
         }
         self.nodes.get_mut(name).expect("it was just made")

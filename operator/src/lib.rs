@@ -2,3 +2,7 @@
 //! nodes say about them.
 #![warn(missing_docs)]
 
+
+pub mod index;
+pub mod reason;
+pub mod text;

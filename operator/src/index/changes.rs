@@ -56,13 +56,21 @@ impl Changes {
     }
 
     pub(super) async fn next(&self, scope: Scope) -> Changed {
-        let (changed, notify) = &self.0[scope as usize];
         loop {
-            let taken = std::mem::take(&mut *changed.lock().expect("no holder panics"));
+            let taken = self.take(scope);
             if taken != Changed::default() {
                 return taken;
             }
-            notify.notified().await;
+            self.0[scope as usize].1.notified().await;
         }
+    }
+
+    pub(super) fn take(&self, scope: Scope) -> Changed {
+        std::mem::take(&mut *self.0[scope as usize].0.lock().expect("no holder panics"))
+    }
+
+    #[cfg(test)]
+    pub(super) fn peek(&self, scope: Scope) -> Changed {
+        self.0[scope as usize].0.lock().expect("no holder panics").clone()
     }
 }

@@ -97,11 +97,8 @@ mod tests {
     #[test]
     fn messages_have_a_bound() {
         let mut reports = Reports::default();
-        let report = |i: usize| Report {
-            reason: format!("R{i}"),
-            message: format!("{i:01024}"),
-            ..Report::default()
-        };
+        let report =
+            |i: usize| Report { reason: format!("R{i}"), message: format!("{i:01024}"), ..Report::default() };
         let ids: Vec<u32> = (0..MESSAGES_MAX / 1024 + 10).map(|i| reports.add(report(i))).collect();
         assert!(reports.message_bytes <= MESSAGES_MAX);
         assert_eq!(reports.get(ids[0]), Some(&report(0)));
