@@ -6,6 +6,7 @@ mod build;
 mod cluster;
 mod conformance;
 mod demo;
+mod dist;
 mod initramfs;
 mod kernels;
 mod modules;
@@ -34,6 +35,10 @@ enum Xtask {
     Crds,
     /// Boot a kernel with the agent and four policies, provoke each, and watch
     Demo(demo::Options),
+    /// Build the programs that are delivered, static, into target/dist
+    Dist(dist::Options),
+    /// Build the images, into target/image
+    Image(dist::Options),
     /// Install what is missing on this machine (Debian or Ubuntu, as root or with sudo)
     Setup,
     /// Everything that `make test` does
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Xtask::Conformance(options) => conformance::run(&options),
         Xtask::Crds => build::crds().map(|()| 0),
         Xtask::Demo(options) => demo::run(&options),
+        Xtask::Dist(options) => dist::dist(options),
+        Xtask::Image(options) => dist::image(options),
         Xtask::Setup => setup::install().map(|()| 0),
         Xtask::Test(options) => test::run_all(&options),
         Xtask::Vm(vm) => vm.execute(),

@@ -26,12 +26,23 @@ const PACKAGES: &[&str] = &[
 /// For building bpf-linker, which links LLVM.
 const LLVM_PACKAGES: &[&str] =
     &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev", "libzstd-dev", "libxml2-dev"];
+/// For the cluster and the images: a program, and the package that has it.
+const CLUSTER_PROGRAMS: &[(&str, &str)] = &[
+    ("buildah", "buildah"),
+    ("ip", "iproute2"),
+    ("javac", "default-jdk-headless"),
+    ("mke2fs", "e2fsprogs"),
+    ("mvn", "maven"),
+    ("nsenter", "util-linux"),
+];
 const LLVM: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
 
 /// Installs what is missing, and says what.
 pub(crate) fn install() -> Result<()> {
     let mut changes = packages(PACKAGES)?;
+    let missing = CLUSTER_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
+    changes |= packages(&missing.map(|(_, package)| *package).collect::<Vec<_>>())?;
     changes |= rust_source()?;
     changes |= bpf_linker()?;
     if !changes {
