@@ -268,6 +268,32 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_RELEASE_PINNED_BPF", value_name = "BOOL", default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub release_pinned_bpf: bool,
 
+    /// Load the policies of a Kubernetes cluster, and report to it what became of them.
+    #[arg(long, env = "TETRAGON_ENABLE_K8S_API", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_k8s_api: bool,
+
+    /// How the API server is reached. Empty: as pods reach theirs.
+    #[arg(long, env = "TETRAGON_K8S_KUBECONFIG_PATH", value_name = "FILE", default_value = "")]
+    pub k8s_kubeconfig_path: String,
+
+    /// With the Kubernetes API: load the cluster's policies. Without: only the node is reported.
+    #[arg(long, env = "TETRAGON_ENABLE_TRACING_POLICY_CRD", value_name = "BOOL", default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_tracing_policy_crd: bool,
+
+    /// Namespace of the operator, where the compiled policies are. Empty: POD_NAMESPACE, or that of
+    /// the kubeconfig's context or of the pod's service account.
+    #[arg(long, env = "TETRAGON_K8S_NAMESPACE", value_name = "NAMESPACE", default_value = "")]
+    pub k8s_namespace: String,
+
+    /// Folder where the cluster's policies are kept, for starts without the API server.
+    #[arg(long, env = "TETRAGON_PLAN_DIR", value_name = "DIR", default_value = "/var/lib/tetragon/plans")]
+    pub plan_dir: PathBuf,
+
+    /// How often numbers of events, actions and memory are reported to the cluster, when nothing else
+    /// changes.
+    #[arg(long, env = "TETRAGON_NODE_STATUS_INTERVAL", value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub node_status_interval: Duration,
+
     /// Name of the cluster, for cluster_name of events.
     #[arg(long, env = "TETRAGON_CLUSTER_NAME", value_name = "NAME", default_value = "")]
     pub cluster_name: String,
@@ -333,7 +359,6 @@ const HARMLESS: &[&str] = &[
     "enable-export-aggregation",
     "enable-policy-filter-cgroup-map",
     "enable-policy-filter-debug",
-    "enable-tracing-policy-crd",
     "event-cache-retries",
     "event-cache-retry-delay",
     "execve-map-entries",
@@ -368,7 +393,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("enable-cgidmap", "pods are not known yet"),
     ("enable-cgidmap-debug", "pods are not known yet"),
     ("enable-cri", "containers are known by their cgroup's name"),
-    ("enable-k8s-api", "policies come from files and gRPC"),
     ("enable-msg-handling-latency", "there is no latency histogram"),
     ("enable-pod-annotations", "pods are not known yet"),
     ("enable-pod-info", "pods are not known yet"),
@@ -377,7 +401,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("export-file-compress", "rotated files are not compressed; compress them with logrotate or a cron job"),
     ("filter-environment-variables", "the environment is not read"),
     ("generate-docs", "see --help"),
-    ("k8s-kubeconfig-path", "policies come from files and gRPC"),
     ("kernel", "the kernel is asked for what it can do"),
     ("log-file", "the log goes to standard error; redirect it"),
     ("memprofile", "use heaptrack"),
@@ -464,6 +487,9 @@ impl Config {
                 "--release-pinned-bpf=false: not supported: what an earlier agent left is always taken over \
                  and replaced; beside it, calls would be judged twice"
             );
+        }
+        if self.node_status_interval < Duration::from_secs(1) {
+            bail!("--node-status-interval {:?}: right would be 1s or more", self.node_status_interval);
         }
         for label in self.metric_labels() {
             if !["namespace", "workload", "pod", "binary"].contains(&label) {
@@ -687,7 +713,7 @@ mod tests {
     fn flags_of_tetragon_without_effect_are_refused_by_name() {
         let error = load(&["--export-file-compress"]).unwrap_err();
         assert!(error.contains("--export-file-compress true: not supported yet"), "{error}");
-        assert!(load(&["--enable-k8s-api=false", "--bpf-lib", "/x", "--verbose=2"]).is_ok());
+        assert!(load(&["--enable-pod-info=false", "--bpf-lib", "/x", "--verbose=2"]).is_ok());
         let error = load(&["--no-such-flag"]).unwrap_err();
         assert!(error.contains("--no-such-flag"), "{error}");
     }
@@ -702,6 +728,7 @@ mod tests {
             (["--enable-ancestors", "kprobe"], "`base`"),
             (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
             (["--log-level", "loud"], "trace, debug"),
+            (["--node-status-interval", "10ms"], "1s or more"),
         ] {
             let error = load(&args).unwrap_err();
             assert!(error.contains(text), "{args:?}: {error}");
