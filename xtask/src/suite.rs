@@ -20,7 +20,10 @@ pub(crate) fn parts() -> Result<()> {
             for (package, test) in [("tetragon-operator", "api"), ("tetragon-agent", "k8s")] {
                 say(&format!("{package} against Kubernetes {version}"));
                 let test = ["test", "--package", package, "--features", "api-tests", "--test", test];
-                run(cargo(test).args(["--target", TARGET]).envs(env.iter().cloned()).env("INSTA_UPDATE", "no"))?;
+                run(cargo(test)
+                    .args(["--target", TARGET])
+                    .envs(env.iter().cloned())
+                    .env("INSTA_UPDATE", "no"))?;
             }
             Ok(())
         })?;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what the agent costs, as ratios to the same without it.
 
 mod agent;
+mod cluster;
 mod measure;
 mod place;
 mod policies;
@@ -9,7 +10,7 @@ mod rows;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::build::{self, Agent, TARGET};
 use crate::kernels;
@@ -23,7 +24,10 @@ use rows::{Row, is_like};
 
 /// What is measured, and where.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    what: Option<What>,
     /// On this kernel, in a guest (may be repeated) [default: 6.12; with --wall: this machine]
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
@@ -43,6 +47,13 @@ pub(crate) struct Options {
     /// Use this agent instead of building the repository's in release mode
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
+}
+
+/// What else can be measured.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The control plane: a real API server, the operator, thousands of simulated nodes
+    Cluster(cluster::Options),
 }
 
 /// The rows of one kernel, with the choice of which are wanted.
@@ -136,6 +147,9 @@ fn check_choice(patterns: &[String]) -> Result<()> {
 
 /// Measures; gives the exit code.
 pub(crate) fn run(options: &Options) -> Result<i32> {
+    if let Some(What::Cluster(options)) = &options.what {
+        return cluster::run_all(options);
+    }
     check_choice(&options.rows)?;
     if let Some(folder) = &options.tetragon {
         agent::tetragon_files(folder)?;

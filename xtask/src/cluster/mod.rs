@@ -92,6 +92,11 @@ pub(crate) fn program(name: &str) -> Result<PathBuf> {
     components::program(name, NEWEST)
 }
 
+/// Stops the controllers of a cluster.
+pub(crate) fn stop_controllers(name: &str) -> Result<()> {
+    State::existing(name)?.stop(control_plane::CONTROLLERS, Duration::from_secs(5))
+}
+
 fn parse_nodes(text: &str) -> Result<(NodeKind, u8), String> {
     let wrong = || format!("`{text}` names no nodes; right would be host:N or guest:N with N up to {NODES}");
     let (kind, count) = text.split_once(':').ok_or_else(wrong)?;

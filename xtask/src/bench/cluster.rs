@@ -1,0 +1,395 @@
+//! `cargo xtask bench cluster`: what the control plane costs, with a real API server, the real operator
+//! and thousands of nodes that one process simulates (real TetragonNode objects, written as agents do).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::build::{TARGET, cargo};
+use crate::cluster;
+use crate::tools::{command, output, root, run, say};
+
+/// Name of the cluster.
+const NAME: &str = "bench";
+/// How long a change may take to be told, before the run is given up.
+const GIVE_UP: Duration = Duration::from_secs(900);
+
+/// How large.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Simulated nodes
+    #[arg(long, default_value_t = 5000)]
+    nodes: usize,
+    /// Policies that are applied at once, after one alone
+    #[arg(long, default_value_t = 1000)]
+    policies: usize,
+    /// Simulated nodes while there are that many policies: every node's object names them all
+    #[arg(long, default_value_t = 500)]
+    nodes_with_policies: usize,
+    /// Write the rows to a file, too: a list of objects
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One measured step.
+struct Row {
+    what: String,
+    nodes: usize,
+    policies: usize,
+    /// From the end of `kubectl apply` to the status that says so.
+    seconds: f64,
+    /// Writes by agents, and by the operator.
+    node_writes: usize,
+    operator_writes: usize,
+    /// Largest status of a policy, in bytes.
+    status: usize,
+    /// Highest resident memory of the operator so far, in MiB.
+    rss: f64,
+    /// Processor time of the operator in this step, in seconds.
+    cpu: f64,
+}
+
+/// Runs it all; gives the exit code.
+pub(crate) fn run_all(options: &Options) -> Result<i32> {
+    ensure!(options.nodes >= options.nodes_with_policies, "--nodes is the larger number");
+    build()?;
+    this(&["cluster", "up", "--name", NAME])?;
+    let rows = measure(options);
+    let down = this(&["cluster", "down", "--name", NAME]);
+    let rows = rows?;
+    down?;
+    print(&rows);
+    if let Some(file) = &options.json {
+        let all: Vec<Value> = rows.iter().map(Row::json).collect();
+        std::fs::write(file, serde_json::to_vec_pretty(&all)?)?;
+    }
+    Ok(0)
+}
+
+fn build() -> Result<()> {
+    say("building operator and fleet in release mode");
+    let common = ["build", "--release", "--quiet", "--target", TARGET];
+    run(cargo(common).args(["--package", "tetragon-operator"]))?;
+    run(cargo(common).args(["--package", "tetragon-e2e", "--bin", "fleet"]))
+}
+
+fn this(args: &[&str]) -> Result<()> {
+    run(&mut command(std::env::current_exe()?, args))
+}
+
+/// The cluster and what runs in it.
+struct Bed {
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+    audit: PathBuf,
+    operator: Running,
+}
+
+/// A process that ends with its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn measure(options: &Options) -> Result<Vec<Row>> {
+    // Its node controller would write about nodes that have no kubelet.
+    cluster::stop_controllers(NAME)?;
+    let bed = Bed::new()?;
+    let mut rows = Vec::new();
+    {
+        let mut fleet = Fleet::start(&bed, options.nodes)?;
+        fleet.ready()?;
+        rows.push(bed.step("one policy", options.nodes, 1, &|bed| bed.apply(&policy(0, "a")), 1)?);
+        rows.push(bed.step("it changes", options.nodes, 1, &|bed| bed.apply(&policy(0, "b")), 1)?);
+        rows.push(bed.step("its labels change", options.nodes, 1, &|bed| bed.label("a"), 1)?);
+        rows.push(bed.idle(options.nodes, 1)?);
+    }
+    bed.shrink(options.nodes)?;
+    {
+        let mut fleet = Fleet::start(&bed, options.nodes_with_policies)?;
+        fleet.ready()?;
+        let nodes = options.nodes_with_policies;
+        let all: String = (0..options.policies).map(|i| policy(i, "a")).collect();
+        let many = options.policies;
+        rows.push(bed.step(
+            &format!("{many} policies at once"),
+            nodes,
+            many,
+            &|bed| bed.apply(&all),
+            many,
+        )?);
+        rows.push(bed.step("one of them changes", nodes, many, &|bed| bed.apply(&policy(1, "b")), many)?);
+        rows.push(bed.idle(nodes, many)?);
+    }
+    Ok(rows)
+}
+
+/// A policy like thousands of others: one hook, three values.
+fn policy(i: usize, version: &str) -> String {
+    format!(
+        "---\napiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {{name: bench-{i:04}}}\nspec:\n  \
+         kprobes:\n  - call: security_file_open\n    syscall: false\n    args: [{{index: 0, type: file}}]\n    \
+         selectors:\n    - matchArgs:\n      - {{index: 0, operator: Equal, values: [/etc/{version}-{i}-1, \
+         /etc/{version}-{i}-2, /etc/{version}-{i}-3]}}\n"
+    )
+}
+
+impl Bed {
+    fn new() -> Result<Bed> {
+        let said = output(&mut command(std::env::current_exe()?, ["cluster", "kubeconfig", "--name", NAME]))?;
+        let kubeconfig = PathBuf::from(said.trim());
+        let folder = kubeconfig.parent().context("the kubeconfig is in a folder")?.to_owned();
+        let program = root().join("target").join(TARGET).join("release/tetragon-operator");
+        say("starting the operator");
+        let operator = Command::new(program)
+            .arg("serve")
+            .arg(format!("--kube-config={}", kubeconfig.display()))
+            .args(["--namespace=kube-system", "--webhook-address=", "--leader-election=false"])
+            .args(["--metrics-address=127.0.0.1:12113", "--health-probe-bind-address="])
+            .stderr(File::create(folder.join("operator.log"))?)
+            .spawn()?;
+        let bed = Bed {
+            audit: folder.join("audit.log"),
+            kubeconfig,
+            kubectl: cluster::program("kubectl")?,
+            operator: Running(operator),
+        };
+        let crds =
+            ["wait", "--for=condition=Established", "crd/tetragonnodes.tetragon-rs.dev", "--timeout=60s"];
+        wait(Duration::from_secs(60), || bed.kubectl(&crds, "").map(drop))?;
+        Ok(bed)
+    }
+
+    fn kubectl(&self, args: &[&str], input: &str) -> Result<String> {
+        let mut child = Command::new(&self.kubectl)
+            .args(args)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        child.stdin.take().context("a pipe")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            bail!("kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn apply(&self, manifests: &str) -> Result<()> {
+        self.kubectl(&["apply", "--server-side", "-f", "-"], manifests).map(drop)
+    }
+
+    fn label(&self, value: &str) -> Result<()> {
+        self.kubectl(&["label", "--overwrite", "tracingpolicy/bench-0000", &format!("team={value}")], "")
+            .map(drop)
+    }
+
+    /// Does something, and waits until `ready` policies are Ready in their own generation.
+    fn step(
+        &self,
+        what: &str,
+        nodes: usize,
+        policies: usize,
+        change: &dyn Fn(&Bed) -> Result<()>,
+        ready: usize,
+    ) -> Result<Row> {
+        say(&format!("{what}, {nodes} nodes"));
+        let (writes, cpu) = (self.writes()?, self.cpu()?);
+        change(self)?;
+        let begin = Instant::now();
+        wait(GIVE_UP, || {
+            let found = self.ready()?;
+            ensure!(found == ready, "{found} of {ready} policies are Ready");
+            Ok(())
+        })?;
+        let seconds = begin.elapsed().as_secs_f64();
+        // What is still written afterwards counts, too.
+        std::thread::sleep(Duration::from_secs(5));
+        self.row(what, (nodes, policies), seconds, (&writes, cpu))
+    }
+
+    /// Half a minute in which nothing changes.
+    fn idle(&self, nodes: usize, policies: usize) -> Result<Row> {
+        say("half a minute without a change");
+        let (writes, cpu) = (self.writes()?, self.cpu()?);
+        std::thread::sleep(Duration::from_secs(30));
+        self.row("nothing happens for 30 s", (nodes, policies), 0.0, (&writes, cpu))
+    }
+
+    fn row(&self, what: &str, size: (usize, usize), seconds: f64, before: (&Writes, f64)) -> Result<Row> {
+        let writes = self.writes()?;
+        let list: Value =
+            serde_json::from_str(&self.kubectl(&["get", "tracingpolicies", "-o", "json"], "")?)?;
+        let status = list["items"].as_array().into_iter().flatten().map(|p| p["status"].to_string().len());
+        Ok(Row {
+            what: what.to_owned(),
+            nodes: size.0,
+            policies: size.1,
+            seconds,
+            node_writes: writes.nodes - before.0.nodes,
+            operator_writes: writes.operator - before.0.operator,
+            status: status.max().unwrap_or(0),
+            rss: self.rss()?,
+            cpu: self.cpu()? - before.1,
+        })
+    }
+
+    /// Policies that are Ready, as of what their authors wrote last.
+    fn ready(&self) -> Result<usize> {
+        let columns = "custom-columns=G:.metadata.generation,O:.status.observedGeneration,R:.status.conditions[?(@.type==\"Ready\")].status,L:.status.nodes.summary";
+        let table = self.kubectl(&["get", "tracingpolicies", "--no-headers", "-o", columns], "")?;
+        let ready = |line: &&str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            matches!(words.as_slice(), [g, o, "True", _] if g == o)
+        };
+        Ok(table.lines().filter(ready).count())
+    }
+
+    /// Takes away nodes and policies.
+    fn shrink(&self, nodes: usize) -> Result<()> {
+        say("taking the nodes away");
+        self.kubectl(&["delete", "tracingpolicies", "--all"], "")?;
+        run(Fleet::command(self).args(["--nodes", &nodes.to_string(), "--remove"]))
+    }
+
+    fn cpu(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(self.proc("stat"))?;
+        // After the name, which may hold anything.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+        Ok(ticks as f64 / 100.0)
+    }
+
+    fn rss(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(self.proc("status"))?;
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let kib: f64 = line.split_whitespace().next().unwrap_or_default().parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        Path::new("/proc").join(self.operator.0.id().to_string()).join(file)
+    }
+
+    /// Writes that the API server has noted.
+    fn writes(&self) -> Result<Writes> {
+        let mut writes = Writes::default();
+        for line in BufReader::new(File::open(&self.audit)?).lines() {
+            let Ok(entry) = serde_json::from_str::<Value>(&line?) else { continue };
+            if !matches!(entry["verb"].as_str(), Some("create" | "update" | "patch" | "delete")) {
+                continue;
+            }
+            let resource = entry["objectRef"]["resource"].as_str().unwrap_or_default().to_owned();
+            let kubectl = entry["userAgent"].as_str().is_some_and(|a| a.starts_with("kubectl"));
+            match resource.as_str() {
+                "tetragonnodes" => writes.nodes += 1,
+                "nodes" | "leases" => {}
+                _ if kubectl => {}
+                _ => writes.operator += 1,
+            }
+            *writes.by_resource.entry(resource).or_default() += 1;
+        }
+        Ok(writes)
+    }
+}
+
+/// Writes since the API server's start.
+#[derive(Default)]
+struct Writes {
+    nodes: usize,
+    operator: usize,
+    by_resource: BTreeMap<String, usize>,
+}
+
+/// The process that simulates nodes.
+struct Fleet {
+    _process: Running,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Fleet {
+    fn command(bed: &Bed) -> Command {
+        let mut fleet = Command::new(root().join("target").join(TARGET).join("release/fleet"));
+        fleet.env("KUBECONFIG", &bed.kubeconfig);
+        fleet
+    }
+
+    fn start(bed: &Bed, nodes: usize) -> Result<Fleet> {
+        say(&format!("making {nodes} nodes"));
+        let mut process =
+            Fleet::command(bed).args(["--nodes", &nodes.to_string()]).stdout(Stdio::piped()).spawn()?;
+        let lines = BufReader::new(process.stdout.take().context("a pipe")?).lines();
+        Ok(Fleet { _process: Running(process), lines })
+    }
+
+    /// Waits until every node has its objects.
+    fn ready(&mut self) -> Result<()> {
+        for line in self.lines.by_ref() {
+            let event: Value = serde_json::from_str(&line?)?;
+            if event["event"] == json!("ready") {
+                say(&format!(
+                    "{} nodes after {:.1} s",
+                    event["nodes"],
+                    event["seconds"].as_f64().unwrap_or(0.0)
+                ));
+                // The operator hears of the last ones.
+                std::thread::sleep(Duration::from_secs(5));
+                return Ok(());
+            }
+        }
+        bail!("the simulated nodes have ended")
+    }
+}
+
+fn wait(within: Duration, mut ask: impl FnMut() -> Result<()>) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        match ask() {
+            Ok(()) => return Ok(()),
+            Err(e) if begin.elapsed() > within => return Err(e),
+            Err(_) => std::thread::sleep(Duration::from_millis(250)),
+        }
+    }
+}
+
+impl Row {
+    fn json(&self) -> Value {
+        json!({
+            "what": self.what,
+            "nodes": self.nodes,
+            "policies": self.policies,
+            "seconds": self.seconds,
+            "node_writes": self.node_writes,
+            "operator_writes": self.operator_writes,
+            "status_bytes": self.status,
+            "operator_rss_mib": self.rss,
+            "operator_cpu_seconds": self.cpu,
+        })
+    }
+}
+
+fn print(rows: &[Row]) {
+    println!(
+        "{:<26} {:>6} {:>9} {:>9} {:>12} {:>15} {:>13} {:>10} {:>9}",
+        "WHAT", "NODES", "POLICIES", "READY", "NODE WRITES", "OPERATOR WRITES", "STATUS BYTES", "RSS", "CPU"
+    );
+    for r in rows {
+        println!(
+            "{:<26} {:>6} {:>9} {:>7.1} s {:>12} {:>15} {:>13} {:>6.1} MiB {:>7.2} s",
+            r.what, r.nodes, r.policies, r.seconds, r.node_writes, r.operator_writes, r.status, r.rss, r.cpu
+        );
+    }
+}
