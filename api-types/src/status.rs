@@ -101,6 +101,8 @@ pub struct RolloutStatus {
     pub phase: String,
     /// Share of the nodes that may load this version.
     pub percent: i32,
+    /// The policy's annotation that it follows: a rollout that was stopped goes on when it changes.
+    pub annotation: String,
     /// When this percentage was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
