@@ -137,7 +137,7 @@ fn controllers(state: &State, pki: &Pki) -> Result<Command> {
     let address = state.network().loopback();
     controllers.args([&format!("--bind-address={address}"), "--use-service-account-credentials=true"]);
     // It makes the folder.
-    controllers.arg("--flex-volume-plugin-volume-path").arg(state.folder().join("volume-plugins"));
+    controllers.arg("--flex-volume-plugin-dir").arg(state.folder().join("volume-plugins"));
     for (flag, file) in [
         ("service-account-private-key-file", "sa.key"),
         ("root-ca-file", "ca.crt"),
