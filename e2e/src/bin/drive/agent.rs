@@ -34,6 +34,8 @@ pub(crate) const PINS: &str = "/sys/fs/bpf/tetragon";
 pub(crate) struct Agent {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// How long it took to be ready.
+    pub(crate) start: Duration,
 }
 
 /// Empties what an agent of an earlier scenario has left, and puts policies (file name, text).
@@ -71,20 +73,21 @@ impl Agent {
                 log.push('\n');
             }
         });
-        let mut agent = Agent { child, log };
-        let end = Instant::now() + START;
+        let mut agent = Agent { child, log, start: Duration::ZERO };
+        let begin = Instant::now();
         while !agent.log().contains(READY) {
             if let Some(status) = agent.child.try_wait()? {
                 bail!("the agent ended before it was ready, {status}:\n{}", agent.log());
             }
             ensure!(
-                Instant::now() < end,
+                begin.elapsed() < START,
                 "the agent is not ready after {START:?}:\n{}{}",
                 agent.log(),
                 stuck::report(agent.child.id())
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+        agent.start = begin.elapsed();
         Ok(agent)
     }
 

@@ -47,19 +47,22 @@ pub(crate) fn run() -> Result<String> {
     agent::prepare(&[("deny.yaml", POLICY)])?;
     let pause = || std::thread::sleep(Duration::from_millis(700));
     let first = Agent::start(&[])?;
+    let mut starts = vec![first.start];
     // A gap of nothing would take all of an emulated processor from the agent.
-    let mut hammer = Hammer::start(&["--gap", "50"], &WORKERS)?;
+    let mut hammer = Hammer::start(&["--gap", "200"], &WORKERS)?;
     hammer.go()?;
     pause();
     first.crash()?;
     ensure!(agent::pinned(), "nothing is pinned at {}", agent::PINS);
     pause();
     let second = Agent::start(&[])?;
+    starts.push(second.start);
     pause();
     second.crash()?;
     // Another version: other programs (policies that change the image), other maps.
     std::fs::write(format!("{}/more.yaml", agent::POLICIES), MORE)?;
     let third = Agent::start(&["--rb-size-total", "1M", "--enable-process-cred", "--enable-process-ns"])?;
+    starts.push(third.start);
     pause();
     hammer.mark()?;
     third.stop()?;
@@ -67,7 +70,7 @@ pub(crate) fn run() -> Result<String> {
     pause();
     let counts = hammer.stop()?;
     ensure!(!agent::pinned(), "the agent was ended and has left pins at {}", agent::PINS);
-    judge(&counts)
+    Ok(format!("{}; ready after {starts:.1?}", judge(&counts)?))
 }
 
 fn judge(counts: &[Count]) -> Result<String> {
