@@ -117,14 +117,15 @@ impl Batch {
 
     /// The first `count` documents. Nothing is copied but the ends.
     pub fn first(&self, count: usize) -> Batch {
-        let ends = self.ends.get(..count).unwrap_or(&self.ends).to_vec();
+        let ends = self.ends[..count.min(self.len())].to_vec();
         Batch { text: self.text.slice(..ends.last().copied().unwrap_or(0)), ends }
     }
 
     /// All but the first `count` documents.
     pub fn rest(&self, count: usize) -> Batch {
-        let start = count.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or(0);
-        let ends = self.ends.get(count..).unwrap_or_default().iter().map(|end| end - start).collect();
+        let count = count.min(self.len());
+        let start = self.ends[..count].last().copied().unwrap_or(0);
+        let ends = self.ends[count..].iter().map(|end| end - start).collect();
         Batch { text: self.text.slice(start..), ends }
     }
 

@@ -8,7 +8,9 @@ use serde_json::json;
 use tetragon_api::event::get_events_response::Event;
 use tetragon_api::event::json::timestamp;
 use tetragon_api::event::kprobe_argument::Arg;
-use tetragon_api::event::{GetEventsResponse, KprobeAction, KprobeArgument, Pod, Process, Timestamp};
+use tetragon_api::event::{
+    GetEventsResponse, KprobeAction, KprobeArgument, Pod, Process, RateLimitInfo, Timestamp,
+};
 
 use super::counts::Loss;
 
@@ -42,12 +44,13 @@ pub fn write(
 /// The document that says how many events of a policy are missing, and why.
 pub fn loss(reason: Loss, policy: &str, events: u64, node: &str, cluster: &str) -> Vec<u8> {
     let now = Timestamp::from(std::time::SystemTime::now());
-    let record = json!({
-        "rate_limit_info": {"number_of_dropped_process_events": events.to_string()},
-        "node_name": node,
-        "cluster_name": cluster,
-        "time": now.to_string(),
-    });
+    let record = GetEventsResponse {
+        event: Some(Event::RateLimitInfo(RateLimitInfo { number_of_dropped_process_events: events })),
+        node_name: node.to_owned(),
+        cluster_name: cluster.to_owned(),
+        time: Some(now),
+        ..Default::default()
+    };
     let mut document = json!({
         "@timestamp": now.to_string(),
         "ecs": {"version": ECS_VERSION},
@@ -99,8 +102,9 @@ struct Ecs {
 #[derive(Serialize)]
 struct EventFields<'a> {
     kind: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     category: Vec<&'static str>,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", skip_serializing_if = "Vec::is_empty")]
     types: Vec<&'static str>,
     action: String,
     #[serde(skip_serializing_if = "str::is_empty")]
