@@ -136,34 +136,34 @@ fn folder_of_files(archive: &mut Archive, from: &Path, to: &str) -> Result<()> {
 
 /// A cpio archive in the making.
 #[derive(Default)]
-struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     inode: u32,
 }
 
 impl Archive {
-    fn folder(&mut self, name: &str, mode: u32) {
+    pub(crate) fn folder(&mut self, name: &str, mode: u32) {
         self.inode += 1;
         self.entry(name, 0o040_000 | mode, 2, (0, 0), &[]);
     }
 
-    fn file(&mut self, name: &str, mode: u32, data: &[u8]) {
+    pub(crate) fn file(&mut self, name: &str, mode: u32, data: &[u8]) {
         self.inode += 1;
         self.entry(name, 0o100_000 | mode, 1, (0, 0), data);
     }
 
-    fn link(&mut self, name: &str, target: &str) {
+    pub(crate) fn link(&mut self, name: &str, target: &str) {
         self.inode += 1;
         self.entry(name, 0o120_777, 1, (0, 0), target.as_bytes());
     }
 
-    fn device(&mut self, name: &str, mode: u32, major: u32, minor: u32) {
+    pub(crate) fn device(&mut self, name: &str, mode: u32, major: u32, minor: u32) {
         self.inode += 1;
         self.entry(name, 0o020_000 | mode, 1, (major, minor), &[]);
     }
 
     /// One file under many names. The kernel takes the content from whichever entry has it.
-    fn hard_links(&mut self, names: &[String], mode: u32, data: &[u8]) {
+    pub(crate) fn hard_links(&mut self, names: &[String], mode: u32, data: &[u8]) {
         self.inode += 1;
         let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
         for (i, name) in names.iter().enumerate() {
@@ -203,7 +203,7 @@ impl Archive {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.inode = 0;
         self.entry("TRAILER!!!", 0, 1, (0, 0), &[]);
         self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);

@@ -207,6 +207,23 @@ fn unpack(series: &str, packages: &[PathBuf], folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes modules that the cache's folders do not have, so that the order of their names is the order in
+/// which they can be loaded.
+pub(crate) fn install_in_order(kernel: &Kernel, names: &[&str], to: &Path) -> Result<()> {
+    let work = cache().join(format!("kernels/{}.modules", kernel.series));
+    let _ = fs::remove_dir_all(&work);
+    let mut packages = downloaded(&kernel.series)?;
+    if packages.is_empty() {
+        packages = download(&kernel.series)?;
+    }
+    for package in packages {
+        run(command("dpkg-deb", ["-x"]).arg(package).arg(&work))?;
+    }
+    let (_, tree) = modules_tree(&work)?;
+    modules::Modules::open(&tree)?.install_in_order(names, to)?;
+    Ok(fs::remove_dir_all(work)?)
+}
+
 /// The kernel's release and its folder of modules (the one with most in it: from 7.2 the image package has
 /// such a folder too).
 fn modules_tree(tree: &Path) -> Result<(String, PathBuf)> {

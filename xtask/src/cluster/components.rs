@@ -302,6 +302,13 @@ impl Package {
     }
 }
 
+/// The folder with what a guest node has of Debian: one suite, so that all of it fits together.
+pub(crate) fn node_packages() -> Result<PathBuf> {
+    let packages = &["containerd", "runc", "containernetworking-plugins", "libc6", "libseccomp2"];
+    let to = folder().join("node");
+    made(&to, "the packages of a guest node", || unpacked("sid", packages, &to))
+}
+
 /// Unpacks packages of a suite into a folder, which appears when it is complete.
 pub(crate) fn unpacked(suite: &str, packages: &[&str], to: &Path) -> Result<()> {
     let new = to.with_extension("new");

@@ -3,12 +3,15 @@
 //! etcd, the API server, the controllers and the scheduler run as processes, without containers. Nodes are
 //! added to them: on the machine itself, or in QEMU guests with a kernel of choice.
 
+mod channel;
 mod components;
 mod control_plane;
 mod daemon;
+mod guest_disk;
 mod images;
 mod network;
 mod node;
+mod node_guest;
 mod node_host;
 mod pki;
 mod search;
@@ -85,6 +88,9 @@ pub(crate) struct Up {
     /// Nodes to have, on this machine and in guests: `host:1,guest:2`
     #[arg(long, value_name = "KIND:N", value_delimiter = ',', value_parser = parse_nodes)]
     nodes: Vec<(NodeKind, u8)>,
+    /// The kernel of guests that are new
+    #[arg(long, value_name = "SERIES", default_value = "6.12")]
+    guest_kernel: String,
 }
 
 /// Where a program of the newest version is; it is built or unpacked if it is missing.
@@ -177,7 +183,8 @@ fn up(options: &Up) -> Result<()> {
 fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
     for (kind, count) in &options.nodes {
         for number in 1..=*count {
-            let node = Node { kind: *kind, number, kernel: None };
+            let kernel = (*kind == NodeKind::Guest).then(|| options.guest_kernel.clone());
+            let node = Node { kind: *kind, number, kernel };
             state.nodes.entry(format!("{kind}{number}")).or_insert(node);
         }
     }
@@ -191,11 +198,15 @@ fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
     for (name, node) in state.nodes.clone() {
         match node.kind {
             NodeKind::Host => node_host::up(state, pki, &name, &node)?,
-            NodeKind::Guest => bail!("guests are not there yet"),
+            NodeKind::Guest => node_guest::up(state, pki, &name, &node)?,
         }
     }
-    for name in state.nodes.keys() {
-        state.wait_for(&format!("kubelet-{name}"), NODE_READY, || ready(state, name))?;
+    for (name, node) in &state.nodes {
+        let daemon = match node.kind {
+            NodeKind::Host => node_host::kubelet(name),
+            NodeKind::Guest => node_guest::daemon(name),
+        };
+        state.wait_for(&daemon, NODE_READY, || ready(state, name))?;
     }
     Ok(())
 }
@@ -210,7 +221,7 @@ fn load_images(state: &State, archives: &[PathBuf]) -> Result<()> {
         for archive in archives {
             match node.kind {
                 NodeKind::Host => node_host::import(state, name, archive)?,
-                NodeKind::Guest => bail!("guests are not there yet"),
+                NodeKind::Guest => node_guest::import(state, name, archive)?,
             }
         }
     }
@@ -225,7 +236,7 @@ fn down(name: &str) -> Result<()> {
     for (name, node) in state.nodes.clone() {
         match node.kind {
             NodeKind::Host => node_host::down(&mut state, &name)?,
-            NodeKind::Guest => bail!("guests are not there yet"),
+            NodeKind::Guest => node_guest::down(&mut state, &name)?,
         }
     }
     control_plane::down(&mut state)?;

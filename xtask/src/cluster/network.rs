@@ -94,6 +94,11 @@ impl Network {
         ip(&["link", "set", name, "master", &self.bridge(), "up"])
     }
 
+    /// Removes a network card.
+    pub(crate) fn remove(self, name: &str) -> Result<()> {
+        ip(&["link", "del", name])
+    }
+
     /// Removes the bridge and what is on it.
     pub(crate) fn down(self) -> Result<()> {
         if !self.exists() {

@@ -86,8 +86,14 @@ pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Resul
     Ok(())
 }
 
+/// The names of a node's daemons.
 fn daemons(name: &str) -> (String, String) {
-    (format!("containerd-{name}"), format!("kubelet-{name}"))
+    (format!("containerd-{name}"), kubelet(name))
+}
+
+/// The name of a node's kubelet among the daemons.
+pub(crate) fn kubelet(name: &str) -> String {
+    format!("kubelet-{name}")
 }
 
 fn cgroup(state: &State, name: &str) -> String {

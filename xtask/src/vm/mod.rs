@@ -2,7 +2,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod machine;
-mod qmp;
+pub(crate) mod qmp;
 mod run;
 pub(crate) mod saved;
 pub(crate) mod session;
