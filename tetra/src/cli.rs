@@ -139,6 +139,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Policy,
     },
+    /// Print event files as they grow, through their rotation, for collectors of a container's output
+    #[command(after_help = "Examples:
+  tetra tail /var/log/tetragon/tetragon.log
+  tetra tail --resume /var/log/tetragon/tetragon.log | collector")]
+    Tail(Tail),
     /// Generate the autocompletion script for the specified shell
     #[command(
         after_help = "Examples:\n  source <(tetra completion bash)\n  tetra completion zsh > ~/.zfunc/_tetra"
@@ -147,6 +152,17 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tail {
+    /// The files, as the agent's --export-filename names them; they may come later
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Remember in a hidden file beside each how far it was printed, and go on there [default: begin
+    /// with what comes next]
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 #[derive(Args, Debug)]

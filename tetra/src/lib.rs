@@ -18,6 +18,7 @@ mod mode;
 mod policies;
 mod policy;
 mod table;
+mod tail;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Version(options) => version(&globals, &options)?,
         Command::Tracingpolicy { command } => policies::run(&globals, command)?,
         Command::Policy { command } => return policy::run(command),
+        Command::Tail(options) => tail::run(&options)?,
         Command::Completion { shell } => completion(shell)?,
     }
     Ok(ExitCode::SUCCESS)
