@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a real kernel, the agent, four policies, and what each of them sees and does.
+//! `cargo xtask demo alone`: a real kernel, the agent, four policies, and what each of them sees and does.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
