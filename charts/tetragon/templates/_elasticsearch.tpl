@@ -44,12 +44,12 @@ export-elasticsearch-spool-size: {{ $elastic.spoolSize | toString | quote }}
 - name: elasticsearch
   secret:
     secretName: {{ $elastic.existingSecret }}
-    defaultMode: 0400
+    defaultMode: 256 # 0400
 {{- end }}
 {{- if and $elastic.enabled $elastic.caSecret }}
 - name: elasticsearch-ca
   secret:
     secretName: {{ $elastic.caSecret }}
-    defaultMode: 0444
+    defaultMode: 292 # 0444
 {{- end }}
 {{- end }}

@@ -85,8 +85,8 @@ app.kubernetes.io/component: operator
 {{- if and .Values.tetragonOperator.enabled .Values.tetragonOperator.webhook.enabled .Values.tetragonOperator.tracingPolicy.enabled }}true{{ end }}
 {{- end }}
 
-{{/* Whether the cluster can tie a TetragonNode to the node in its writer's token. */}}
+{{/* Whether the cluster can tie a TetragonNode to the node in its writer's token: its version says it, so that
+`helm template`, which asks no cluster, makes the same. */}}
 {{- define "tetragon.nodeOwnerPolicy" -}}
-{{- $known := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" }}
-{{- if and .Values.tetragon.enabled .Values.tetragon.enableK8sAPI .Values.tetragon.nodeOwnerPolicy.enabled $known (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}true{{ end }}
+{{- if and .Values.tetragon.enabled .Values.tetragon.enableK8sAPI .Values.tetragon.nodeOwnerPolicy.enabled (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}true{{ end }}
 {{- end }}
