@@ -29,6 +29,8 @@ enum Step {
     Clippy,
     /// Tests that need no guest
     Unit,
+    /// The Elasticsearch export against a real search server
+    Search,
     /// Conformance cases on every kernel
     Conformance,
     /// Tests of the whole in guests
@@ -51,6 +53,10 @@ impl Step {
             Step::Unit => {
                 run(cargo(["test", "--workspace", "--exclude", "tetragon-e2e", "--target", TARGET])
                     .env("INSTA_UPDATE", "no"))
+            }
+            Step::Search => {
+                let test = ["test", "--package", "tetragon-e2e", "--test", "search", "--target", TARGET];
+                run(cargo(test).env("TETRAGON_SEARCH", "1"))
             }
             Step::Conformance => match conformance::run(&conformance::Options::default())? {
                 0 => Ok(()),
