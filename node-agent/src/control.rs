@@ -6,19 +6,21 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tetragon_api::event::{TracingPolicyMode, TracingPolicyStatus};
 use tetragon_api::plan::Mode;
 use tetragon_compiler::{Compiled, Severity, compile_yaml};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::counters::{Counters, Kernel as Numbers};
 use crate::engine::{Cause, KernelLosses, PolicyReport};
 use crate::folder::{Change, Folder};
+use crate::kubernetes::local::{Local, Row};
+use crate::kubernetes::plans::Decision;
 use crate::locate::hook_position;
-use crate::policies::{Outcome, PolicyKey, Store, StoreError};
+use crate::policies::{K8S, Outcome, Policy, PolicyKey, STATIC, Store, StoreError};
 use crate::runtime::Kernel;
 use crate::watch::Notice;
 
@@ -59,6 +61,13 @@ pub enum Command {
         what: Vec<What>,
         /// The answer.
         reply: Reply,
+    },
+    /// There are new decisions about the cluster's policies in the box.
+    Plans,
+    /// A policy took more enforcing actions than it may.
+    OverLimit {
+        /// Its number.
+        policy: u64,
     },
     /// The kernel's numbers are wanted now.
     Numbers {
@@ -128,18 +137,70 @@ pub fn mode_of(mode: i32) -> Result<Mode, Refusal> {
 
 /// The list of policies as it was last published.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<Vec<TracingPolicyStatus>>);
+pub struct Board {
+    policies: Mutex<Vec<TracingPolicyStatus>>,
+    rows: Mutex<Vec<Row>>,
+    changed: Notify,
+}
 
 impl Board {
     /// All policies.
     pub fn policies(&self) -> Vec<TracingPolicyStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.policies).clone()
     }
 
-    fn publish(&self, store: &Store) {
-        let rows = store.policies().iter().map(crate::policies::Policy::status).collect();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    /// The policies of the cluster.
+    pub fn rows(&self) -> Vec<Row> {
+        lock(&self.rows).clone()
     }
+
+    /// Waits for a change of [`Board::rows`] after the last wait; one waits at a time.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn publish(&self, store: &Store, rows: Option<Vec<Row>>) {
+        *lock(&self.policies) = store.policies().iter().map(Policy::status).collect();
+        let Some(rows) = rows else { return };
+        let mut published = lock(&self.rows);
+        if *published != rows {
+            *published = rows;
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// A lock whose holder panicked still holds a whole list.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where decisions about the cluster's policies lie until the control thread takes them: newer ones
+/// replace those that it has not taken.
+#[derive(Debug, Default)]
+pub struct DecisionBox(Mutex<Option<Vec<Decision>>>);
+
+impl DecisionBox {
+    /// Puts them in. True: it was empty, so that the control thread is to be told.
+    pub fn put(&self, decisions: Vec<Decision>) -> bool {
+        lock(&self.0).replace(decisions).is_none()
+    }
+
+    fn take(&self) -> Option<Vec<Decision>> {
+        lock(&self.0).take()
+    }
+}
+
+/// The cluster's side of the thread's state.
+#[derive(Debug)]
+pub struct Cluster {
+    /// What is known of its policies.
+    pub local: Local,
+    /// Where decisions come from.
+    pub decisions: Arc<DecisionBox>,
+    /// Nothing may be loaded before it is known what the cluster wants: what an agent before this one
+    /// has left would go with the first change, and some of it may be wanted.
+    pub held: bool,
 }
 
 /// A policy file that was read and compiled.
@@ -180,6 +241,7 @@ pub struct Control {
     counters: Arc<Counters>,
     board: Arc<Board>,
     losses: KernelLosses,
+    cluster: Option<Cluster>,
 }
 
 impl Control {
@@ -190,7 +252,14 @@ impl Control {
         counters: Arc<Counters>,
         board: Arc<Board>,
     ) -> Self {
-        Control { kernel, store: Store::default(), folders, counters, board, losses: KernelLosses::default() }
+        let (store, losses) = (Store::default(), KernelLosses::default());
+        Control { kernel, store, folders, counters, board, losses, cluster: None }
+    }
+
+    /// The policies of a cluster are loaded too.
+    pub fn with_cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
+        self
     }
 
     /// Loads the policies of the start, which compiled. `Err`: every one of them asks for something
@@ -206,17 +275,27 @@ impl Control {
         if !wrong.is_empty() {
             return Err(wrong);
         }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.local.put_ran(&mut self.store, &mut self.counters.events());
+        }
         let mut running = false;
         for outcome in self.apply() {
             match outcome {
-                Outcome::Refused { key, report, .. } if is_mistaken(&report) => {
+                Outcome::Refused { key, report, .. } if key.domain == STATIC && is_mistaken(&report) => {
                     wrong.extend(self.hook_errors(&key, &report));
                 }
                 Outcome::Refused { .. } | Outcome::Loaded { .. } => running = true,
                 Outcome::Unloaded { .. } => {}
             }
         }
-        if running || wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        if !running && !wrong.is_empty() {
+            return Err(wrong);
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.local.put_wanted(&mut self.store, &mut self.counters.events());
+            self.apply();
+        }
+        Ok(())
     }
 
     /// Takes everything down.
@@ -233,9 +312,7 @@ impl Control {
                     self.publish_numbers(false);
                     // Who asked may be gone; the programs are taken down all the same.
                     let _ = ready.send(());
-                    if release {
-                        self.kernel.release();
-                    }
+                    self.end(release);
                     return;
                 }
                 Ok(command) => self.serve(command),
@@ -248,6 +325,16 @@ impl Control {
         }
     }
 
+    fn end(self, release: bool) {
+        if release && self.is_held() {
+            tracing::warn!(
+                "what the agent before has left stays in force: it is not known which policies there are"
+            );
+        } else if release {
+            self.kernel.release();
+        }
+    }
+
     fn serve(&mut self, command: Command) {
         match command {
             Command::Files { folder, notice } => self.files(folder, &notice),
@@ -257,6 +344,13 @@ impl Control {
             Command::Change { name, namespace, domain, what, reply } => {
                 let _ = reply.send(self.change(&name, &namespace, &domain, &what));
             }
+            Command::Plans => self.plans(),
+            Command::OverLimit { policy } => {
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.local.limit(policy, &mut self.store);
+                    self.apply();
+                }
+            }
             Command::Numbers { reply } => {
                 self.publish_numbers(true);
                 let _ = reply.send(());
@@ -265,7 +359,30 @@ impl Control {
         }
     }
 
+    /// Carries out the newest decisions about the cluster's policies.
+    fn plans(&mut self) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let Some(decisions) = cluster.decisions.take() else { return };
+        let open = decisions.iter().any(Decision::is_open);
+        cluster.local.decide(decisions, &mut self.store, &mut self.counters.events());
+        if cluster.held && !open {
+            tracing::info!("all plans are known: what the agent before has left is replaced");
+            cluster.held = false;
+        }
+        self.apply();
+    }
+
+    fn is_held(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|c| c.held)
+    }
+
     fn add(&mut self, yaml: &str, domain: &str) -> Result<(), Refusal> {
+        if domain == K8S {
+            let text = format!(
+                "policies of domain {K8S} come from the API server: use kubectl apply, or another domain"
+            );
+            return Err(Refusal::Failed(text));
+        }
         let compiled = compile_yaml("policy", yaml);
         if let Some(errors) = errors(&compiled, yaml, false) {
             return Err(Refusal::Invalid(format!("failed to add tracing policy:\n{errors}")));
@@ -280,6 +397,10 @@ impl Control {
 
     fn change(&mut self, name: &str, namespace: &str, domain: &str, what: &[What]) -> Result<(), Refusal> {
         let key = self.store.find(name, namespace, domain)?;
+        if key.domain == K8S && what.contains(&What::Delete) {
+            let text = format!("policy {name} comes from the API server: delete it there, with kubectl");
+            return Err(Refusal::Failed(text));
+        }
         for what in what {
             match *what {
                 What::Delete => self.store.remove(&key),
@@ -324,7 +445,7 @@ impl Control {
         if let Some(errors) = file.errors(false) {
             tracing::error!("{}: failed to load, what ran before stays:\n{errors}", file.path.display());
             self.store.fail_file(&file.path, policies, errors.trim_end());
-            self.board.publish(&self.store);
+            self.publish();
             return;
         }
         log_findings(&file.compiled);
@@ -335,18 +456,28 @@ impl Control {
 
     /// Brings the kernel to what is wanted.
     fn apply(&mut self) -> Vec<Outcome> {
-        if !self.store.is_pending() {
-            self.board.publish(&self.store);
-            return Vec::new();
+        let mut outcomes = Vec::new();
+        // A version that is refused leaves the one before, whose mode may have changed with it.
+        for _ in 0..2 {
+            self.publish();
+            if !self.store.is_pending() || self.is_held() {
+                break;
+            }
+            let report = self.kernel.apply(&self.store.desired());
+            let new = self.store.applied(&report);
+            new.iter().for_each(|outcome| self.log(outcome));
+            outcomes.extend(new);
         }
-        self.board.publish(&self.store);
-        let report = self.kernel.apply(&self.store.desired());
-        let outcomes = self.store.applied(&report);
-        for outcome in &outcomes {
-            self.log(outcome);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.local.applied(&self.store);
         }
-        self.board.publish(&self.store);
+        self.publish();
         outcomes
+    }
+
+    fn publish(&mut self) {
+        let rows = self.cluster.as_mut().map(|c| c.local.rows(&self.store, c.held));
+        self.board.publish(&self.store, rows);
     }
 
     fn log(&self, outcome: &Outcome) {
@@ -367,9 +498,11 @@ impl Control {
                     .policies()
                     .iter()
                     .any(|p| p.key.name == key.name && p.key.namespace == key.namespace);
+                let mut counts = self.counters.events();
                 if gone {
-                    self.counters.events().forget(&key.name, key.namespace.as_deref());
+                    counts.forget(&key.name, key.namespace.as_deref());
                 }
+                counts.retain(|number| self.store.policies().iter().any(|p| p.id == number));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use tetragon_api::event::{EventType, GetEventsResponse, TracingPolicyActionCounters};
 use tetragon_api::plan::{ShownAction, Target};
@@ -11,6 +12,8 @@ use tetragon_api::plan::{ShownAction, Target};
 use crate::elasticsearch;
 use crate::engine::function_name;
 use crate::engine::{KernelLosses, Match, ProgramStats};
+use crate::kubernetes::counts::Counts;
+use crate::kubernetes::limit::Window;
 use crate::process::Stats;
 
 /// Binaries that have a series of their own, by kind of event and by policy and hook; the rest is
@@ -46,9 +49,22 @@ pub struct Counters {
     pub missing_process: AtomicU64,
     /// What became of the events for Elasticsearch, if they go there.
     pub elasticsearch: OnceLock<Arc<elasticsearch::counts::Counts>>,
+    /// Plans and status, if there is a cluster.
+    pub kubernetes: OnceLock<Arc<Counts>>,
+    /// Who is told the number of a policy that takes more actions than it may.
+    pub over_limit: OnceLock<Alarm>,
     events: Mutex<EventCounts>,
     cache: Mutex<Stats>,
     kernel: Mutex<Kernel>,
+}
+
+/// Something to be called from the thread that counts.
+pub struct Alarm(pub Box<dyn Fn(u64) + Send + Sync>);
+
+impl std::fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Alarm")
+    }
 }
 
 /// What the engine last said of the kernel's side.
@@ -78,7 +94,20 @@ pub struct EventCounts {
     pub kinds: HashMap<EventType, HashMap<String, u64>>,
     /// By hook of a policy.
     pub hooks: Vec<HookCounts>,
+    /// By number of the policy: names are not unique among domains.
+    pub policies: HashMap<u64, PolicyCounts>,
     by_number: HashMap<(u64, usize), usize>,
+}
+
+/// What a policy did.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyCounts {
+    /// Events.
+    pub events: u64,
+    /// Enforcing actions that were taken.
+    pub actions: u64,
+    /// How many of them it may take; `None`: any number.
+    window: Option<Window>,
 }
 
 /// Events of a hook of a policy.
@@ -144,8 +173,9 @@ impl Counters {
 }
 
 impl EventCounts {
-    /// Counts an event, and the match that it is for.
-    pub fn event(&mut self, event: &GetEventsResponse, m: Option<&Match>) {
+    /// Counts an event, and the match that it is for. The result is a policy that has just taken more
+    /// actions than it may.
+    pub fn event(&mut self, event: &GetEventsResponse, m: Option<&Match>) -> Option<u64> {
         let binary = event.process().map_or("", |p| p.binary.as_str());
         bump(self.kinds.entry(event.event_type()).or_default(), binary);
         if let Some(m) = m
@@ -154,6 +184,38 @@ impl EventCounts {
             bump(&mut counts.binaries, binary);
             count_action(&mut counts.actions, m);
         }
+        m.filter(|m| self.count_policy(m)).map(|m| m.policy.policy)
+    }
+
+    fn count_policy(&mut self, m: &Match) -> bool {
+        let counts = self.policies.entry(m.policy.policy).or_default();
+        counts.events += 1;
+        let hook = m.policy.plan.hooks.get(m.hook);
+        let selector = hook.and_then(|h| h.selectors.get(m.selector));
+        if !(m.policy.enforce && selector.is_some_and(|s| s.actions.enforces())) {
+            return false;
+        }
+        counts.actions += 1;
+        let over = counts.window.as_mut().is_some_and(|w| w.add(Instant::now()));
+        if over {
+            // Once is enough.
+            counts.window = None;
+        }
+        over
+    }
+
+    /// How many enforcing actions a policy may take in a minute. One that has a limit already goes on
+    /// counting towards it.
+    pub fn set_limit(&mut self, policy: u64, max: Option<u32>) {
+        let counts = self.policies.entry(policy).or_default();
+        if counts.window.as_ref().map(Window::max) != max {
+            counts.window = max.map(|max| Window::new(max, Instant::now()));
+        }
+    }
+
+    /// What policies that are no more did, is forgotten.
+    pub fn retain(&mut self, lives: impl Fn(u64) -> bool) {
+        self.policies.retain(|policy, _| lives(*policy));
     }
 
     /// The counts of a match's hook.
@@ -292,6 +354,29 @@ mod tests {
         assert_eq!(counts.actions("p", None), TracingPolicyActionCounters::default());
         counts.event(&event("/a"), Some(&matched(2, false)));
         assert_eq!(counts.hooks[0].binaries["/a"], 1);
+    }
+
+    #[test]
+    fn a_limit_is_told_once_and_only_for_actions() {
+        let mut counts = EventCounts::default();
+        counts.set_limit(1, Some(2));
+        for _ in 0..5 {
+            assert_eq!(counts.event(&event("/a"), Some(&matched(1, false))), None, "monitor mode takes none");
+        }
+        let mut told = Vec::new();
+        for n in 0..5 {
+            // The same limit again changes nothing.
+            counts.set_limit(1, Some(2).filter(|_| n < 3));
+            told.push(counts.event(&event("/a"), Some(&matched(2, true))).is_some());
+        }
+        assert_eq!(told, [false, false, true, false, false]);
+        assert_eq!((counts.policies[&1].events, counts.policies[&1].actions), (10, 5));
+        // Another limit begins anew.
+        counts.set_limit(1, Some(1));
+        assert_eq!(counts.event(&event("/a"), Some(&matched(2, true))), None);
+        assert_eq!(counts.event(&event("/a"), Some(&matched(2, true))), Some(1));
+        counts.retain(|policy| policy != 1);
+        assert!(counts.policies.is_empty());
     }
 
     #[test]

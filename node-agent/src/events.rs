@@ -147,7 +147,10 @@ fn deliver(
     event: GetEventsResponse,
     m: Option<&Match>,
 ) {
-    counters.events().event(&event, m);
+    let over_limit = counters.events().event(&event, m);
+    if let (Some(policy), Some(alarm)) = (over_limit, counters.over_limit.get()) {
+        (alarm.0)(policy);
+    }
     exporter.export(&event);
     if hub.is_on() {
         hub.publish(&Arc::new(event));

@@ -14,6 +14,7 @@ pub mod filters;
 pub mod folder;
 pub mod grpc;
 pub mod hub;
+pub mod kubernetes;
 pub mod locate;
 pub mod metrics;
 pub mod policies;

@@ -13,6 +13,8 @@ use tetragon_api::event::TracingPolicyState;
 use crate::control::Board;
 use crate::counters::{Counters, EventCounts, Kernel, get};
 use crate::elasticsearch::counts::{Counts, Loss};
+use crate::kubernetes;
+use crate::kubernetes::local::Row;
 
 /// Labels of a sample.
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -168,6 +170,9 @@ impl Collector for Source {
         self.pipeline(&mut out)?;
         if let Some(counts) = self.counters.elasticsearch.get() {
             elasticsearch(&mut out, counts)?;
+        }
+        if let Some(counts) = self.counters.kubernetes.get() {
+            cluster(&mut out, counts, &self.board.rows())?;
         }
         own_process(&mut out)
     }
@@ -355,6 +360,25 @@ fn state_name(state: TracingPolicyState) -> &'static str {
         TracingPolicyState::TpStatePartiallyEnabled => "partially_enabled",
         TracingPolicyState::TpStateUnknown => "unknown",
     }
+}
+
+/// Plans of the cluster, and what the cluster is told.
+fn cluster(out: &mut Out<'_>, counts: &kubernetes::counts::Counts, rows: &[Row]) -> Result<(), Error> {
+    use tetragon_api::status::NodePolicyState::{Failed, Loaded, Pending, Skipped};
+    let states = [("loaded", Loaded), ("pending", Pending), ("failed", Failed), ("skipped", Skipped)];
+    let plans = states.map(|(name, state)| {
+        let n = rows.iter().filter(|r| r.status.state == state).count();
+        (vec![("state", name)], n as u64)
+    });
+    out.gauges("tetragon_plans", "Policies of the cluster by their state on this node", plans)?;
+    let errors = counts.plan_errors();
+    let errors = errors.iter().map(|(reason, n)| (vec![("reason", reason.as_str())], *n));
+    let help = "Plans that could not be run, or kept on the disk, by reason";
+    out.counters("tetragon_plan_errors", help, errors)?;
+    let writes = counts.writes().into_iter().map(|(result, n)| (vec![("result", result)], n));
+    out.counters("tetragon_node_status_writes", "Writes of the node's status by result", writes)?;
+    let help = "1: the API server answered the last request";
+    out.gauge("tetragon_k8s_connected", help, u64::from(counts.connected()))
 }
 
 /// One program serves all policies of a hook, so no policy is named.

@@ -17,6 +17,8 @@ use crate::engine::{ApplyReport, PolicyInput, PolicyReport};
 pub const STATIC: &str = "static";
 /// The domain of policies that come over gRPC and name none.
 pub const GRPC: &str = "grpc";
+/// The domain of policies of the Kubernetes cluster.
+pub const K8S: &str = "k8s";
 
 /// What a policy is known by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +68,15 @@ pub enum StoreError {
     Mode(String),
 }
 
+/// What the cluster's control plane says over a policy's plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// Its mode on all nodes.
+    pub mode: Option<Mode>,
+    /// It is in monitor mode on this node, whatever anybody says.
+    pub limited: bool,
+}
+
 /// A policy of the node.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -80,11 +91,14 @@ pub struct Policy {
     enabled: bool,
     /// Set by hand, over what the policy says.
     mode: Option<Mode>,
+    over: Over,
     plan: Option<Arc<Plan>>,
     wanted: Option<PolicyInput>,
     /// The engine refused `wanted`.
     refused: bool,
     running: Option<PolicyInput>,
+    /// The running version in another mode, when `wanted` is refused.
+    instead: Option<PolicyInput>,
     report: PolicyReport,
     error: Option<String>,
 }
@@ -101,7 +115,33 @@ impl Policy {
         if !self.enabled {
             return None;
         }
-        self.wanted.as_ref().filter(|_| !self.refused).or(self.running.as_ref())
+        let wanted = self.wanted.as_ref().filter(|_| !self.refused);
+        wanted.or(self.instead.as_ref()).or(self.running.as_ref())
+    }
+
+    /// Actions of `plan` are taken, not only reported.
+    fn enforces(&self, plan: &Plan) -> bool {
+        !self.over.limited && self.mode.or(self.over.mode).unwrap_or(plan.mode) == Mode::Enforce
+    }
+
+    /// What runs.
+    pub fn running(&self) -> Option<&PolicyInput> {
+        self.running.as_ref()
+    }
+
+    /// What runs is what is wanted.
+    pub fn is_settled(&self) -> bool {
+        self.running.as_ref().map(|r| r.id) == self.wanted.as_ref().map(|w| w.id)
+    }
+
+    /// Nobody has switched it off.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// The engine's last word on it, hook by hook.
+    pub fn report(&self) -> &PolicyReport {
+        &self.report
     }
 
     /// Its state, as lists and metrics say it.
@@ -271,7 +311,7 @@ impl Store {
                 errors.push(StoreError::Elsewhere { name: key.name, file: other.to_owned() });
                 continue;
             }
-            self.put(&key, Some(file), Some(plan), &policy.source);
+            self.put(&key, Some(file), Some(Arc::new(plan.clone())), &policy.source);
             keys.push(key);
         }
         let gone = |p: &Policy| p.file.as_deref() == Some(file) && !keys.contains(&p.key);
@@ -326,7 +366,7 @@ impl Store {
         }
         for (key, policy) in keys.iter().zip(compiled) {
             self.policies.retain(|p| p.key != *key);
-            self.put(key, None, policy.plan.as_ref(), &policy.source);
+            self.put(key, None, policy.plan.clone().map(Arc::new), &policy.source);
         }
         Ok(keys)
     }
@@ -362,16 +402,24 @@ impl Store {
 
     /// Sets a policy's mode, over what it says itself.
     pub fn set_mode(&mut self, key: &PolicyKey, mode: Mode) {
-        let next = self.last_input + 1;
-        let Some(policy) = self.get_mut(key) else { return };
+        let Some(policy) = self.policies.iter_mut().find(|p| p.key == *key) else { return };
         policy.mode = Some(mode);
-        let enforce = mode == Mode::Enforce;
-        if let Some(wanted) = policy.wanted.as_mut().filter(|w| w.enforce != enforce) {
-            wanted.enforce = enforce;
-            wanted.id = next;
+        if remode(policy, &mut self.last_input) {
             policy.refused = false;
-            self.last_input = next;
         }
+    }
+
+    /// Puts in a policy of the cluster, or its next version.
+    pub fn put_plan(&mut self, key: &PolicyKey, plan: Arc<Plan>, over: Over) {
+        self.put(key, None, Some(plan), "");
+        self.set_over(key, over);
+    }
+
+    /// What is said over a policy of the cluster; also when its version is not the one that is wanted.
+    pub fn set_over(&mut self, key: &PolicyKey, over: Over) {
+        let Some(policy) = self.policies.iter_mut().find(|p| p.key == *key) else { return };
+        policy.over = over;
+        remode(policy, &mut self.last_input);
     }
 
     fn remove_if(&mut self, gone: impl Fn(&Policy) -> bool) {
@@ -381,8 +429,7 @@ impl Store {
     }
 
     /// Puts in a policy or its next version. The same plan keeps its number: nothing is reloaded.
-    fn put(&mut self, key: &PolicyKey, file: Option<&Path>, plan: Option<&Plan>, source: &str) {
-        let plan = plan.map(|p| Arc::new(p.clone()));
+    fn put(&mut self, key: &PolicyKey, file: Option<&Path>, plan: Option<Arc<Plan>>, source: &str) {
         let next = self.last_input + 1;
         if self.get(key).is_none() {
             self.last_id += 1;
@@ -393,10 +440,12 @@ impl Store {
                 source: String::new(),
                 enabled: true,
                 mode: None,
+                over: Over::default(),
                 plan: None,
                 wanted: None,
                 refused: false,
                 running: None,
+                instead: None,
                 report: PolicyReport::default(),
                 error: None,
             });
@@ -413,7 +462,7 @@ impl Store {
         policy.refused = false;
         policy.plan = plan.clone();
         policy.wanted = plan.map(|plan| {
-            let enforce = policy.mode.unwrap_or(plan.mode) == Mode::Enforce;
+            let enforce = policy.enforces(&plan);
             PolicyInput { id: next, policy: policy.id, plan, enforce }
         });
         self.last_input = next;
@@ -453,6 +502,8 @@ impl Store {
                 let kernel_memory = policy.report.kernel_memory;
                 policy.report = PolicyReport { kernel_memory, ..found.clone() };
                 outcomes.push(Outcome::Refused { key, report: found.clone(), kept });
+                // Its mode may have changed together with the version.
+                remode(policy, &mut self.last_input);
                 continue;
             }
             if policy.wanted.as_ref().is_some_and(|w| w.id == candidate.id) {
@@ -463,12 +514,30 @@ impl Store {
                 policy.report = found.clone();
             }
             policy.running = Some(candidate);
+            policy.instead = None;
             if !known {
                 outcomes.push(Outcome::Loaded { key, report: found.clone() });
             }
         }
         outcomes
     }
+}
+
+/// Gives the versions of a policy the mode that it is to have. True: the wanted one has another now.
+fn remode(policy: &mut Policy, last_input: &mut u64) -> bool {
+    let mut changed = |input: &PolicyInput| {
+        let enforce = policy.enforces(&input.plan);
+        (input.enforce != enforce).then(|| {
+            *last_input += 1;
+            PolicyInput { id: *last_input, enforce, ..input.clone() }
+        })
+    };
+    let wanted = policy.wanted.as_ref().and_then(&mut changed);
+    let instead = policy.running.as_ref().filter(|_| policy.refused).and_then(&mut changed);
+    policy.instead = instead;
+    let differs = wanted.is_some();
+    policy.wanted = wanted.or(policy.wanted.take());
+    differs
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::assemble::{AncestorKinds, Assembler};
 use crate::clock::Clock;
 use crate::config::{Ancestors, Config, RUN_DIR};
-use crate::control::{Board, Command, Control, PolicyFile, read_folders};
+use crate::control::{Board, Cluster, Command, Control, PolicyFile, read_folders};
 use crate::counters::Counters;
 use crate::engine::{Engine, EngineOptions, ProcSeed};
 use crate::events::{self, Pipeline};
@@ -31,6 +31,8 @@ use crate::export::Exporter;
 use crate::folder::Folder;
 use crate::grpc::Service;
 use crate::hub::Hub;
+use crate::kubernetes::Kubernetes;
+use crate::kubernetes::local::Local;
 use crate::metrics::Metrics;
 use crate::process::{Cache, Options};
 use crate::procfs::{ProcFs, ProcInfo};
@@ -101,6 +103,15 @@ fn start(config: &Config) -> Result<(), Failure> {
     let watches: Vec<Watch> = dirs.iter().map(|dir| Watch::new(dir)).collect();
     let mut folders: Vec<Folder> = dirs.iter().map(|dir| Folder::new(dir)).collect();
     let files = read_policies(config, &mut folders)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime for gRPC and metrics cannot be made")?;
+    let kubernetes = if config.enable_k8s_api {
+        Some(runtime.block_on(Kubernetes::open(config, &counters)).map_err(wrong)?)
+    } else {
+        None
+    };
 
     let mut engine = EngineParts::start(config)?;
     let (assembler, infos) = processes(config, &mut engine)?;
@@ -112,7 +123,17 @@ fn start(config: &Config) -> Result<(), Failure> {
     let alive = Arc::new(AtomicBool::new(true));
     let reading = Reading::start(engine.reader, pipeline, alive.clone())?;
 
+    let facts = engine.engine.facts().clone();
+    let old = engine.engine.has_old_hooks();
     let mut control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    let (kubernetes, local) = kubernetes.unzip();
+    if let (Some(kubernetes), Some(local)) = (&kubernetes, local.flatten()) {
+        control = control.with_cluster(Cluster {
+            held: must_wait(&local, old),
+            decisions: kubernetes.decisions(),
+            local,
+        });
+    }
     if let Err(messages) = control.load(&files) {
         control.release();
         reading.stop()?;
@@ -136,17 +157,15 @@ fn start(config: &Config) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));
     let ready = Arc::new(AtomicBool::new(false));
     let pages = Pages { metrics, control: commands.clone(), ready: ready.clone(), alive: alive.clone() };
-    let service = Service::new(hub, board, counters, commands.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime for gRPC and metrics cannot be made")?;
+    let service = Service::new(hub, board.clone(), counters.clone(), commands.clone());
     let served = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let mut signals = Signals::new()?;
         let left = "what was loaded stays in force, and the next agent takes it over";
         serve_grpc(&addresses, service, &stopped).await.context(left)?;
         serve_http(config, &pages, &stopped).await.context(left)?;
+        let start = |k: Kubernetes| k.start(&facts, board, counters, commands.clone(), &alive);
+        let cluster = kubernetes.map(start).transpose().context(left)?;
         write_run_files(config);
         ready.store(true, Ordering::Release);
         give_back_memory();
@@ -162,6 +181,9 @@ fn start(config: &Config) -> Result<(), Failure> {
             End::Broken => false,
         };
         give_up_later()?;
+        if let Some(cluster) = cluster {
+            cluster.end().await;
+        }
         // Clients get what is left while the rest ends.
         let finished = tokio::task::spawn_blocking(move || finish(&commands, reading, controlling, release));
         let finished = finished.await.context("the end has panicked")?;
@@ -172,6 +194,19 @@ fn start(config: &Config) -> Result<(), Failure> {
     });
     remove_run_files();
     Ok(served?)
+}
+
+/// With the first change of policies goes what an agent before this one has left. If the disk does not
+/// say what the cluster wants, that waits for the API server.
+fn must_wait(local: &Local, old: bool) -> bool {
+    let wait = old && !local.is_complete();
+    if wait {
+        tracing::warn!(
+            "--plan-dir does not have all plans that were in force: what the agent before has left stays, and \
+             nothing else is loaded, until the API server has told all plans"
+        );
+    }
+    wait
 }
 
 /// An end that takes too long is cut short.

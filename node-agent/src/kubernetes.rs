@@ -1,0 +1,200 @@
+//! The agent in a Kubernetes cluster: plans in, status out.
+//!
+//! ```text
+//! ConfigMaps --watch--> plans: which are for this node --decisions--> local (control thread): store, disk
+//!                                                                        |
+//! TetragonNode <--report--- status: what is said of it <----- rows ------+
+//! ```
+//!
+//! The operator has compiled and published the policies; here they are chosen, verified, kept on disk and
+//! handed to the control thread, which loads them beside those of files and gRPC. Of the files, `plans`,
+//! `limit` and `status` know neither client nor clock; `watch` and `report` hold the client; `local` and
+//! `cache` belong to the control thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tetragon_api::plan::Plan;
+use tokio::sync::watch as channel;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::control::{Board, Command, DecisionBox};
+use crate::counters::{Alarm, Counters};
+use crate::engine::Facts;
+use cache::{Cache, Found};
+use client::Access;
+use counts::Counts;
+use local::Local;
+use plans::{Decision, Plans};
+use report::{Parts, Reporter};
+use watch::{View, Watcher};
+
+pub mod cache;
+pub mod client;
+pub mod counts;
+pub mod limit;
+pub mod local;
+pub mod plans;
+pub mod report;
+pub mod status;
+pub mod watch;
+
+/// Words for conditions, failures and metrics, as far as the agent says them; those of plans that
+/// cannot be read are [`PublishedError::reason`](tetragon_api::published::PublishedError::reason).
+pub mod reason {
+    /// A hook of the policy cannot be had on this kernel.
+    pub const HOOK_NOT_AVAILABLE: &str = "HookNotAvailable";
+    /// It should have worked.
+    pub const LOAD_FAILED: &str = "LoadFailed";
+    /// The node's labels cannot be read, so that nothing new is loaded.
+    pub const NODE_LABELS_UNKNOWN: &str = "NodeLabelsUnknown";
+    /// The policy's nodeSelector does not match.
+    pub const NODE_SELECTOR: &str = "NodeSelector";
+    /// More enforcing actions than the policy may take.
+    pub const ACTION_LIMIT: &str = "ActionLimit";
+    /// The rollout has not reached the node.
+    pub const ROLLOUT_WAITING: &str = "RolloutWaiting";
+    /// The annotations are not what the operator wrote.
+    pub const PLAN_METADATA_INVALID: &str = "PlanMetadataInvalid";
+    /// Somebody has switched the policy off on this node.
+    pub const DISABLED: &str = "Disabled";
+    /// What an agent before this one has left is in force, until it is known what is wanted.
+    pub const WAITING_FOR_PLANS: &str = "WaitingForPlans";
+    /// The plans cannot be listed.
+    pub const PLANS_UNKNOWN: &str = "PlansUnknown";
+    /// The agent runs, knows its plans and the node's labels.
+    pub const RUNNING: &str = "Running";
+    /// The agent was stopped.
+    pub const AGENT_STOPPED: &str = "AgentStopped";
+}
+
+/// How long the end of the agent waits for the API server.
+const LAST_STATUS: Duration = Duration::from_secs(2);
+
+/// The cluster, before the agent's tasks run.
+pub struct Kubernetes {
+    access: Access,
+    node: String,
+    interval: Duration,
+    counts: Arc<Counts>,
+    decisions: Arc<DecisionBox>,
+    /// Plans of the disk; `None`: the cluster's policies are not loaded here.
+    known: Option<Vec<(String, Arc<Plan>)>>,
+}
+
+/// The tasks.
+pub struct Tasks {
+    stop: channel::Sender<bool>,
+    reporter: JoinHandle<()>,
+}
+
+impl Kubernetes {
+    /// Reads what the flags name, and the plans of the disk for the control thread. The API server is
+    /// not asked yet.
+    pub async fn open(config: &Config, counters: &Counters) -> Result<(Kubernetes, Option<Local>)> {
+        let access = Access::new(config).await?;
+        let counts = counters.kubernetes.get_or_init(Arc::default).clone();
+        let mut kubernetes = Kubernetes {
+            access,
+            node: crate::run::node_name(),
+            interval: config.node_status_interval,
+            counts: counts.clone(),
+            decisions: Arc::default(),
+            known: None,
+        };
+        if !config.enable_tracing_policy_crd {
+            return Ok((kubernetes, None));
+        }
+        let (cache, found) = match Cache::open(&config.plan_dir) {
+            Ok((cache, found)) => (Some(cache), found),
+            Err(e) => {
+                let dir = config.plan_dir.display();
+                tracing::error!(
+                    "--plan-dir {dir}: plans are not kept, a start without the API server will not know them: {e}"
+                );
+                counts.plan_error("CacheUnwritable");
+                (None, Found::default())
+            }
+        };
+        let known = found.plans.iter().map(|c| (c.meta.digest.clone(), c.plan.clone())).collect();
+        kubernetes.known = Some(known);
+        Ok((kubernetes, Some(Local::new(cache, found, counts))))
+    }
+
+    /// Where decisions for the control thread lie.
+    pub fn decisions(&self) -> Arc<DecisionBox> {
+        self.decisions.clone()
+    }
+
+    /// Starts watching and reporting; to be called inside the runtime. A task that panics ends the agent
+    /// by `alive`.
+    pub fn start(
+        self,
+        facts: &Facts,
+        board: Arc<Board>,
+        counters: Arc<Counters>,
+        commands: mpsc::Sender<Command>,
+        alive: &Arc<AtomicBool>,
+    ) -> Result<Tasks> {
+        let client = self.access.client(self.counts.clone()).context("--enable-k8s-api")?;
+        let (stop, stopped) = channel::channel(false);
+        let (seen, view) = channel::channel(View::default());
+        let limits = commands.clone();
+        // It is set once, before there is anything to count.
+        let _ = counters.over_limit.set(Alarm(Box::new(move |policy| {
+            // The control thread's end is the agent's.
+            let _ = limits.send(Command::OverLimit { policy });
+        })));
+        let decisions = self.decisions;
+        let out = move |new: Vec<Decision>| {
+            if decisions.put(new) {
+                let _ = commands.send(Command::Plans);
+            }
+        };
+        let plans = self.known.map(|known| Plans::new(&self.node, known));
+        let watcher = Watcher::new(client.clone(), &self.access.namespace, &self.node, plans, out, seen);
+        let parts = Parts {
+            client,
+            node: self.node,
+            fixed: status::fixed(facts, crate::grpc::VERSION),
+            board,
+            counters,
+            counts: self.counts,
+            view,
+            interval: self.interval,
+        };
+        spawn("the watch of plans", alive, watcher.run(stopped.clone()));
+        let reporter = spawn("the node's status", alive, Reporter::new(parts).run(stopped, LAST_STATUS));
+        Ok(Tasks { stop, reporter })
+    }
+}
+
+impl Tasks {
+    /// Says that the agent was stopped, if the API server takes it at once.
+    pub async fn end(self) {
+        let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(LAST_STATUS, self.reporter).await;
+    }
+}
+
+async fn stopped(stop: &mut channel::Receiver<bool>) {
+    // An error says that nobody can stop us any more: that is the end too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn spawn(
+    what: &'static str,
+    alive: &Arc<AtomicBool>,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let alive = alive.clone();
+    tokio::spawn(async move {
+        if tokio::spawn(task).await.is_err() {
+            tracing::error!("{what} has panicked; the message is above");
+            alive.store(false, Ordering::Release);
+        }
+    })
+}

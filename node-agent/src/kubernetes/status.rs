@@ -1,0 +1,171 @@
+//! The node's status from what is known; no client, and no clock but what is given.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use tetragon_api::plan::FORMAT;
+use tetragon_api::status::{NodeCapabilities, NodePolicy, NodePolicyState, PolicyCounts, TetragonNodeStatus};
+
+use super::local::Row;
+use super::plans::Why;
+use super::reason;
+use crate::counters::{Counters, get};
+use crate::engine::Facts;
+
+/// The one condition of a node.
+const READY: &str = "Ready";
+
+/// What does not change while the agent runs.
+pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
+    TetragonNodeStatus {
+        agent_version: version.to_owned(),
+        plan_format: FORMAT.try_into().unwrap_or(i32::MAX),
+        kernel: facts.release.clone(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        capabilities: NodeCapabilities {
+            // The engine does not start without.
+            btf: true,
+            kprobes: facts.kprobes,
+            fentry: facts.fentry,
+            lsm: facts.lsm,
+            // No backend can do it.
+            override_return: false,
+            pinned_kprobes: facts.pinned_kprobes,
+            preemptible: facts.preemptible,
+            cgroup_v2: std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+        },
+        ..TetragonNodeStatus::default()
+    }
+}
+
+/// Puts the policies and their numbers in.
+pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &Counters) {
+    let is = |state| rows.iter().filter(|r| r.status.state == state).count();
+    let (loaded, failed) = (is(NodePolicyState::Loaded), is(NodePolicyState::Failed));
+    let wanted = rows.len() - is(NodePolicyState::Skipped);
+    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    status.policy_counts = PolicyCounts {
+        wanted: number(wanted),
+        loaded: number(loaded),
+        failed: number(failed),
+        summary: format!("{loaded}/{wanted}"),
+    };
+    let kernel = counters.kernel();
+    let sink = counters.elasticsearch.get().map(|c| c.lost_by_policy()).unwrap_or_default();
+    let counts = counters.events();
+    status.policies = rows
+        .into_iter()
+        .map(|Row { number, status: policy }| {
+            let done = number.and_then(|n| counts.policies.get(&n)).cloned().unwrap_or_default();
+            let of = |(name, namespace, _): &&(String, Option<String>, String)| {
+                *name == policy.name && *namespace == policy.namespace
+            };
+            let ring: u64 = kernel.losses.by_policy.iter().filter(|(k, _)| of(k)).map(|(_, n)| n).sum();
+            let missed = ring + sink.get(&policy.name).copied().unwrap_or(0);
+            NodePolicy {
+                events: signed(done.events),
+                actions: signed(done.actions),
+                missed: signed(missed),
+                ..policy
+            }
+        })
+        .collect();
+    let l = &kernel.losses;
+    let missed = l.events()
+        + l.scratch
+        + l.skipped
+        + get(&counters.overflowed)
+        + get(&counters.unwritten)
+        + get(&counters.limited)
+        + sink.values().sum::<u64>();
+    status.missed_events = signed(missed);
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Says whether the node is ready; `Err`: why not. The time of the last transition is that of `before`
+/// unless this is one.
+pub fn put_ready(
+    status: &mut TetragonNodeStatus,
+    ready: Result<(), &Why>,
+    before: Option<&TetragonNodeStatus>,
+    now: Time,
+) {
+    let (word, reason, message) = match ready {
+        Ok(()) => ("True", reason::RUNNING, "the agent runs, has its plans and knows the node's labels"),
+        Err(why) => ("False", why.reason, why.message.as_str()),
+    };
+    let old = before.and_then(|b| b.conditions.iter().find(|c| c.type_ == READY));
+    let since = old.filter(|c| c.status == word).map(|c| c.last_transition_time.clone());
+    status.conditions = vec![Condition {
+        type_: READY.to_owned(),
+        status: word.to_owned(),
+        reason: reason.to_owned(),
+        message: super::local::cut(message),
+        last_transition_time: since.unwrap_or(now),
+        observed_generation: None,
+    }];
+}
+
+/// A status without its numbers, which change all the time: what is left is told at once.
+pub fn without_numbers(status: &TetragonNodeStatus) -> TetragonNodeStatus {
+    let mut status = status.clone();
+    status.missed_events = 0;
+    for policy in &mut status.policies {
+        (policy.events, policy.actions, policy.missed, policy.kernel_memory) = (0, 0, 0, 0);
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::local::Row;
+
+    fn row(name: &str, state: NodePolicyState) -> Row {
+        Row { number: Some(1), status: NodePolicy { name: name.into(), state, ..NodePolicy::default() } }
+    }
+
+    fn time(text: &str) -> Time {
+        Time(text.parse().unwrap())
+    }
+
+    #[test]
+    fn policies_are_counted_and_have_their_numbers() {
+        use NodePolicyState::{Failed, Loaded, Pending, Skipped};
+        let counters = Counters::default();
+        counters.set_kernel(crate::counters::Kernel {
+            losses: crate::engine::KernelLosses {
+                by_policy: [(("a".to_owned(), None, "f".to_owned()), 5)].into(),
+                exec: 2,
+                ..Default::default()
+            },
+            ..Default::default()
+        });
+        let mut status = TetragonNodeStatus::default();
+        let rows = [("a", Loaded), ("b", Loaded), ("c", Failed), ("d", Skipped), ("e", Pending)];
+        put_policies(&mut status, rows.map(|(n, s)| row(n, s)).into(), &counters);
+        let counts = &status.policy_counts;
+        assert_eq!((counts.wanted, counts.loaded, counts.failed, counts.summary.as_str()), (4, 2, 1, "2/4"));
+        assert_eq!((status.policies[0].missed, status.policies[1].missed, status.missed_events), (5, 0, 7));
+        let quiet = without_numbers(&status);
+        assert_eq!((quiet.missed_events, quiet.policies[0].missed), (0, 0));
+        assert_eq!(quiet.policies[2].state, Failed);
+    }
+
+    #[test]
+    fn a_transition_has_its_time() {
+        let mut first = TetragonNodeStatus::default();
+        put_ready(&mut first, Ok(()), None, time("2026-01-01T00:00:00Z"));
+        let mut same = TetragonNodeStatus::default();
+        put_ready(&mut same, Ok(()), Some(&first), time("2026-01-02T00:00:00Z"));
+        assert_eq!(same, first);
+        let why = Why { reason: reason::AGENT_STOPPED, message: "x".repeat(5000) };
+        let mut last = TetragonNodeStatus::default();
+        put_ready(&mut last, Err(&why), Some(&same), time("2026-01-03T00:00:00Z"));
+        let c = &last.conditions[0];
+        assert_eq!((c.status.as_str(), c.reason.as_str()), ("False", "AgentStopped"));
+        assert_eq!(c.last_transition_time, time("2026-01-03T00:00:00Z"));
+        assert!(c.message.len() <= tetragon_api::status::MAX_MESSAGE);
+    }
+}
