@@ -17,10 +17,12 @@ mod pki;
 mod search;
 mod state;
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
 use crate::tools::say;
@@ -40,6 +42,8 @@ pub(crate) enum Cluster {
     Up(Up),
     /// Stop a cluster and everything that was started for it, and forget what it holds
     Down(Name),
+    /// List the clusters and their nodes
+    List,
     /// Print the path of a cluster's kubeconfig
     Kubeconfig(Name),
     /// Kill the API server, as a crash would
@@ -48,6 +52,23 @@ pub(crate) enum Cluster {
     StartApiserver(Name),
     /// Kill the API server and start it again
     RestartApiserver(Name),
+    /// End a node and everything on it, as when its power fails; `up` starts it again
+    StopNode {
+        #[command(flatten)]
+        name: Name,
+        /// As kubectl names it: host1, guest1
+        node: String,
+    },
+    /// Run a command on a node, as root, beside its pods
+    Run {
+        #[command(flatten)]
+        name: Name,
+        /// As kubectl names it: host1, guest1
+        node: String,
+        /// The command
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
     /// Give every node an image, from an archive as docker, podman or buildah write it
     LoadImage {
         #[command(flatten)]
@@ -121,12 +142,17 @@ impl Cluster {
         match self {
             Cluster::Up(options) => up(options)?,
             Cluster::Down(Name { name }) => down(name)?,
+            Cluster::List => list()?,
             Cluster::Kubeconfig(Name { name }) => println!("{}", kubeconfig(name)?.display()),
             Cluster::StopApiserver(Name { name }) => stop_api_server(name)?,
             Cluster::StartApiserver(Name { name }) => start_api_server(name)?,
             Cluster::RestartApiserver(Name { name }) => {
                 stop_api_server(name)?;
                 start_api_server(name)?;
+            }
+            Cluster::StopNode { name, node } => stop_node(&mut State::existing(&name.name)?, node)?,
+            Cluster::Run { name, node, command } => {
+                return run_on(&State::existing(&name.name)?, node, command);
             }
             Cluster::LoadImage { name, archives } => load_images(&State::existing(&name.name)?, archives)?,
             Cluster::SearchServer(search) => search.execute()?,
@@ -147,6 +173,11 @@ fn foreign() -> Option<PathBuf> {
 
 fn up(options: &Up) -> Result<()> {
     if let Some(kubeconfig) = foreign() {
+        if !options.nodes.is_empty() {
+            bail!(
+                "KUBECONFIG is set, and nodes can only be added to a cluster that is started here; unset it"
+            );
+        }
         say("KUBECONFIG is set: that cluster is used, and nothing is started");
         println!("export KUBECONFIG={}", kubeconfig.display());
         return Ok(());
@@ -169,7 +200,6 @@ fn up(options: &Up) -> Result<()> {
         Some(state) => state,
         None => State::new(&options.name.name, &version)?,
     };
-    state.save()?;
     state.network().up()?;
     let pki = Pki::of(&state)?;
     control_plane::up(&mut state, &pki)?;
@@ -195,6 +225,9 @@ fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
         );
     }
     state.save()?;
+    // What the API server has of nodes that were stopped says that they are ready for some more seconds.
+    let stopped = state.nodes.iter().filter(|(name, node)| !state.runs(&daemon(name, node)));
+    let before: BTreeMap<_, _> = stopped.map(|(name, _)| (name.clone(), heartbeat(state, name))).collect();
     for (name, node) in state.nodes.clone() {
         match node.kind {
             NodeKind::Host => node_host::up(state, pki, &name, &node)?,
@@ -202,18 +235,68 @@ fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
         }
     }
     for (name, node) in &state.nodes {
-        let daemon = match node.kind {
-            NodeKind::Host => node_host::kubelet(name),
-            NodeKind::Guest => node_guest::daemon(name),
+        let before = before.get(name).map_or("", String::as_str);
+        let ready = || {
+            let now = heartbeat(state, name);
+            now != before && now.starts_with("True ")
         };
-        state.wait_for(&daemon, NODE_READY, || ready(state, name))?;
+        state.wait_for(&daemon(name, node), NODE_READY, ready)?;
     }
     Ok(())
 }
 
-fn ready(state: &State, node: &str) -> bool {
-    let condition = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
-    control_plane::kubectl(state, &["get", "node", node, "-o", condition]).is_ok_and(|s| s == "True")
+/// Whether a node is ready, and when its kubelet has said so; empty when there is none.
+fn heartbeat(state: &State, node: &str) -> String {
+    let condition = "{range .status.conditions[?(@.type==\"Ready\")]}{.status} {.lastHeartbeatTime}{end}";
+    let output = format!("jsonpath={condition}");
+    control_plane::kubectl(state, &["get", "node", node, "-o", &output]).unwrap_or_default()
+}
+
+fn list() -> Result<()> {
+    for state in State::every()? {
+        let runs = if state.runs(control_plane::API_SERVER) { "runs" } else { "stopped" };
+        println!("{:<20} {:<10} {runs}", state.name, state.version);
+        for (name, node) in &state.nodes {
+            let runs = if state.runs(&daemon(name, node)) { "runs" } else { "stopped" };
+            println!("  {name:<18} {:<10} {runs}", node.kernel.as_deref().unwrap_or("-"));
+        }
+    }
+    Ok(())
+}
+
+/// The daemon without which a node is none.
+fn daemon(name: &str, node: &Node) -> String {
+    match node.kind {
+        NodeKind::Host => node_host::kubelet(name),
+        NodeKind::Guest => node_guest::daemon(name),
+    }
+}
+
+fn node_of(state: &State, name: &str) -> Result<Node> {
+    state.nodes.get(name).cloned().with_context(|| {
+        let all: Vec<_> = state.nodes.keys().map(String::as_str).collect();
+        let all = if all.is_empty() { "none, it has no nodes".to_owned() } else { all.join(", ") };
+        format!("cluster `{}` has no node `{name}`; right would be {all}", state.name)
+    })
+}
+
+fn stop_node(state: &mut State, name: &str) -> Result<()> {
+    match node_of(state, name)?.kind {
+        NodeKind::Host => node_host::stop(state, name),
+        NodeKind::Guest => node_guest::stop(state, name),
+    }
+}
+
+fn run_on(state: &State, name: &str, command: &[String]) -> Result<i32> {
+    match node_of(state, name)?.kind {
+        NodeKind::Host => node_host::run(state, name, command),
+        NodeKind::Guest => {
+            let words: Vec<_> = command.iter().map(String::as_str).collect();
+            let (status, output) = node_guest::connect(state, name)?.run(&words)?;
+            std::io::stdout().write_all(&output)?;
+            Ok(status)
+        }
+    }
 }
 
 fn load_images(state: &State, archives: &[PathBuf]) -> Result<()> {
@@ -236,9 +319,12 @@ fn down(name: &str) -> Result<()> {
     for (name, node) in state.nodes.clone() {
         match node.kind {
             NodeKind::Host => node_host::down(&mut state, &name)?,
-            NodeKind::Guest => node_guest::down(&mut state, &name)?,
+            NodeKind::Guest => node_guest::stop(&mut state, &name)?,
         }
+        state.nodes.remove(&name);
+        state.save()?;
     }
+    node_host::restore_sysctls(&state)?;
     control_plane::down(&mut state)?;
     state.network().down()?;
     remove(&state.sockets())?;

@@ -12,6 +12,8 @@ use anyhow::Result;
 use super::state::{Node, NodeKind};
 use crate::tools::{command, output, run};
 
+const INTERFACES: &str = "/sys/class/net";
+
 /// The addresses of one cluster.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Network {
@@ -61,8 +63,9 @@ impl Network {
         format!("10.97.{}", u16::from(self.slot) * 16 + u16::from(base + node.number))
     }
 
-    fn exists(self) -> bool {
-        Path::new("/sys/class/net").join(self.bridge()).exists()
+    /// Whether there is a cluster with these addresses.
+    pub(crate) fn exists(self) -> bool {
+        Path::new(INTERFACES).join(self.bridge()).exists()
     }
 
     /// Makes the bridge, unless it is there.
@@ -86,9 +89,9 @@ impl Network {
         ip(&["addr", "add", address, "dev", &bridge])
     }
 
-    /// A virtual network card for a guest, on the bridge.
+    /// A virtual network card for a guest, on the bridge. Its name begins with the bridge's.
     pub(crate) fn tap(self, name: &str) -> Result<()> {
-        if !Path::new("/sys/class/net").join(name).exists() {
+        if !Path::new(INTERFACES).join(name).exists() {
             ip(&["tuntap", "add", name, "mode", "tap"])?;
         }
         ip(&["link", "set", name, "master", &self.bridge(), "up"])
@@ -99,16 +102,15 @@ impl Network {
         ip(&["link", "del", name])
     }
 
-    /// Removes the bridge and what is on it.
+    /// Removes the bridge and the guests' cards. Those of pods are gone with the pods.
     pub(crate) fn down(self) -> Result<()> {
-        if !self.exists() {
-            return Ok(());
+        for entry in fs::read_dir(INTERFACES)?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.strip_prefix(&self.bridge()).is_some_and(|rest| rest.starts_with('g')) {
+                self.remove(&name)?;
+            }
         }
-        let ports = Path::new("/sys/class/net").join(self.bridge()).join("brif");
-        for port in fs::read_dir(ports)?.flatten() {
-            ip(&["link", "del", &port.file_name().to_string_lossy()])?;
-        }
-        ip(&["link", "del", &self.bridge()])
+        if self.exists() { self.remove(&self.bridge()) } else { Ok(()) }
     }
 }
 

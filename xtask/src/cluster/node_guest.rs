@@ -77,8 +77,18 @@ pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Resul
     let mut qemu = qemu(&machine, &folder, Some(&saved), &saved.join("disk"), &tap)?;
     qemu.args(["-incoming", "defer"]);
     state.start(&daemon, &qemu)?;
-    wait_for_sockets(state.daemons[&daemon], &state.log(&daemon), &folder)?;
-    wake(&folder, &saved)?;
+    let configured = wait_for_sockets(state.daemons[&daemon], &state.log(&daemon), &folder)
+        .and_then(|()| wake(&folder, &saved))
+        .and_then(|()| configure(state, pki, name, node, &folder));
+    if configured.is_err() {
+        // The next try begins from the start.
+        state.stop(&daemon, Duration::ZERO)?;
+    }
+    configured.with_context(|| format!("starting node {name}"))
+}
+
+/// Tells a guest that was woken which node it is, and starts its kubelet.
+fn configure(state: &State, pki: &Pki, name: &str, node: &Node, folder: &Path) -> Result<()> {
     let mut channel = Channel::connect(&folder.join("ctl"))?;
     channel.set_clock()?;
     let place = node::Place { etc: Path::new(ETC), bridge: "br0", cgroup: "/" };
@@ -87,15 +97,15 @@ pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Resul
     }
     let network = state.network();
     let address = network.node(node);
-    let hardware = format!("52:54:00:97:{:02x}:{:02x}", state.slot, node.number);
-    let (prefix, id) =
-        (format!("{address}/20"), format!("{:032x}", u16::from(state.slot) << 8 | u16::from(node.number)));
-    let mut arguments = vec![name, &hardware, &prefix];
-    let gateway = network.gateway();
-    arguments.extend([gateway.as_str(), &id]);
-    let kubelet = node::kubelet_arguments(Path::new(ETC), name, &address);
-    arguments.extend(kubelet.iter().map(String::as_str));
-    channel.script(START, &arguments)
+    let mut arguments = vec![
+        name.to_owned(),
+        format!("52:54:00:97:{:02x}:{:02x}", state.slot, node.number),
+        format!("{address}/20"),
+        network.gateway(),
+        format!("{:032x}", u16::from(state.slot) << 8 | u16::from(node.number)),
+    ];
+    arguments.extend(node::kubelet_arguments(Path::new(ETC), name, &address));
+    channel.script(START, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The daemon's name.
@@ -126,12 +136,10 @@ pub(crate) fn connect(state: &State, name: &str) -> Result<Channel> {
     Channel::connect(&state.sockets().join(name).join("ctl"))
 }
 
-/// Ends a node's guest.
-pub(crate) fn down(state: &mut State, name: &str) -> Result<()> {
+/// Ends a node's guest, as when the power fails.
+pub(crate) fn stop(state: &mut State, name: &str) -> Result<()> {
     state.stop(&daemon(name), Duration::ZERO)?;
-    super::remove(&state.sockets().join(name))?;
-    state.nodes.remove(name);
-    state.save()
+    super::remove(&state.sockets().join(name))
 }
 
 /// QEMU with the node's disk and network card. A guest that is to be saved writes to its disk; others keep
@@ -224,7 +232,7 @@ fn boot(machine: &Machine, network: Network, work: &Path) -> Result<()> {
     let new = work.join("saved");
     fs::create_dir_all(&new)?;
     guest_disk::make(work, &new.join("disk")).context("making the guest's disk")?;
-    let tap = format!("{}new", network.bridge());
+    let tap = format!("{}g-new", network.bridge());
     network.tap(&tap)?;
     let (folder, log) = (work.join("run"), work.join("log"));
     let qemu = Daemon::start(&qemu(machine, &folder, None, &new.join("disk"), &tap)?, &log)?;

@@ -16,7 +16,7 @@ use super::components::program;
 use super::images;
 use super::node;
 use super::pki::Pki;
-use super::state::{Node, NodeKind, State};
+use super::state::{Node, State};
 use crate::tools::{command, output, say};
 
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -34,7 +34,8 @@ const OWNER: &str = "/run/tetragon-rs-sysctls.json";
 
 #[derive(Serialize, Deserialize)]
 struct Owner {
-    cluster: String,
+    /// The cluster's folder.
+    cluster: PathBuf,
     before: BTreeMap<String, String>,
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Resul
         return Ok(());
     }
     say(&format!("cluster: starting node {name} on this machine"));
-    own_sysctls(&state.name)?;
+    own_sysctls(state)?;
     let address = state.network().node(node);
     state.network().address(&format!("{address}/32"))?;
     let folder = state.folder().join(name);
@@ -97,7 +98,7 @@ pub(crate) fn kubelet(name: &str) -> String {
 }
 
 fn cgroup(state: &State, name: &str) -> String {
-    format!("tetragon-rs-{}-{name}", state.name)
+    format!("tetragon-rs-{}-{name}", state.slot)
 }
 
 fn configure(state: &State, pki: &Pki, name: &str, node: &Node, folder: &Path) -> Result<()> {
@@ -157,36 +158,44 @@ pub(crate) fn import(state: &State, name: &str, archive: &Path) -> Result<()> {
         .with_context(|| format!("importing {file} on node {name}"))
 }
 
-/// Ends a node and what runs on it, and puts back what it changed.
-pub(crate) fn down(state: &mut State, name: &str) -> Result<()> {
+/// Ends a node's processes and what runs on it, as when the power fails.
+pub(crate) fn stop(state: &mut State, name: &str) -> Result<()> {
     let (containerd, kubelet) = daemons(name);
-    state.stop(&kubelet, Duration::from_secs(5))?;
+    state.stop(&kubelet, Duration::ZERO)?;
     // containerd and its shims are in one of them.
     remove_cgroups(&cgroup(state, name))?;
-    state.stop(&containerd, Duration::ZERO)?;
+    state.stop(&containerd, Duration::ZERO)
+}
+
+/// Ends a node and puts back what it changed on this machine.
+pub(crate) fn down(state: &mut State, name: &str) -> Result<()> {
+    stop(state, name)?;
     super::remove(&state.folder().join(name))?;
     for own in OWN {
         // Only when it is empty: it was made for the node's folder to be mounted on.
         let _ = fs::remove_dir(Path::new("/var").join(own));
     }
-    state.nodes.remove(name);
-    state.save()?;
-    if !state.nodes.values().any(|n| n.kind == NodeKind::Host) {
-        restore_sysctls(&state.name)?;
-    }
     Ok(())
 }
 
+/// Runs something where the node's processes are: in their mount namespace.
+pub(crate) fn run(state: &State, name: &str, words: &[String]) -> Result<i32> {
+    let status = inside(state, name)?.args(words).status().context("cannot start nsenter")?;
+    Ok(status.code().unwrap_or(1))
+}
+
 /// Remembers what the sysctls are, unless this cluster has done so already.
-fn own_sysctls(cluster: &str) -> Result<()> {
+fn own_sysctls(state: &State) -> Result<()> {
+    let cluster = state.folder();
     if let Ok(bytes) = fs::read(OWNER) {
         let owner: Owner = serde_json::from_slice(&bytes)
             .with_context(|| format!("{OWNER} does not say which sysctls were changed"))?;
         if owner.cluster != cluster {
             bail!(
-                "cluster `{0}` has nodes on this machine, and only one can; right would be `cargo xtask cluster \
-                 down --name {0}` first, or guests",
-                owner.cluster
+                "the cluster of {} has nodes on this machine, and only one can; right would be `cargo xtask \
+                 cluster down --name {}` first, or guests",
+                owner.cluster.display(),
+                owner.cluster.file_name().unwrap_or_default().display()
             );
         }
         return Ok(());
@@ -198,14 +207,15 @@ fn own_sysctls(cluster: &str) -> Result<()> {
             before.insert((*name).to_owned(), value.trim().to_owned());
         }
     }
-    let owner = Owner { cluster: cluster.to_owned(), before };
+    let owner = Owner { cluster, before };
     fs::write(OWNER, serde_json::to_vec_pretty(&owner)?).with_context(|| format!("writing {OWNER}"))
 }
 
-fn restore_sysctls(cluster: &str) -> Result<()> {
+/// Puts back the sysctls, if this cluster has changed them.
+pub(crate) fn restore_sysctls(state: &State) -> Result<()> {
     let Ok(bytes) = fs::read(OWNER) else { return Ok(()) };
     let owner: Owner = serde_json::from_slice(&bytes)?;
-    if owner.cluster != cluster {
+    if owner.cluster != state.folder() {
         return Ok(());
     }
     for (name, value) in owner.before {

@@ -1,7 +1,7 @@
 //! What a cluster consists of while it runs, kept in a file, so that another command can find and stop it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl State {
         })
     }
 
-    /// A new cluster, with the first slot that no other one has.
+    /// A new cluster, with the first slot that is free. It has it once this returns.
     pub(crate) fn new(name: &str, version: &str) -> Result<State> {
         if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             || name.is_empty()
@@ -96,12 +96,19 @@ impl State {
         {
             bail!("`{name}` cannot name a cluster; right would be up to 20 of a-z, 0-9 and -");
         }
+        fs::create_dir_all(all())?;
+        let lock = File::create(all().with_extension("lock"))?;
+        lock.lock().context("waiting for another one who starts a cluster")?;
         let taken: Vec<u8> = State::every()?.iter().map(|s| s.slot).collect();
-        let slot = (0..SLOTS).find(|s| !taken.contains(s)).with_context(|| {
-            format!("{SLOTS} clusters exist already; `cargo xtask cluster down` ends one")
-        })?;
+        // A bridge may also be that of a cluster which another copy of this repository has started.
+        let slot =
+            (0..SLOTS).find(|slot| !taken.contains(slot) && !Network { slot: *slot }.exists()).with_context(
+                || format!("{SLOTS} clusters exist already; `cargo xtask cluster down` ends one"),
+            )?;
         let (name, version) = (name.to_owned(), version.to_owned());
-        Ok(State { name, version, slot, daemons: BTreeMap::new(), nodes: BTreeMap::new() })
+        let state = State { name, version, slot, daemons: BTreeMap::new(), nodes: BTreeMap::new() };
+        state.save()?;
+        Ok(state)
     }
 
     /// All clusters.
@@ -120,7 +127,7 @@ impl State {
 
     /// The folder for sockets, whose paths must be short.
     pub(crate) fn sockets(&self) -> PathBuf {
-        Path::new("/run").join(format!("tetragon-rs-{}", self.name))
+        Path::new("/run").join(format!("tetragon-rs-{}", self.slot))
     }
 
     /// The cluster's addresses.
