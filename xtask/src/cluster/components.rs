@@ -163,7 +163,7 @@ fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
         let mut build = go(&["build"])?;
         build.args(["-ldflags", &version_flags(version)]).arg("-o").arg(&new).current_dir(modules);
         build.args(missing.iter().map(|n| format!("k8s.io/kubernetes/cmd/{n}")));
-        retry(|| run(&mut build))?;
+        retry(|| run(build.stdout(std::io::stderr())))?;
         for name in missing {
             fs::rename(new.join(name), to.join(name))?;
         }
@@ -239,7 +239,7 @@ fn helm() -> Result<PathBuf> {
             major.trim_start_matches('v')
         );
         let mut install = go(&["install", "-ldflags", &flags, &format!("{package}/cmd/helm@{HELM}")])?;
-        retry(|| run(install.env("GOBIN", &to)))
+        retry(|| run(install.env("GOBIN", &to).stdout(std::io::stderr())))
     })
 }
 
@@ -260,14 +260,14 @@ pub(crate) fn search_jars() -> Result<PathBuf> {
 }
 
 /// Go with a cache of its own. Older Go fetches the version that a module asks for.
-fn go(arguments: &[&str]) -> Result<Command> {
+pub(crate) fn go(arguments: &[&str]) -> Result<Command> {
     let program = match find("go") {
         Some(go) => go,
         None => go_of_debian()?,
     };
     let mut go = command(program, arguments);
     go.env("GOCACHE", folder().join("go-build")).env("CGO_ENABLED", "0");
-    go.env("GOFLAGS", "-mod=mod -trimpath -buildvcs=false").stdout(std::io::stderr());
+    go.env("GOFLAGS", "-mod=mod -trimpath -buildvcs=false");
     if std::env::var_os("GOTOOLCHAIN").is_none() {
         go.env("GOTOOLCHAIN", "auto");
     }

@@ -27,6 +27,7 @@ use clap::{Args, Subcommand};
 
 use crate::tools::say;
 use components::NEWEST;
+pub(crate) use components::go;
 use pki::Pki;
 use state::{Node, NodeKind, State};
 
