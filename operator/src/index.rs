@@ -113,6 +113,8 @@ struct State {
     /// Places in columns that no node has.
     free: Vec<usize>,
     places: usize,
+    /// Counts changes of what the nodes are and can do.
+    fleet: u64,
 }
 
 /// What is known of one node.
@@ -167,6 +169,7 @@ impl Index {
         let entry = state.entry(name);
         if entry.labels.as_deref() != Some(&labels) {
             entry.labels = Some(Arc::new(labels));
+            state.fleet += 1;
             self.changes.all();
         }
     }
@@ -182,7 +185,11 @@ impl Index {
         let entry = state.entry(name);
         let place = entry.place;
         if entry.agent.as_deref() != Some(&agent) {
-            entry.agent = Some(Arc::new(agent));
+            let agent = Arc::new(agent);
+            let before = entry.agent.replace(agent.clone());
+            if before.is_none_or(|b| b.capabilities != agent.capabilities) {
+                state.fleet += 1;
+            }
             self.changes.all();
         }
         for key in state.take(place, policies) {
@@ -201,10 +208,10 @@ impl Index {
     }
 
     /// A pod of the agent was made or changed.
-    pub fn apply_pod(&self, name: &str, pod: Pod) {
+    pub fn apply_pod(&self, name: &str, pod: &Pod) {
         let mut state = self.lock();
         let before = state.pods.insert(name.to_owned(), pod.clone());
-        if before.as_ref() == Some(&pod) {
+        if before.as_ref() == Some(pod) {
             return;
         }
         let mut changed = before.is_some_and(|pod| state.uncount(&pod));
@@ -269,6 +276,11 @@ impl Index {
         state.nodes.iter().filter_map(node).collect()
     }
 
+    /// Differs whenever [`Index::nodes`] does, and not when only what runs there does.
+    pub fn fleet(&self) -> u64 {
+        self.lock().fleet
+    }
+
     /// How many nodes count, and how many of them have an agent that runs.
     pub fn node_counts(&self) -> (usize, usize) {
         let state = self.lock();
@@ -305,6 +317,7 @@ impl Index {
         if was != (entry.counts(), entry.alive()) {
             self.changes.all();
         }
+        state.fleet += 1;
         state.forget(name);
     }
 }

@@ -165,7 +165,7 @@ impl Plain {
             }
         }
         for (_, reports) in self.reports.values() {
-            for report in reports.get(wanted.key) {
+            if let Some(report) = reports.get(wanted.key) {
                 counts.in_use.insert(report.plan.clone());
                 counts.in_use.extend(report.running.clone());
             }
@@ -212,7 +212,7 @@ fn apply(index: &Index, step: &Step) {
             index.apply_report(&node_name(*i), agent.clone(), reports.clone());
         }
         Step::ReportGone(i) => index.delete_report(&node_name(*i)),
-        Step::Pod(i, pod) => index.apply_pod(&format!("pod-{i}"), pod.clone()),
+        Step::Pod(i, pod) => index.apply_pod(&format!("pod-{i}"), pod),
         Step::PodGone(i) => index.delete_pod(&format!("pod-{i}")),
         Step::Relist(source, keep) => index.retain(*source, &kept(*source, *keep)),
     }

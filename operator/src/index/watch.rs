@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Node as KubeNode, Pod as KubePod};
+use futures::{Stream, StreamExt as _, stream};
+use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -48,7 +48,7 @@ pub async fn watch(client: Client, namespace: String, index: Arc<Index>) {
         &index,
         |object| {
             let pod = Pod { node: object.node().to_owned(), ready: object.ready() };
-            index.apply_pod(&object.name_any(), pod);
+            index.apply_pod(&object.name_any(), &pod);
         },
         |name| index.delete_pod(name),
     );
