@@ -30,6 +30,11 @@ fn counters() -> Arc<Counters> {
     // Both engines of a hook have one name.
     let programs = vec![program.clone(), program];
     c.set_kernel(Kernel { losses, programs, map_memory: 8192 });
+    let sink = c.elasticsearch.get_or_init(Arc::default);
+    sink.delivered.store(7, Ordering::Relaxed);
+    sink.lose(Loss::SpoolFull, "p", 4);
+    sink.request("200");
+    sink.item_error("mapper_parsing_exception");
     c
 }
 
@@ -55,6 +60,14 @@ fn the_seeds_names_and_tetragons() {
         r#"tetragon_overhead_program_seconds_total{attach="security_file_open",policy="",policy_namespace="",section="hook_engine",sensor="lsm"} 1.5"#,
         "tetragon_events_exported_total 5",
         "tetragon_bpf_map_memory_bytes 8192",
+        r#"tetragon_missed_events_total{stage="elasticsearch",policy="p"} 4"#,
+        r#"tetragon_missed_events_total{stage="elasticsearch",policy=""} 0"#,
+        r#"tetragon_elasticsearch_events_total{result="delivered"} 7"#,
+        r#"tetragon_elasticsearch_events_total{result="spool_full"} 4"#,
+        r#"tetragon_elasticsearch_events_total{result="rejected"} 0"#,
+        r#"tetragon_elasticsearch_batches_total{code="200"} 1"#,
+        r#"tetragon_elasticsearch_item_errors_total{reason="mapper_parsing_exception"} 1"#,
+        "tetragon_elasticsearch_spool_events 0",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
     }

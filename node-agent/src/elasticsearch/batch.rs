@@ -294,7 +294,7 @@ mod tests {
         #[test]
         fn cutting_and_joining_loses_nothing(sizes in prop::collection::vec(0usize..50, 0..20), at in 0usize..22) {
             let b = batch(&sizes);
-            prop_assert_eq!(b.rest(at).behind(&b.first(at)), b.clone());
+            prop_assert_eq!(&b.rest(at).behind(&b.first(at)), &b);
             prop_assert_eq!(b.filtered(|i| i < at), b.first(at));
             prop_assert_eq!(Batch::parse(b.text().clone()), (b, 0));
         }

@@ -256,7 +256,7 @@ impl Sender {
             }
         }
         let due = self.queue.due().is_some_and(|due| due <= now);
-        if !due && !self.losses_due().is_some_and(|due| due <= now) {
+        if !due && self.losses_due().is_none_or(|due| due > now) {
             return None;
         }
         let records = self.loss_records();
