@@ -2,7 +2,24 @@
 //! nodes say about them.
 #![warn(missing_docs)]
 
-
+pub mod capability;
+pub mod certs;
+pub mod client;
+pub mod compile;
+pub mod config;
+pub mod controller;
+pub mod crds;
+pub mod events;
 pub mod index;
+pub mod lease;
+pub mod logs;
+pub mod metrics;
+pub mod publish;
 pub mod reason;
+pub mod retire;
+pub mod rollout;
+pub mod run;
+pub mod serve;
+pub mod status;
 pub mod text;
+pub mod webhook;

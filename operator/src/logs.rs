@@ -1,0 +1,35 @@
+//! The log: text or JSON, to standard error. A panic is written there too, and ends the process.
+
+use std::io::IsTerminal as _;
+
+use tracing::Level;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::LogFormat;
+
+/// Exit code after a panic.
+pub const DEFECT: i32 = 101;
+
+/// Starts the log.
+pub fn start(level: Level, format: LogFormat) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_max_level(LevelFilter::from_level(level));
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+/// A panic in a task would end that task alone, and an operator that does half of its work looks
+/// healthy. Kubernetes starts it again, and counts.
+pub fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, "the operator ends: a defect, please report it: {message}");
+        std::process::exit(DEFECT);
+    }));
+}
