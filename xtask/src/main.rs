@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod build;
+mod chart;
 mod cluster;
 mod conformance;
 mod demo;
@@ -26,6 +27,8 @@ use clap::Parser;
 enum Xtask {
     /// Measure what the agent costs: instructions, memory, losses, beside the aims
     Bench(bench::Options),
+    /// Test the Helm chart and the kustomize bases
+    ChartTest(chart::Options),
     /// A real Kubernetes on this machine, with nodes on it and in guests
     #[command(subcommand)]
     Cluster(cluster::Cluster),
@@ -51,6 +54,7 @@ enum Xtask {
 fn main() -> ExitCode {
     let result = match Xtask::parse() {
         Xtask::Bench(options) => bench::run(&options),
+        Xtask::ChartTest(options) => chart::run(&options),
         Xtask::Cluster(cluster) => cluster.execute(),
         Xtask::Conformance(options) => conformance::run(&options),
         Xtask::Crds => build::crds().map(|()| 0),

@@ -21,7 +21,7 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
 {{- end }}
 
 {{- define "tetragon.container" -}}
-{{- $agent := .Values.tetragon }}
+{{- $agent := .Values.tetragon -}}
 - name: tetragon
   image: {{ include "tetragon.image" (dict "image" $agent.image "version" .Chart.AppVersion) | quote }}
   imagePullPolicy: {{ .Values.imagePullPolicy }}
@@ -144,14 +144,16 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
   mountPath: {{ .mountPath }}
   readOnly: {{ .readOnly | default false }}
 {{- end }}
-{{- include "tetragon.volumemounts.extra" . }}
+{{- with include "tetragon.volumemounts.extra" . | trim }}
+{{ . }}
+{{- end }}
 {{- end }}
 
 {{/* Prints event files. The agent's image does it, unless another one is named. */}}
 {{- define "tetragon.exportContainer" -}}
 {{- $stdout := .Values.export.stdout }}
 {{- $other := or $stdout.image.override $stdout.image.repository }}
-{{- $image := ternary $stdout.image .Values.tetragon.image (not (empty $other)) }}
+{{- $image := ternary $stdout.image .Values.tetragon.image (not (empty $other)) -}}
 - name: export-stdout
   image: {{ include "tetragon.image" (dict "image" $image "version" .Chart.AppVersion) | quote }}
   imagePullPolicy: {{ .Values.imagePullPolicy }}

@@ -6,6 +6,8 @@ mod one;
 mod pattern;
 mod tree;
 
+pub(crate) use case::parse_yaml;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

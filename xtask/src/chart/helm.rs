@@ -1,0 +1,142 @@
+//! helm, and what it renders.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::cluster;
+use crate::conformance::parse_yaml;
+use crate::tools::{command, output, output_of_both, root};
+
+/// Where a release goes in the tests: not where it goes by default, so that nothing can name that by chance.
+pub(super) const NAMESPACE: &str = "somewhere";
+/// Kubernetes' versions at which the chart makes different objects, and the newest.
+pub(super) const VERSIONS: [&str; 4] = ["1.24.0", "1.29.0", "1.30.0", "1.37.0"];
+
+/// The chart of this repository.
+#[derive(Debug)]
+pub(super) struct Chart {
+    helm: PathBuf,
+    folder: PathBuf,
+    /// Combinations of values that people use.
+    pub(super) combinations: Vec<PathBuf>,
+}
+
+impl Chart {
+    pub(super) fn new() -> Result<Chart> {
+        let folder = root().join("charts/tetragon");
+        let list =
+            std::fs::read_dir(folder.join("ci")).context("reading the chart's combinations of values")?;
+        let mut combinations: Vec<PathBuf> =
+            list.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect();
+        combinations.sort();
+        ensure!(!combinations.is_empty(), "charts/tetragon/ci has no values");
+        Ok(Chart { helm: cluster::program("helm")?, folder, combinations })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A file of the chart that holds one YAML document.
+    pub(super) fn yaml(&self, name: &str) -> Result<Value> {
+        let text = std::fs::read_to_string(self.path(name)).with_context(|| format!("reading {name}"))?;
+        parse_yaml(&text).with_context(|| name.to_owned())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut helm = command(&self.helm, args);
+        // What a developer has set for their own helm.
+        helm.env_remove("HELM_NAMESPACE").env_remove("KUBECONFIG");
+        helm
+    }
+
+    /// The manifests of a release `tetragon`.
+    pub(super) fn template(&self, namespace: &str, options: &[&str]) -> Result<String> {
+        let mut helm = self.command(&["template", "tetragon"]);
+        output(helm.arg(&self.folder).args(["--namespace", namespace]).args(options))
+    }
+
+    /// The objects of a release.
+    pub(super) fn objects(&self, options: &[&str]) -> Result<Vec<Value>> {
+        documents(&self.template(NAMESPACE, options)?)
+    }
+
+    /// Every combination at every version, with a name for messages.
+    pub(super) fn all(&self) -> Result<Vec<(String, Vec<Value>)>> {
+        let mut all = Vec::new();
+        for version in VERSIONS {
+            let version = format!("--kube-version={version}");
+            all.push((format!("default values, {version}"), self.objects(&[&version])?));
+            for file in &self.combinations {
+                let values = format!("--values={}", file.display());
+                all.push((format!("{}, {version}", name(file)), self.objects(&[&version, &values])?));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Why helm refuses these values; `Err` if it does not.
+    pub(super) fn refusal(&self, options: &[&str]) -> Result<String> {
+        match self.template(NAMESPACE, options) {
+            Ok(_) => bail!("{} is accepted", options.join(" ")),
+            Err(error) => Ok(format!("{error:#}")),
+        }
+    }
+}
+
+pub(super) fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The documents of helm's output.
+pub(super) fn documents(text: &str) -> Result<Vec<Value>> {
+    let parts = text.split("\n---\n").map(|t| t.trim_start_matches("---\n"));
+    let all = parts.filter(|t| t.lines().any(|l| !l.is_empty() && !l.starts_with('#')));
+    all.map(|t| parse_yaml(t).with_context(|| t.to_owned())).collect()
+}
+
+pub(super) fn lint(chart: &Chart) -> Result<()> {
+    let mut options: Vec<String> =
+        chart.combinations.iter().map(|file| format!("--values={}", file.display())).collect();
+    options.insert(0, String::new());
+    for values in options {
+        let mut helm = chart.command(&["lint", "--strict"]);
+        helm.arg(&chart.folder).args(Some(&values).filter(|v| !v.is_empty()));
+        output(&mut helm)?;
+    }
+    Ok(())
+}
+
+/// The notes, as an installation prints them.
+fn notes_of(chart: &Chart, options: &[&str]) -> Result<String> {
+    let mut helm = chart.command(&["install", "tetragon", "--dry-run=client", "--debug"]);
+    let said = output_of_both(helm.arg(&chart.folder).args(options))?;
+    let notes = said.split_once("\nNOTES:\n").with_context(|| format!("helm prints no notes:\n{said}"))?;
+    Ok(notes.1.to_owned())
+}
+
+pub(super) fn notes(chart: &Chart) -> Result<()> {
+    let open = "the TetragonNodes of other";
+    for (options, said, unsaid) in [
+        (&["--kube-version=1.29.0"][..], Some(open), None),
+        (&["--kube-version=1.30.0"], Some("helm uninstall"), Some(open)),
+        (&["--kube-version=1.30.0", "--set=tetragon.nodeOwnerPolicy.enabled=false"], Some(open), None),
+        (&["--set=tetragon.enableK8sAPI=false", "--kube-version=1.29.0"], None, Some(open)),
+        (&["--set=tetragon.enableKeepSensorsOnExit=false"], None, Some("helm uninstall")),
+        (&["--set=tetragon.securityContext.privileged=true"], Some("privileged"), None),
+        (&["--set=crds.installMethod=none"], Some("No CRDs are made"), None),
+        (&["--set=tetragonOperator.webhook.enabled=false"], Some("not checked when they are applied"), None),
+    ] {
+        let notes = notes_of(chart, options)?;
+        if let Some(said) = said {
+            ensure!(notes.contains(said), "{options:?}: the notes do not say `{said}`:\n{notes}");
+        }
+        if let Some(unsaid) = unsaid {
+            ensure!(!notes.contains(unsaid), "{options:?}: the notes say `{unsaid}`:\n{notes}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What a real API server says of every object. KUBECONFIG names it; nothing is stored.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::helm::{Chart, name};
+use crate::cluster;
+use crate::tools::{command, output, run};
+
+/// Where ServiceMonitor, PodMonitor and PrometheusRule are defined.
+const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
+/// The folder with their definitions.
+const DEFINITIONS: &str = "example/prometheus-operator-crd";
+const DEFINED: [&str; 3] = ["servicemonitors", "podmonitors", "prometheusrules"];
+
+pub(super) fn takes_every_object(chart: &Chart) -> Result<()> {
+    if std::env::var_os("KUBECONFIG").is_none_or(|k| k.is_empty()) {
+        println!(
+            "      no API server was asked: KUBECONFIG is not set; `cargo xtask test --only api` sets it"
+        );
+        return Ok(());
+    }
+    let version = server_version()?;
+    monitoring()?;
+    // Custom resources are no part of the chart, but their kinds are asked for by its roles.
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": super::helm::NAMESPACE}});
+    kubectl(&["apply", "-f", "-"], &namespace.to_string())?;
+    let version = format!("--kube-version={version}");
+    let mut wrong = Vec::new();
+    let mut all = vec![("default values".to_owned(), chart.objects(&[&version])?)];
+    for file in &chart.combinations {
+        let values = format!("--values={}", file.display());
+        all.push((name(file), chart.objects(&[&version, &values])?));
+    }
+    let mut count = 0;
+    for (what, objects) in &all {
+        count += objects.len();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        if let Err(error) =
+            kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", "-"], &list.to_string())
+        {
+            wrong.push(format!("{what}: {error:#}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("      {count} objects of {} combinations, {version}", all.len());
+    Ok(())
+}
+
+fn server_version() -> Result<String> {
+    let said: Value = serde_json::from_str(&kubectl(&["version", "-o", "json"], "")?)?;
+    let version = said["serverVersion"]["gitVersion"].as_str().context("the server tells no version")?;
+    Ok(version.to_owned())
+}
+
+/// kubectl with something to read; a warning counts as an error.
+fn kubectl(args: &[&str], input: &str) -> Result<String> {
+    let mut child = command(cluster::program("kubectl")?, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("kubectl cannot be started")?;
+    child.stdin.take().context("a pipe")?.write_all(input.as_bytes())?;
+    let said = child.wait_with_output()?;
+    let errors = String::from_utf8_lossy(&said.stderr);
+    if !said.status.success() || errors.contains("Warning:") {
+        bail!("kubectl {}: {}", args.join(" "), errors.trim());
+    }
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+#[derive(Deserialize)]
+struct Module {
+    #[serde(rename = "Dir")]
+    folder: std::path::PathBuf,
+}
+
+/// Prometheus' kinds, from the Go module that defines them.
+fn monitoring() -> Result<()> {
+    let said = output(&mut cluster::go(&["mod", "download", "-json", MONITORING])?)
+        .with_context(|| format!("asking the Go module proxy for {MONITORING}"))?;
+    let folder = serde_json::from_str::<Module>(&said)?.folder.join(DEFINITIONS);
+    for kind in DEFINED {
+        let file = folder.join(format!("monitoring.coreos.com_{kind}.yaml"));
+        // They are longer than the annotation of a client-side apply.
+        let mut apply = command(cluster::program("kubectl")?, ["apply", "--server-side", "-f"]);
+        run(apply.arg(&file).stdout(std::io::stderr()))?;
+    }
+    let names = DEFINED.map(|kind| format!("crd/{kind}.monitoring.coreos.com"));
+    let mut wait = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+    wait.extend(names.iter().map(String::as_str));
+    kubectl(&wait, "").map(|_| ())
+}
