@@ -217,7 +217,9 @@ impl Held {
             Ok(Ok(_)) => tracing::info!("the lease is given back"),
             Ok(Err(error)) => tracing::warn!("the lease cannot be given back, and runs out: {error:#}"),
             Err(_) => {
-                tracing::warn!("the lease cannot be given back, and runs out: the API server does not answer")
+                tracing::warn!(
+                    "the lease cannot be given back, and runs out: the API server does not answer"
+                );
             }
         }
     }

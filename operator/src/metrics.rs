@@ -66,7 +66,7 @@ impl Metrics {
     /// Makes them known to the registry. `served`: the webhook's certificate, if there is a webhook.
     pub fn register(registry: &mut Registry, served: Option<Arc<Served>>) -> Metrics {
         let answers: Family<_, _, fn() -> Histogram> =
-            Family::new_with_constructor(|| Histogram::new(SECONDS.into_iter()));
+            Family::new_with_constructor(|| Histogram::new(SECONDS));
         let version = [("version", env!("CARGO_PKG_VERSION"))].to_vec();
         registry.register("tetragon_operator_build", "What runs", Info::new(version));
         registry.register(

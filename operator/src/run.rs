@@ -26,6 +26,7 @@ use crate::certs::served::Served;
 use crate::certs::{self, Host};
 use crate::client;
 use crate::config::Serve;
+use crate::controller;
 use crate::crds::Install;
 use crate::index::{self, Index};
 use crate::lease::{self, Candidate};
@@ -66,6 +67,7 @@ struct Operator {
     index: Arc<Index>,
     health: Health,
     metrics: Metrics,
+    policies: controller::metrics::Metrics,
     /// The webhook's certificate, if there is a webhook.
     served: Option<Arc<Served>>,
     host: Host,
@@ -80,6 +82,8 @@ impl Operator {
         tracing::info!(server = %configuration.cluster_url, namespace, version = env!("CARGO_PKG_VERSION"), "starts");
         let served = flags.webhook_address.0.is_some().then(Arc::<Served>::default);
         let mut registry = Registry::default();
+        let policies = controller::metrics::Metrics::default();
+        policies.register(&mut registry);
         let operator = Operator {
             client: client::client(configuration)?,
             host: flags.webhook_host(&namespace)?,
@@ -87,13 +91,14 @@ impl Operator {
             index: Arc::default(),
             health: Health::default(),
             metrics: Metrics::register(&mut registry, served.clone()),
+            policies,
             served,
         };
         let (drain, draining) = watch::channel(false);
         let (stop, stopping) = watch::channel(false);
         let mut servers = operator.serve(flags, registry, &stopping).await?;
         let mut parts = operator.follow(flags);
-        let leading = tokio::spawn(operator.leadership(flags, draining)?);
+        let leading = tokio::spawn(operator.leadership(flags, draining));
 
         tokio::select! {
             signal = signals.next() => tracing::info!("stops: {signal}"),
@@ -191,36 +196,39 @@ impl Operator {
     }
 
     /// Does the leader's work while this replica leads, until `drain`.
-    fn leadership(
-        &self,
-        flags: &Serve,
-        drain: watch::Receiver<bool>,
-    ) -> Result<impl Future<Output = ()> + use<>> {
-        let candidate = self.candidate(flags);
+    fn leadership(&self, flags: &Serve, drain: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
         let keeper = self.served.is_some().then(|| {
             let (secret, configuration) = (flags.webhook_secret.clone(), flags.webhook_configuration.clone());
-            Arc::new(Keeper::new(
-                self.client.clone(),
-                self.namespace.clone(),
-                secret,
-                configuration,
-                self.host.clone(),
-            ))
+            let (client, namespace) = (self.client.clone(), self.namespace.clone());
+            Arc::new(Keeper::new(client, namespace, secret, configuration, self.host.clone()))
         });
+        let (client, namespace, index) = (self.client.clone(), self.namespace.clone(), self.index.clone());
+        let (identity, policies) = (lease::identity(), self.policies.clone());
+        let candidate = self.candidate(flags, &identity);
         let work = move || {
             let keeper = keeper.clone();
+            let context = controller::Context {
+                client: client.clone(),
+                namespace: namespace.clone(),
+                instance: identity.clone(),
+                index: index.clone(),
+                metrics: policies.clone(),
+                timing: controller::Timing::default(),
+            };
             async move {
-                match keeper {
-                    Some(keeper) => keeper.keep().await,
-                    None => std::future::pending().await,
-                }
+                let certificates = async {
+                    if let Some(keeper) = keeper {
+                        keeper.keep().await;
+                    }
+                };
+                tokio::join!(certificates, controller::run(context));
             }
         };
         let metrics = self.metrics.clone();
-        Ok(lead(candidate, drain, move |leads| metrics.leads(leads), work))
+        lead(candidate, drain, move |leads| metrics.leads(leads), work)
     }
 
-    fn candidate(&self, flags: &Serve) -> Option<Candidate> {
+    fn candidate(&self, flags: &Serve, identity: &str) -> Option<Candidate> {
         let namespace = first_of(&flags.leader_election_namespace, &self.namespace);
         let times = lease::Times {
             duration: flags.leader_election_lease_duration,
@@ -228,7 +236,7 @@ impl Operator {
             retry: flags.leader_election_retry_period,
         };
         let leases = Api::namespaced(self.client.clone(), &namespace);
-        flags.leader_election.then(|| Candidate::new(leases, lease::NAME, lease::identity(), times))
+        flags.leader_election.then(|| Candidate::new(leases, lease::NAME, identity.to_owned(), times))
     }
 }
 
