@@ -159,6 +159,8 @@ fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
         say(&format!("cluster: building {} {version}; once, and minutes", missing.join(", ")));
         let modules = kubernetes_modules(version)?;
         let new = to.join("new");
+        // An interrupted build may have left something.
+        let _ = fs::remove_dir_all(&new);
         fs::create_dir_all(&new)?;
         let mut build = go(&["build"])?;
         build.args(["-ldflags", &version_flags(version)]).arg("-o").arg(&new).current_dir(modules);

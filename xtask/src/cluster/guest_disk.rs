@@ -64,10 +64,14 @@ const FOLDERS: &[&str] = &[
 pub(crate) const ETC: &str = "/etc/node";
 const PLUGINS: &str = "/usr/lib/cni";
 
-/// The initramfs for a kernel.
-pub(crate) fn initramfs(kernel: &Kernel, work: &Path) -> Result<Vec<u8>> {
-    let modules = work.join("modules");
-    kernels::install_in_order(kernel, MODULES, &modules)?;
+/// The initramfs for a kernel; its modules are kept in that folder.
+pub(crate) fn initramfs(kernel: &Kernel, all: &Path) -> Result<Vec<u8>> {
+    let modules = all.join(format!("modules-{}", kernel.release));
+    if !modules.exists() {
+        let new = all.join("modules.new");
+        kernels::install_in_order(kernel, MODULES, &new)?;
+        fs::rename(new, &modules)?;
+    }
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "disk", "modules"] {
         archive.folder(folder, 0o755);
@@ -132,9 +136,11 @@ pub(crate) fn make(work: &Path, disk: &Path) -> Result<()> {
     images::write(&root.join("var/lib/images"))?;
     let mut mke2fs =
         command(find("mke2fs").context("mke2fs is missing: `cargo xtask setup` installs it")?, ["-q"]);
+    // mke2fs says so when it has to make the file.
+    fs::File::create(disk)?;
     // Nothing of it must survive a crash of the guest.
     mke2fs.args(["-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1", "-d"]);
-    run(mke2fs.arg(&root).arg(disk).arg(SIZE).stdout(std::io::stderr()))
+    run(mke2fs.arg(&root).arg(disk).arg(SIZE))
 }
 
 fn programs(root: &Path) -> Result<()> {

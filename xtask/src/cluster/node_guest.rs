@@ -186,7 +186,7 @@ fn saved(state: &State, series: &str) -> Result<(Machine, PathBuf)> {
     lock.lock().context("waiting for another one who saves a guest")?;
     let work = all.join("work");
     let _ = fs::remove_dir_all(&work);
-    machine.initramfs = guest_disk::initramfs(&machine.kernel, &work)?;
+    machine.initramfs = guest_disk::initramfs(&machine.kernel, &all)?;
     let folder = all.join(digest(&machine)?);
     if !folder.join(COMPLETE).exists() {
         let begin = Instant::now();
