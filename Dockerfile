@@ -1,0 +1,49 @@
+# The images of tetragon-rs: static programs and nothing else.
+#
+#   docker build --target tetragon -t tetragon .
+#   docker build --target tetragon-operator -t tetragon-operator .
+#
+# TARGETARCH amd64 or arm64. BINARIES=build compiles from this repository; BINARIES=prebuilt takes the
+# programs of target/dist (`cargo xtask dist`), and needs no network.
+ARG BINARIES=build
+
+FROM rust:1.95-bookworm AS build
+ARG TARGETARCH=amd64
+# LLVM must be rustc's; Debian 12 has it in its security suite.
+RUN apt-get -q update && apt-get -q -y install --no-install-recommends \
+        llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev \
+    && LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked \
+        --no-default-features --features llvm-22
+WORKDIR /src
+COPY . .
+RUN case "$TARGETARCH" in \
+        amd64) target=x86_64-unknown-linux-gnu ;; \
+        arm64) target=aarch64-unknown-linux-gnu ;; \
+        *) echo "TARGETARCH $TARGETARCH: amd64 and arm64 are built" >&2; exit 1 ;; \
+    esac \
+    && flags="-C target-feature=+crt-static -C relocation-model=static" \
+    && name=$(echo "CARGO_TARGET_${target}_RUSTFLAGS" | tr 'a-z-' 'A-Z_') \
+    && env "$name=$flags" cargo build --release --locked --target "$target" \
+        --package tetragon-agent --package tetragon-operator --package tetra \
+    && mkdir -p target/dist \
+    && for program in tetragon tetragon-operator tetra; do \
+        strip -o "target/dist/$program" "target/$target/release/$program"; done
+
+# The same folder, from the build context.
+FROM scratch AS prebuilt
+COPY target/dist/ /src/target/dist/
+
+FROM ${BINARIES} AS binaries
+
+# Runs as root: it loads eBPF. Certificates of authorities are the node's or a Secret's.
+FROM scratch AS tetragon
+COPY --from=binaries /src/target/dist/tetragon /src/target/dist/tetra /usr/bin/
+ENV PATH=/usr/bin
+ENTRYPOINT ["/usr/bin/tetragon"]
+
+FROM scratch AS tetragon-operator
+COPY --from=binaries /src/target/dist/tetragon-operator /usr/bin/
+ENV PATH=/usr/bin
+USER 65532:65532
+ENTRYPOINT ["/usr/bin/tetragon-operator"]
+CMD ["serve"]
