@@ -1,5 +1,6 @@
 //! helm, and what it renders.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use crate::cluster;
 use crate::conformance::parse_yaml;
-use crate::tools::{command, output, output_of_both, root};
+use crate::tools::{cache, command, output, root, run};
 
 /// Where a release goes in the tests: not where it goes by default, so that nothing can name that by chance.
 pub(super) const NAMESPACE: &str = "somewhere";
@@ -27,8 +28,7 @@ pub(super) struct Chart {
 impl Chart {
     pub(super) fn new() -> Result<Chart> {
         let folder = root().join("charts/tetragon");
-        let list =
-            std::fs::read_dir(folder.join("ci")).context("reading the chart's combinations of values")?;
+        let list = fs::read_dir(folder.join("ci")).context("reading the chart's combinations of values")?;
         let mut combinations: Vec<PathBuf> =
             list.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect();
         combinations.sort();
@@ -42,7 +42,7 @@ impl Chart {
 
     /// A file of the chart that holds one YAML document.
     pub(super) fn yaml(&self, name: &str) -> Result<Value> {
-        let text = std::fs::read_to_string(self.path(name)).with_context(|| format!("reading {name}"))?;
+        let text = fs::read_to_string(self.path(name)).with_context(|| format!("reading {name}"))?;
         parse_yaml(&text).with_context(|| name.to_owned())
     }
 
@@ -110,21 +110,33 @@ pub(super) fn lint(chart: &Chart) -> Result<()> {
     Ok(())
 }
 
-/// The notes, as an installation prints them.
+/// The notes. helm prints them only when it installs: a copy of the chart has them in a template.
 fn notes_of(chart: &Chart, options: &[&str]) -> Result<String> {
-    let mut helm = chart.command(&["install", "tetragon", "--dry-run=client", "--debug"]);
-    let said = output_of_both(helm.arg(&chart.folder).args(options))?;
-    let notes = said.split_once("\nNOTES:\n").with_context(|| format!("helm prints no notes:\n{said}"))?;
-    Ok(notes.1.to_owned())
+    let copy =
+        Chart { helm: chart.helm.clone(), folder: cache().join("chart/notes"), combinations: Vec::new() };
+    let _ = fs::remove_dir_all(&copy.folder);
+    fs::create_dir_all(copy.folder.with_file_name(""))?;
+    run(command("cp", ["-r"]).arg(&chart.folder).arg(&copy.folder))?;
+    let notes = fs::read_to_string(copy.path("templates/NOTES.txt"))?;
+    fs::remove_file(copy.path("templates/NOTES.txt"))?;
+    let template = format!(
+        "{{{{- define \"notes\" }}}}{notes}{{{{ end -}}}}\nkind: Notes\nmetadata: {{name: notes}}\ntext: {{{{ include \"notes\" . | toJson }}}}\n"
+    );
+    fs::write(copy.path("templates/notes.yaml"), template)?;
+    let objects = copy.objects(options)?;
+    let text = objects.iter().find(|o| o["kind"] == "Notes").and_then(|o| o["text"].as_str());
+    Ok(text.context("the notes render nothing")?.to_owned())
 }
 
+/// What the notes say when nothing ties the write of a TetragonNode to a node.
+const OPEN: &str = "the TetragonNodes of other";
+
 pub(super) fn notes(chart: &Chart) -> Result<()> {
-    let open = "the TetragonNodes of other";
     for (options, said, unsaid) in [
-        (&["--kube-version=1.29.0"][..], Some(open), None),
-        (&["--kube-version=1.30.0"], Some("helm uninstall"), Some(open)),
-        (&["--kube-version=1.30.0", "--set=tetragon.nodeOwnerPolicy.enabled=false"], Some(open), None),
-        (&["--set=tetragon.enableK8sAPI=false", "--kube-version=1.29.0"], None, Some(open)),
+        (&["--kube-version=1.29.0"][..], Some(OPEN), None),
+        (&["--kube-version=1.30.0"], Some("helm uninstall"), Some(OPEN)),
+        (&["--set=tetragon.nodeOwnerPolicy.enabled=false"], Some(OPEN), None),
+        (&["--set=tetragon.enableK8sAPI=false,tetragon.nodeOwnerPolicy.enabled=false"], None, Some(OPEN)),
         (&["--set=tetragon.enableKeepSensorsOnExit=false"], None, Some("helm uninstall")),
         (&["--set=tetragon.securityContext.privileged=true"], Some("privileged"), None),
         (&["--set=crds.installMethod=none"], Some("No CRDs are made"), None),

@@ -26,14 +26,14 @@ const AGENT_WRITES: &[&str] =
 const OPERATOR_WRITES: &[&str] = &[
     "/configmaps create,delete,patch,update",
     "/secrets create",
-    "/secrets[tetragon-operator-webhook] patch,update",
+    "/secrets[tetragon-operator-webhook] delete,patch,update",
     "admissionregistration.k8s.io/validatingwebhookconfigurations[tetragon-operator] patch,update",
     "apiextensions.k8s.io/customresourcedefinitions create",
     "apiextensions.k8s.io/customresourcedefinitions[podinfo.cilium.io,tetragonnodes.tetragon-rs.dev,tracingpolicies.cilium.io,tracingpoliciesnamespaced.cilium.io] patch,update",
     "cilium.io/tracingpolicies/status patch",
     "cilium.io/tracingpoliciesnamespaced/status patch",
     "coordination.k8s.io/leases create",
-    "coordination.k8s.io/leases[tetragon-operator] patch,update",
+    "coordination.k8s.io/leases[tetragon-operator-resource-lock] patch,update",
     "events.k8s.io/events create,patch",
 ];
 

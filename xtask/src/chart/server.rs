@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::helm::{Chart, name};
+use super::helm::{Chart, NAMESPACE, name};
 use crate::cluster;
 use crate::tools::{command, output, run};
 
@@ -27,8 +27,7 @@ pub(super) fn takes_every_object(chart: &Chart) -> Result<()> {
     let version = server_version()?;
     monitoring()?;
     // Custom resources are no part of the chart, but their kinds are asked for by its roles.
-    let namespace =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": super::helm::NAMESPACE}});
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     kubectl(&["apply", "-f", "-"], &namespace.to_string())?;
     let version = format!("--kube-version={version}");
     let mut wrong = Vec::new();

@@ -59,6 +59,9 @@ fn other(path: &str, schema: &Value) -> Option<Value> {
     if let Some((_, other)) = OTHERS.iter().find(|(p, _)| *p == path) {
         return Some(json!(other));
     }
+    if path == "podLabelsOverride" {
+        return Some(json!({"app.kubernetes.io/name": "tetragon", "other": "value"}));
+    }
     if let Some(name) = schema["$ref"].as_str() {
         return Some(match name.rsplit('/').next()? {
             "strings" => json!({"other": "value"}),
@@ -82,7 +85,7 @@ fn other(path: &str, schema: &Value) -> Option<Value> {
         (Value::String(kind), items) => match (kind.as_str(), items) {
             // Which of the two differs is known by trying both.
             ("boolean", _) => Value::Null,
-            ("integer", _) => json!(7),
+            ("integer", _) => json!(schema["minimum"].as_i64().unwrap_or_default() + 7),
             ("number", _) => json!(7.5),
             ("string", _) if schema["pattern"].is_null() || path.ends_with("Filename") => json!("other"),
             ("array", items) if items["$ref"].is_string() => json!([4321]),
