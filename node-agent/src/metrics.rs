@@ -339,7 +339,7 @@ fn elasticsearch(out: &mut Out<'_>, c: &Counts) -> Result<(), Error> {
     let help = "Errors of single documents, as the server names them";
     out.counters("tetragon_elasticsearch_item_errors", help, kinds)?;
     let help = "Events that wait in memory";
-    out.gauge("tetragon_elasticsearch_memory_events", help, get(&c.memory_events))?;
+    out.gauge("tetragon_elasticsearch_memory_events", help, c.memory_events())?;
     let help = "Events that wait in the spool";
     out.gauge("tetragon_elasticsearch_spool_events", help, get(&c.spool_events))?;
     let help = "Bytes of the spool";

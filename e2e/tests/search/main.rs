@@ -156,7 +156,8 @@ impl Agent {
 
 /// The events of processes that docs/events.md shows.
 fn events() -> Result<Vec<Value>> {
-    let lines = include_str!("../../../docs/events.md").lines().filter(|line| line.starts_with(r#"{"process_"#));
+    let lines =
+        include_str!("../../../docs/events.md").lines().filter(|line| line.starts_with(r#"{"process_"#));
     let parts: Vec<Value> = lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
     // The page also shows parts of events.
     let events: Vec<Value> = parts.into_iter().filter(|event| event.get("node_name").is_some()).collect();
@@ -171,7 +172,11 @@ fn stored(server: &Server, index: &str) -> Result<BTreeSet<u64>> {
                        "_source": ["process.pid"]});
     let found = server.ask("POST", &format!("/{index}/_search"), &query.to_string())?;
     let hits = found["hits"]["hits"].as_array().context("no hits")?;
-    ensure!(found["hits"]["total"]["value"] == hits.len(), "more than {HITS_MAX} documents: {}", found["hits"]["total"]);
+    ensure!(
+        found["hits"]["total"]["value"] == hits.len(),
+        "more than {HITS_MAX} documents: {}",
+        found["hits"]["total"]
+    );
     let pids: BTreeSet<u64> = hits.iter().filter_map(|h| h["_source"]["process"]["pid"].as_u64()).collect();
     ensure!(pids.len() == hits.len(), "{} documents of {} events", hits.len(), pids.len());
     Ok(pids)
@@ -202,7 +207,9 @@ fn mapping_conflict(server: &Server, spool: &Path) -> Result<()> {
     let has_code = |n: &u64| events[*n as usize % events.len()].pointer("/process_exit/status").is_some();
     let refused = (0..500).filter(has_code).count() as u64;
     ensure!(refused > 0, "no event has an exit code");
-    agent.wait("an answer to each event", |c| get(&c.delivered) + c.tables().lost_for(Loss::Rejected) == 500)?;
+    agent.wait("an answer to each event", |c| {
+        get(&c.delivered) + c.tables().lost_for(Loss::Rejected) == 500
+    })?;
     // The record of what is missing follows.
     std::thread::sleep(Duration::from_millis(500));
     agent.exporter.close();
@@ -220,7 +227,11 @@ fn mapping_conflict(server: &Server, spool: &Path) -> Result<()> {
 fn blocked_index(server: &Server, spool: &Path) -> Result<()> {
     let since = Instant::now();
     let block = |on: Value| json!({"index.blocks.read_only_allow_delete": on}).to_string();
-    server.ask("PUT", "/blocked", r#"{"mappings":{"properties":{"tetragon":{"type":"object","enabled":false}}}}"#)?;
+    server.ask(
+        "PUT",
+        "/blocked",
+        r#"{"mappings":{"properties":{"tetragon":{"type":"object","enabled":false}}}}"#,
+    )?;
     server.ask("PUT", "/blocked/_settings", &block(json!(true)))?;
     let mut agent = Agent::start(server, "blocked", spool)?;
     let events = events()?;
@@ -254,7 +265,8 @@ fn restarts(server: &mut Server, spool: &Path) -> Result<()> {
     agent.flow(&events, &mut made, "429", |c| c.tables().requests.contains_key("429"))?;
     server.kill()?;
     agent.flow_while(&events, &mut made, || server.start(&[]))?;
-    agent.flow(&events, &mut made, "an empty spool", |c| get(&c.spool_events) == 0 && get(&c.delivered) > 0)?;
+    agent
+        .flow(&events, &mut made, "an empty spool", |c| get(&c.spool_events) == 0 && get(&c.delivered) > 0)?;
     let delivered = delivered + agent.end()?;
     let counts = agent.counts()?;
     ensure!(get(&counts.spool_events) == 0, "the end leaves something: {counts:?}");

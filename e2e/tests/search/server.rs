@@ -59,7 +59,10 @@ impl Server {
             if ended.is_some() || since.elapsed() > STARTS_WITHIN {
                 let log = std::fs::read_to_string(self.home.join("server.log")).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                bail!("the search server does not start; its last words, the newest first:\n{}", tail.join("\n"));
+                bail!(
+                    "the search server does not start; its last words, the newest first:\n{}",
+                    tail.join("\n")
+                );
             }
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -57,8 +57,10 @@ pub struct Counts {
     pub duplicates: AtomicU64,
     /// Requests after a first attempt.
     pub retries: AtomicU64,
-    /// Events that wait in memory.
-    pub memory_events: AtomicU64,
+    /// Events in the queue.
+    pub queue_events: AtomicU64,
+    /// Events that are being sent and are not in the spool.
+    pub sending_events: AtomicU64,
     /// Events in the spool.
     pub spool_events: AtomicU64,
     /// Bytes of the spool.
@@ -92,6 +94,11 @@ impl Counts {
     fn lock(&self) -> MutexGuard<'_, Tables> {
         // A lock whose holder panicked still holds counts that are right.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events that wait in memory.
+    pub fn memory_events(&self) -> u64 {
+        self.queue_events.load(Ordering::Relaxed) + self.sending_events.load(Ordering::Relaxed)
     }
 
     /// The counters with labels, as they are.

@@ -76,8 +76,8 @@ impl Elasticsearch {
         }
         let node = crate::run::node_name();
         let run = run_id(&node);
-        let queue = Arc::new(Queue::new(settings.limit, settings.interval));
         let counts = counters.elasticsearch.get_or_init(Arc::default).clone();
+        let queue = Arc::new(Queue::new(settings.limit, settings.interval, counts.clone()));
         let origin = Origin { run, node, cluster: config.cluster_name.clone() };
         let sender = Sender::new(&settings, service, queue.clone(), counts.clone(), origin);
         let thread = std::thread::Builder::new()

@@ -1,11 +1,13 @@
 //! What waits in memory, between the thread that makes events and the one that sends them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::batch::{Batch, Limit, write_document};
+use super::counts::Counts;
 
 /// Bytes that wait at most.
 pub const QUEUE_BYTES: usize = 8 << 20;
@@ -17,6 +19,7 @@ pub struct Queue {
     changed: Notify,
     limit: Limit,
     interval: Duration,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -31,8 +34,8 @@ struct State {
 
 impl Queue {
     /// A queue that hands out batches of at most `limit`, after `interval` also smaller ones.
-    pub fn new(limit: Limit, interval: Duration) -> Queue {
-        Queue { state: Mutex::default(), changed: Notify::new(), limit, interval }
+    pub fn new(limit: Limit, interval: Duration, counts: Arc<Counts>) -> Queue {
+        Queue { state: Mutex::default(), changed: Notify::new(), limit, interval, counts }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -49,6 +52,7 @@ impl Queue {
         write_document(&mut state.text, id, document);
         let end = state.text.len();
         state.ends.push(end);
+        self.publish(&state);
         let first = state.since.is_none();
         state.since.get_or_insert_with(Instant::now);
         // The sender sleeps until the first is old, or there are enough.
@@ -58,9 +62,9 @@ impl Queue {
         true
     }
 
-    /// Documents that wait.
-    pub fn len(&self) -> usize {
-        self.lock().ends.len()
+    /// Under the lock, so that no older number comes later.
+    fn publish(&self, state: &State) {
+        self.counts.queue_events.store(state.ends.len() as u64, Ordering::Relaxed);
     }
 
     /// From when on there is a batch; `None`: nothing waits.
@@ -79,12 +83,15 @@ impl Queue {
         let count = fits.min(self.limit.documents).max(1).min(all);
         if count == all {
             state.since = None;
-            return Batch::new(std::mem::take(&mut state.text), std::mem::take(&mut state.ends));
+            let batch = Batch::new(std::mem::take(&mut state.text), std::mem::take(&mut state.ends));
+            self.publish(&state);
+            return batch;
         }
         // The rest is as old as can be: `since` stays.
         let ends: Vec<usize> = state.ends.drain(..count).collect();
         let length = ends.last().copied().unwrap_or(0);
         state.ends.iter_mut().for_each(|end| *end -= length);
+        self.publish(&state);
         Batch::new(state.text.drain(..length).collect(), ends)
     }
 
@@ -95,6 +102,7 @@ impl Queue {
         let all = behind.behind(batch);
         state.text = all.text().to_vec();
         state.ends = all.ends().to_vec();
+        self.publish(&state);
         state.since.get_or_insert_with(Instant::now);
     }
 
@@ -127,7 +135,7 @@ mod tests {
     use super::*;
 
     fn queue(documents: usize, bytes: usize) -> Queue {
-        Queue::new(Limit { documents, bytes }, Duration::from_secs(60))
+        Queue::new(Limit { documents, bytes }, Duration::from_secs(60), Arc::default())
     }
 
     #[test]
@@ -143,8 +151,10 @@ mod tests {
         let batch = q.take();
         assert_eq!(batch.items().map(|i| i.id().to_owned()).collect::<Vec<_>>(), ["a", "b", "c"]);
         q.put_back(&batch);
-        assert_eq!(q.len(), 7);
-        assert_eq!([q.take().len(), q.take().len(), q.take().len(), q.len()], [3, 3, 1, 0]);
+        let waiting = || q.counts.queue_events.load(Ordering::Relaxed);
+        assert_eq!(waiting(), 7);
+        assert_eq!([q.take().len(), q.take().len(), q.take().len()], [3, 3, 1]);
+        assert_eq!(waiting(), 0);
         assert_eq!(q.due(), None);
     }
 

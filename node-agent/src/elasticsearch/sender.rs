@@ -446,8 +446,7 @@ impl Sender {
     fn publish(&self) {
         let counts = &self.counts;
         let unstored = self.work.as_ref().filter(|w| !w.stored).map_or(0, |w| w.batch.events());
-        let memory = self.queue.len() + unstored;
-        counts.memory_events.store(memory as u64, Ordering::Relaxed);
+        counts.sending_events.store(unstored as u64, Ordering::Relaxed);
         counts.spool_events.store(self.spool.as_ref().map_or(0, Spool::events), Ordering::Relaxed);
         counts.spool_bytes.store(self.spool.as_ref().map_or(0, Spool::bytes), Ordering::Relaxed);
     }
