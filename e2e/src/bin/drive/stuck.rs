@@ -1,10 +1,17 @@
 //! What a process that does not go on is doing: for whoever reads the failure.
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+/// Messages of the kernel that are shown: a report of a stall is so long.
+const MESSAGES: usize = 60;
+
 /// The process's threads with their stacks in the kernel, and what else has the processors or waits
-/// uninterruptibly. Twice, a second apart: what has moved is slow, what has not is stuck.
+/// uninterruptibly. Twice, a second apart: what has moved is slow, what has not is stuck. Then what the
+/// kernel has said last.
 pub(crate) fn report(pid: u32) -> String {
     let mut text = String::new();
     for time in ["then", "a second later"] {
@@ -20,7 +27,25 @@ pub(crate) fn report(pid: u32) -> String {
             }
         }
     }
-    text
+    text + "the kernel's last messages:\n" + &messages()
+}
+
+/// The end of the kernel's log. Each reading of /dev/kmsg is one message: level, number, microseconds
+/// since the boot, and more, before a semicolon.
+fn messages() -> String {
+    let mut all = Vec::new();
+    let log = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg");
+    let mut buffer = [0; 8192];
+    // The end of the log is an error to one who does not want to wait.
+    while let Ok(n) = log.as_ref().map_or(Ok(0), |mut f| f.read(&mut buffer))
+        && n > 0
+    {
+        let message = String::from_utf8_lossy(&buffer[..n]).into_owned();
+        let (head, text) = message.split_once(';').unwrap_or_default();
+        let time = head.split(',').nth(2).and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+        all.push(format!("  {:.3} {}\n", time as f64 / 1e6, text.lines().next().unwrap_or_default()));
+    }
+    all[all.len().saturating_sub(MESSAGES)..].concat()
 }
 
 /// All threads: (process, folder in /proc).
