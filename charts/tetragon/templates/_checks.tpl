@@ -62,6 +62,20 @@ tetragonOperator.failoverLease.enabled: {{ $operator.replicas }} replicas need i
 tetragonOperator.hostNetwork: {{ $operator.replicas }} replicas need different nodes; set tetragonOperator.affinity so that they are on different ones
 {{- end }}
 {{- include "tetragon.exportFindings" . }}
+{{- include "tetragon.crdFindings" . }}
+{{- end }}
+
+{{/* A release that has made the CRDs, and makes them no more, deletes them, and every policy with them. Ours are kept; those of
+Tetragon's chart are not. */}}
+{{- define "tetragon.crdFindings" -}}
+{{- if and .Release.IsUpgrade (ne .Values.crds.installMethod "helm") }}
+{{- $crd := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "tracingpolicies.cilium.io" }}
+{{- $annotations := dig "metadata" "annotations" dict $crd }}
+{{- $ours := and (eq (get $annotations "meta.helm.sh/release-name") .Release.Name) (eq (get $annotations "meta.helm.sh/release-namespace") .Release.Namespace) }}
+{{- if and $ours (ne (get $annotations "helm.sh/resource-policy") "keep") }}
+crds.installMethod: {{ .Values.crds.installMethod | quote }} would delete the CRDs that this release has made, and all policies with them; right would be "helm", as before
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Replicas may be kept apart: an affinity is set that has something to say about pods. */}}
