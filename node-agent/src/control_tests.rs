@@ -9,15 +9,41 @@ use tetragon_api::plan::Target;
 use super::*;
 use crate::engine::{ApplyReport, Backend, Cause, HookReport, PolicyInput, ProgramStats};
 
+#[path = "control_cluster_tests.rs"]
+mod cluster;
+
 #[derive(Default)]
 struct Log {
     applied: Vec<Vec<String>>,
+    /// `NAME FUNCTION`, and a star if it enforces: what was asked each time, and what runs.
+    history: Vec<Vec<String>>,
+    runs: Vec<String>,
     released: bool,
     lost: u64,
 }
 
-/// A kernel that has every function but `missing_*`, and cannot do `unable_*`.
-struct Script(Arc<Mutex<Log>>);
+/// A kernel that has every function but `missing_*`, cannot do `unable_*`, and refuses `refused_*`.
+struct Script(Arc<Mutex<Log>>, Vec<PolicyInput>);
+
+impl Script {
+    /// Notes what runs from here on: of a policy that cannot run, the version before.
+    fn note(&self, policies: &[PolicyInput], report: &ApplyReport, running: &mut Vec<PolicyInput>) {
+        let before = std::mem::take(running);
+        for p in policies {
+            let ok = report.policies[&p.id].error().is_none();
+            let old = before.iter().find(|b| b.policy == p.policy);
+            running.extend(if ok { Some(p) } else { old }.cloned());
+        }
+        let show = |p: &PolicyInput| {
+            let Target::Function(function) = &p.plan.hooks[0].target else { panic!("a function") };
+            let star = if p.enforce && p.plan.enforces() { "*" } else { "" };
+            format!("{} {function}{star}", p.plan.name)
+        };
+        let mut log = self.0.lock().unwrap();
+        log.history.push(policies.iter().map(show).collect());
+        log.runs = running.iter().map(show).collect();
+    }
+}
 
 impl Kernel for Script {
     fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
@@ -35,6 +61,8 @@ impl Kernel for Script {
                         (Some(error), Some(Cause::Mistaken))
                     } else if function.starts_with("unable") {
                         (Some("BPF LSM is not switched on in this kernel".to_owned()), Some(Cause::Unable))
+                    } else if function.starts_with("refused") {
+                        (Some("the verifier is against it".to_owned()), Some(Cause::Refused))
                     } else {
                         (None, None)
                     };
@@ -44,7 +72,11 @@ impl Kernel for Script {
                 .collect(),
             kernel_memory: 3000,
         };
-        ApplyReport { state: 1, policies: policies.iter().map(|p| (p.id, report(p))).collect() }
+        let report = ApplyReport { state: 1, policies: policies.iter().map(|p| (p.id, report(p))).collect() };
+        let mut running = std::mem::take(&mut self.1);
+        self.note(policies, &report, &mut running);
+        self.1 = running;
+        report
     }
     fn losses(&self) -> KernelLosses {
         KernelLosses { call: self.0.lock().unwrap().lost, ..Default::default() }
@@ -71,7 +103,8 @@ fn control(folders: Vec<Folder>) -> (Control, Arc<Mutex<Log>>, Arc<Board>, Arc<C
     let log = Arc::new(Mutex::new(Log::default()));
     let board = Arc::new(Board::default());
     let counters = Arc::new(Counters::default());
-    let control = Control::new(Box::new(Script(log.clone())), folders, counters.clone(), board.clone());
+    let control =
+        Control::new(Box::new(Script(log.clone(), Vec::new())), folders, counters.clone(), board.clone());
     (control, log, board, counters)
 }
 

@@ -304,8 +304,9 @@ impl Known {
         match &self.decision.verdict {
             Verdict::Skip(why) => (NodePolicyState::Skipped, why.clone()),
             // What is wanted runs already, so that nothing is to be waited for.
-            Verdict::Keep { state, why, metas, .. } if !self.runs(metas) => (*state, why.clone()),
-            _ => self.outcome(policy, held),
+            Verdict::Keep { open: true, metas, .. } if self.runs(metas) => self.outcome(policy, held),
+            Verdict::Keep { state, why, .. } => (*state, why.clone()),
+            Verdict::Run { .. } => self.outcome(policy, held),
         }
     }
 
@@ -398,5 +399,15 @@ pub fn cut(message: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "local_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        for text in ["x".repeat(3000), "é".repeat(3000), format!("x{}", "é".repeat(3000))] {
+            let cut = cut(&text);
+            assert!(cut.len() <= MAX_MESSAGE && cut.len() > MAX_MESSAGE - 5 && cut.ends_with("..."));
+        }
+    }
+}
