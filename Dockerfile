@@ -13,21 +13,30 @@ ARG TARGETARCH=amd64
 RUN apt-get -q update && apt-get -q -y install --no-install-recommends \
         llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev \
     && LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked \
-        --no-default-features --features llvm-22
+        --no-default-features --features llvm-22 \
+    && rustup component add rust-src
 WORKDIR /src
 COPY . .
 RUN case "$TARGETARCH" in \
-        amd64) target=x86_64-unknown-linux-gnu ;; \
-        arm64) target=aarch64-unknown-linux-gnu ;; \
+        amd64) machine=x86_64 ;; \
+        arm64) machine=aarch64 ;; \
         *) echo "TARGETARCH $TARGETARCH: amd64 and arm64 are built" >&2; exit 1 ;; \
     esac \
-    && flags="-C target-feature=+crt-static -C relocation-model=static" \
-    && name=$(echo "CARGO_TARGET_${target}_RUSTFLAGS" | tr 'a-z-' 'A-Z_') \
-    && env "$name=$flags" cargo build --release --locked --target "$target" \
+    && target=$machine-unknown-linux-gnu && tools= \
+    && variable=$(echo "CARGO_TARGET_$target" | tr 'a-z-' 'A-Z_') \
+    && if [ "$(uname -m)" != "$machine" ]; then \
+        # On a machine of the other kind.
+        gcc=$(echo "$machine-linux-gnu" | tr _ -) && tools=$machine-linux-gnu- \
+        && apt-get -q -y install --no-install-recommends "gcc-$gcc" "libc6-dev-$TARGETARCH-cross" \
+        && rustup target add "$target" \
+        && export "${variable}_LINKER=${tools}gcc"; fi \
+    && env "${variable}_RUSTFLAGS=-C target-feature=+crt-static -C relocation-model=static" \
+        cargo build --release --locked --target "$target" \
         --package tetragon-agent --package tetragon-operator --package tetra \
     && mkdir -p target/dist \
     && for program in tetragon tetragon-operator tetra; do \
-        strip -o "target/dist/$program" "target/$target/release/$program"; done
+        "${tools}strip" -o "target/dist/$program" "target/$target/release/$program" || exit; done \
+    && cat /usr/share/ca-certificates/mozilla/*.crt > target/dist/ca-certificates.crt
 
 # The same folder, from the build context.
 FROM scratch AS prebuilt
@@ -35,9 +44,10 @@ COPY target/dist/ /src/target/dist/
 
 FROM ${BINARIES} AS binaries
 
-# Runs as root: it loads eBPF. Certificates of authorities are the node's or a Secret's.
+# Runs as root: it loads eBPF. The certificates are Mozilla's, for the export to Elasticsearch.
 FROM scratch AS tetragon
 COPY --from=binaries /src/target/dist/tetragon /src/target/dist/tetra /usr/bin/
+COPY --from=binaries /src/target/dist/ca-certificates.crt /etc/ssl/certs/
 ENV PATH=/usr/bin
 ENTRYPOINT ["/usr/bin/tetragon"]
 
