@@ -121,15 +121,21 @@ impl Sender {
     async fn send_all(&mut self) {
         let queue = self.queue.clone();
         let mut request: Option<JoinHandle<Reply>> = None;
+        let mut ending = false;
         loop {
             let now = Instant::now();
+            let deadline = queue.stopping();
+            if deadline.is_some() && !std::mem::replace(&mut ending, true) {
+                // The server may be back: one more attempt, without the pause.
+                self.trouble.again = None;
+            }
             self.open_spool(now);
             self.store(now, request.is_some());
             if request.is_none() {
                 request = self.begin(now);
             }
             self.publish();
-            let until = match self.queue.stopping() {
+            let until = match deadline {
                 Some(deadline) if now >= deadline || request.is_none() => break,
                 Some(deadline) => deadline,
                 None => self.next_look(now, request.is_some()),

@@ -258,6 +258,21 @@ fn while_the_server_is_away_events_wait_in_the_spool() {
 }
 
 #[test]
+fn the_end_tries_once_more() {
+    let (server, dir) = (Server::start(Mode::Status(401)), tempfile::tempdir().unwrap());
+    let mut agent = Agent::start(&server, dir.path(), &[]);
+    agent.make(0, 25);
+    // The next attempt would be in 15 seconds at the earliest.
+    agent.wait(|c| get(&c.spool_events) == 25);
+    server.set(Mode::Take);
+    let since = Instant::now();
+    let counters = agent.end();
+    assert!(since.elapsed() < LAST_REQUESTS, "{:?}", since.elapsed());
+    let counts = counters.elasticsearch.get().unwrap();
+    assert_eq!((get(&counts.delivered), get(&counts.spool_events)), (25, 0));
+}
+
+#[test]
 fn without_an_answer_nothing_is_lost_or_doubled() {
     let (server, dir) = (Server::start(Mode::TakeInSilence), tempfile::tempdir().unwrap());
     let mut agent = Agent::start(&server, dir.path(), &[]);
