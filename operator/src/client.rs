@@ -1,6 +1,7 @@
 //! The connection to the API server.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -8,6 +9,10 @@ use kube::{Client, Config};
 
 /// The name under which the operator writes.
 pub const FIELD_MANAGER: &str = "tetragon-operator";
+
+/// A connection on which nothing comes for this long is dead: API servers mark an idle watch about
+/// once a minute.
+const SILENCE: Duration = Duration::from_secs(180);
 
 /// From the kubeconfig of that file; an empty path: of KUBECONFIG, or of the pod's service account.
 /// Nothing is connected yet.
@@ -23,6 +28,7 @@ pub async fn configuration(kubeconfig: &str) -> Result<Config> {
             .await
             .with_context(|| format!("--kube-config {kubeconfig}: cannot be used"))?
     };
+    config.read_timeout = Some(SILENCE);
     let agent = concat!("tetragon-operator/", env!("CARGO_PKG_VERSION"));
     config.headers.push((axum::http::header::USER_AGENT, axum::http::HeaderValue::from_static(agent)));
     Ok(config)

@@ -52,14 +52,17 @@ impl Install {
         })
     }
 
-    /// Installs them, and tries again until all are served.
-    pub async fn until_done(self, client: &Client) {
+    /// Installs them, and tries again until all are served. `tried` is called after each
+    /// time.
+    pub async fn until_done(self, client: &Client, tried: impl Fn()) {
         let mut wait = Duration::from_secs(1);
         while let Err(error) = self.all(client).await {
+            tried();
             tracing::warn!("a definition of custom resources is not installed, and tried again: {error:#}");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(MOST_PATIENT);
         }
+        tried();
     }
 
     /// Installs them once. One that cannot be installed does not keep the others.

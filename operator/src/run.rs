@@ -18,7 +18,7 @@ use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::certs::keeper::Keeper;
@@ -117,7 +117,10 @@ impl Operator {
             }
         };
         tokio::select! {
-            () = end => Ok(()),
+            () = end => {
+                tracing::info!("stopped");
+                Ok(())
+            }
             signal = signals.next() => bail!("{signal} again: not everything was ended in order"),
         }
     }
@@ -151,15 +154,7 @@ impl Operator {
     /// What every replica follows. None of it ends.
     fn follow(&self, flags: &Serve) -> JoinSet<Result<()>> {
         let mut parts = JoinSet::new();
-        if let Some(install) = Install::of(flags) {
-            let (client, health) = (self.client.clone(), self.health.clone());
-            health.wait_for("crds", "the definitions of the custom resources are not installed yet");
-            parts.spawn(async move {
-                install.until_done(&client).await;
-                health.done("crds");
-                std::future::pending().await
-            });
-        }
+        let tried = self.install(flags, &mut parts);
         let (index, health) = (self.index.clone(), self.health.clone());
         health.wait_for("index", "nodes and their agents are not listed yet");
         parts.spawn(async move {
@@ -167,15 +162,34 @@ impl Operator {
             health.done("index");
             std::future::pending().await
         });
-        let watched = index::watch::watch(self.client.clone(), self.namespace.clone(), self.index.clone());
+        let (client, namespace, index) = (self.client.clone(), self.namespace.clone(), self.index.clone());
         parts.spawn(async move {
-            watched.await;
+            // Before that a new cluster has no TetragonNodes to watch.
+            tried.notified().await;
+            index::watch::watch(client, namespace, index).await;
             bail!("the nodes are not watched any more")
         });
         if let Some(served) = self.served.clone() {
             self.follow_certificate(&mut parts, served, flags.webhook_secret.clone());
         }
         parts
+    }
+
+    /// Installs the definitions, if that is asked for. Tells when it was tried once.
+    fn install(&self, flags: &Serve, parts: &mut JoinSet<Result<()>>) -> Arc<Notify> {
+        let tried = Arc::new(Notify::new());
+        let Some(install) = Install::of(flags) else {
+            tried.notify_one();
+            return tried;
+        };
+        let (client, health, tell) = (self.client.clone(), self.health.clone(), tried.clone());
+        health.wait_for("crds", "the definitions of the custom resources are not installed yet");
+        parts.spawn(async move {
+            install.until_done(&client, || tell.notify_one()).await;
+            health.done("crds");
+            std::future::pending().await
+        });
+        tried
     }
 
     fn follow_certificate(&self, parts: &mut JoinSet<Result<()>>, served: Arc<Served>, secret: String) {

@@ -11,7 +11,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::Instant;
@@ -87,11 +87,10 @@ impl Keeper {
         let secrets = patient(watcher(self.secrets(), fields(&self.secret)), "Secret".to_owned());
         let kind = "ValidatingWebhookConfiguration".to_owned();
         let configurations = patient(watcher(self.configurations(), fields(&self.configuration)), kind);
-        let (secrets, configurations) = (secrets.map(drop), configurations.map(drop));
         let mut changes = if self.configuration.is_empty() {
-            secrets.boxed()
+            secrets.filter_map(changed).boxed()
         } else {
-            futures::stream::select(secrets, configurations).boxed()
+            futures::stream::select(secrets.filter_map(changed), configurations.filter_map(changed)).boxed()
         };
         let mut memory = Memory::default();
         loop {
@@ -247,6 +246,11 @@ impl Memory {
             self.published = Some((bundle.to_owned(), Instant::now()));
         }
     }
+}
+
+/// What exists is read in the pass: here it is enough that something may have changed.
+async fn changed<K>(event: Event<K>) -> Option<()> {
+    matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone).then_some(())
 }
 
 fn told(step: &Step) -> &'static str {

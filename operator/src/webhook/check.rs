@@ -16,10 +16,20 @@ use crate::rollout;
 /// An error, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// Its kind.
+    pub code: &'static str,
     /// Path of the field; may be empty.
     pub field: String,
-    /// All of it, in one line.
-    pub line: String,
+    /// What is wrong, and what would be right.
+    pub text: String,
+}
+
+impl Finding {
+    /// As the compiler writes it.
+    pub fn line(&self) -> String {
+        let blank = if self.field.is_empty() { "" } else { " " };
+        format!("error[{}]{blank}{}: {}", self.code, self.field, self.text)
+    }
 }
 
 /// What was found.
@@ -50,7 +60,11 @@ pub fn check(object: &DynamicObject, nodes: &[Node]) -> Verdict {
 }
 
 fn finding(d: &Diagnostic) -> Finding {
-    Finding { field: d.field.clone(), line: d.one_line() }
+    let text = match &d.help {
+        Some(help) => format!("{}; {help}", d.message),
+        None => d.message.clone(),
+    };
+    Finding { code: d.code.id(), field: d.field.clone(), text }
 }
 
 /// Whoever shows a warning says that it is one.
@@ -61,9 +75,9 @@ fn warning(d: &Diagnostic) -> String {
 
 fn rollout(object: &DynamicObject) -> Option<Finding> {
     let text = object.annotations().get(rollout::ANNOTATION)?;
-    let error = rollout::parse(text).err()?;
+    let text = rollout::parse(text).err()?;
     let field = format!("metadata.annotations[{}]", rollout::ANNOTATION);
-    Some(Finding { line: format!("error[rollout-invalid] {field}: {error}"), field })
+    Some(Finding { code: "rollout-invalid", field, text })
 }
 
 /// A plan must fit into a ConfigMap.
@@ -73,7 +87,7 @@ fn too_large(object: &DynamicObject, plan: Plan) -> Option<Finding> {
     let kind = object.types.as_ref().map(|t| t.kind.clone()).unwrap_or_default();
     let policy = PolicyRef { kind, name: object.name_any(), namespace: object.namespace(), uid };
     let error = Version::new(plan, &policy, 1).err()?;
-    Some(Finding { field: "spec".to_owned(), line: format!("error[plan-too-large] spec: {error}") })
+    Some(Finding { code: "plan-too-large", field: "spec".to_owned(), text: error.to_string() })
 }
 
 /// What the compiler reads. The API server's own fields are none of its business.

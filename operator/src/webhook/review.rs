@@ -119,27 +119,34 @@ fn denial(request: &AdmissionRequest<DynamicObject>, verdict: &Verdict) -> Statu
     let mut message = format!("the policy has {count}:");
     let mut shown = 0;
     for error in errors {
-        if message.len() + error.line.len() > MAX_DENIAL {
+        let line = error.line();
+        if message.len() + line.len() > MAX_DENIAL {
             break;
         }
         message.push('\n');
-        message.push_str(&error.line);
+        message.push_str(&line);
         shown += 1;
     }
     if shown < errors.len() {
         message.push_str(&format!("\n({} more are not shown)", errors.len() - shown));
     }
-    let causes = errors.iter().take(MAX_CAUSES).map(|e| StatusCause {
+    // kubectl prints these, one a line, instead of the message.
+    let cause = |field: &str, message: String| StatusCause {
         reason: "FieldValueInvalid".to_owned(),
-        message: e.line.clone(),
-        field: e.field.clone(),
-    });
+        message,
+        field: field.to_owned(),
+    };
+    let mut causes: Vec<StatusCause> =
+        errors.iter().take(MAX_CAUSES).map(|e| cause(&e.field, format!("[{}] {}", e.code, e.text))).collect();
+    if errors.len() > MAX_CAUSES {
+        causes.push(cause("spec", format!("{} more errors are not shown", errors.len() - MAX_CAUSES)));
+    }
     let details = StatusDetails {
         name: request.name.clone(),
         group: request.kind.group.clone(),
         kind: request.kind.kind.clone(),
         uid: String::new(),
-        causes: causes.collect(),
+        causes,
         retry_after_seconds: 0,
     };
     Status::failure(&message, "Invalid").with_code(422).with_details(details)

@@ -73,6 +73,7 @@ async fn a_bad_one_is_told_all_that_is_wrong() {
     error[rollout-invalid] metadata.annotations[tetragon-rs.dev/rollout]: percent=50: the last one must be 100: the policy is for all of its nodes in the end; right would be percent=10,50,100
     "#);
     let causes = status["details"]["causes"].as_array().unwrap();
+    assert_eq!(causes[1]["message"], "[unknown-field] unknown field \"argz\"; did you mean \"args\"?");
     let fields: Vec<&str> = causes.iter().map(|c| c["field"].as_str().unwrap()).collect();
     assert_eq!(
         fields,
@@ -186,5 +187,6 @@ async fn a_long_list_of_errors_is_cut_and_counted() {
         "{message}"
     );
     assert!(message.len() < (16 << 10) + 50 && message.ends_with(" more are not shown)"), "{message}");
-    assert_eq!(response["status"]["details"]["causes"].as_array().unwrap().len(), 100);
+    let causes = response["status"]["details"]["causes"].as_array().unwrap();
+    assert_eq!((causes.len(), &causes[100]["message"]), (101, &json!("300 more errors are not shown")));
 }
