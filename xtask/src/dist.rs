@@ -53,8 +53,8 @@ fn programs(options: Options) -> Result<PathBuf> {
     fs::create_dir_all(&to)?;
     for (program, _) in PROGRAMS {
         let built = root().join("target").join(TARGET).join(profile).join(program);
-        // As a new file: the one before may be running. Without symbols, as in a release: nodes in guests
-        // take a second for each 2 MB of an image.
+        // As a new file: the one before may be running. Without symbols, as the Dockerfile makes them:
+        // nodes in guests are slow to take an image.
         let new = to.join(format!("{program}.new"));
         run(command("strip", ["-o"]).arg(&new).arg(&built))?;
         fs::rename(new, to.join(program))?;

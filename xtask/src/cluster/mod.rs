@@ -300,16 +300,23 @@ fn run_on(state: &State, name: &str, command: &[String]) -> Result<i32> {
     }
 }
 
+/// Gives every node the images, to all at once: guests take their time.
 fn load_images(state: &State, archives: &[PathBuf]) -> Result<()> {
-    for (name, node) in &state.nodes {
-        for archive in archives {
-            match node.kind {
-                NodeKind::Host => node_host::import(state, name, archive)?,
-                NodeKind::Guest => node_guest::import(state, name, archive)?,
-            }
-        }
-    }
-    Ok(())
+    std::thread::scope(|scope| {
+        let nodes = state.nodes.iter().map(|(name, node)| {
+            scope.spawn(move || {
+                archives.iter().try_for_each(|archive| match node.kind {
+                    NodeKind::Host => node_host::import(state, name, archive),
+                    NodeKind::Guest => node_guest::import(state, name, archive),
+                })
+            })
+        });
+        let nodes: Vec<_> = nodes.collect();
+        nodes.into_iter().try_for_each(|node| match node.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
 }
 
 fn down(name: &str) -> Result<()> {
@@ -356,4 +363,18 @@ fn start_api_server(name: &str) -> Result<()> {
     let mut state = State::existing(name)?;
     let pki = Pki::of(&state)?;
     control_plane::start_api_server(&mut state, &pki)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_named_by_kind_and_count() {
+        assert_eq!(parse_nodes("host:1"), Ok((NodeKind::Host, 1)));
+        assert_eq!(parse_nodes("guest:4"), Ok((NodeKind::Guest, 4)));
+        for wrong in ["", "host", "host:", "host:5", "host:-1", "vm:1"] {
+            assert!(parse_nodes(wrong).expect_err(wrong).contains("right would be"), "{wrong}");
+        }
+    }
 }

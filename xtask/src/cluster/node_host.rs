@@ -2,8 +2,9 @@
 //!
 //! What a kubelet changes on the machine is put back: the sysctls, its cgroups, its mounts.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -30,12 +31,14 @@ const SYSCTLS: &[&str] = &[
     "vm.panic_on_oom",
 ];
 /// Who has changed the sysctls, and what they were.
-const OWNER: &str = "/run/tetragon-rs-sysctls.json";
+const OWNERS: &str = "/run/tetragon-rs-sysctls.json";
 
-#[derive(Serialize, Deserialize)]
-struct Owner {
-    /// The cluster's folder.
-    cluster: PathBuf,
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Owners {
+    /// Folders of clusters with nodes on this machine.
+    clusters: BTreeSet<PathBuf>,
+    /// The sysctls before the first of them.
     before: BTreeMap<String, String>,
 }
 
@@ -184,44 +187,58 @@ pub(crate) fn run(state: &State, name: &str, words: &[String]) -> Result<i32> {
     Ok(status.code().unwrap_or(1))
 }
 
-/// Remembers what the sysctls are, unless this cluster has done so already.
-fn own_sysctls(state: &State) -> Result<()> {
-    let cluster = state.folder();
-    if let Ok(bytes) = fs::read(OWNER) {
-        let owner: Owner = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{OWNER} does not say which sysctls were changed"))?;
-        if owner.cluster != cluster {
-            bail!(
-                "the cluster of {} has nodes on this machine, and only one can; right would be `cargo xtask \
-                 cluster down --name {}` first, or guests",
-                owner.cluster.display(),
-                owner.cluster.file_name().unwrap_or_default().display()
-            );
-        }
-        return Ok(());
+/// The owners, and the file that they are in, locked.
+fn owners() -> Result<(Owners, File)> {
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(OWNERS);
+    let mut file = file.with_context(|| format!("opening {OWNERS}"))?;
+    file.lock()?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    if text.is_empty() {
+        return Ok((Owners::default(), file));
     }
-    let mut before = BTreeMap::new();
-    for name in SYSCTLS {
-        // Some kernels lack some of them.
-        if let Ok(value) = fs::read_to_string(sysctl(name)) {
-            before.insert((*name).to_owned(), value.trim().to_owned());
-        }
-    }
-    let owner = Owner { cluster, before };
-    fs::write(OWNER, serde_json::to_vec_pretty(&owner)?).with_context(|| format!("writing {OWNER}"))
+    let mut owners: Owners = serde_json::from_str(&text)
+        .with_context(|| format!("{OWNERS} does not say what the sysctls were"))?;
+    // Of a cluster whose folder was removed by hand nobody can say any more that it is taken down.
+    owners.clusters.retain(|cluster| cluster.exists());
+    Ok((owners, file))
 }
 
-/// Puts back the sysctls, if this cluster has changed them.
+/// Remembers what the sysctls are, unless another node has changed them already.
+fn own_sysctls(state: &State) -> Result<()> {
+    let (mut owners, file) = owners()?;
+    if owners.before.is_empty() {
+        for name in SYSCTLS {
+            // Some kernels lack some of them.
+            if let Ok(value) = fs::read_to_string(sysctl(name)) {
+                owners.before.insert((*name).to_owned(), value.trim().to_owned());
+            }
+        }
+    }
+    owners.clusters.insert(state.folder());
+    write_owners(&owners, file)
+}
+
+fn write_owners(owners: &Owners, mut file: File) -> Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.write_all(&serde_json::to_vec_pretty(owners)?)?)
+}
+
+/// Puts back the sysctls when no other cluster has nodes on this machine.
 pub(crate) fn restore_sysctls(state: &State) -> Result<()> {
-    let Ok(bytes) = fs::read(OWNER) else { return Ok(()) };
-    let owner: Owner = serde_json::from_slice(&bytes)?;
-    if owner.cluster != state.folder() {
+    if !Path::new(OWNERS).exists() {
         return Ok(());
     }
-    for (name, value) in owner.before {
+    let (mut owners, file) = owners()?;
+    owners.clusters.remove(&state.folder());
+    if !owners.clusters.is_empty() {
+        return write_owners(&owners, file);
+    }
+    for (name, value) in owners.before {
         fs::write(sysctl(&name), value).with_context(|| format!("putting back {name}"))?;
     }
-    Ok(fs::remove_file(OWNER)?)
+    Ok(fs::remove_file(OWNERS)?)
 }
 
 fn sysctl(name: &str) -> PathBuf {
