@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::helm::{Chart, documents};
+use super::helm::{Chart, documents, hook};
 use super::reference;
 use crate::cluster;
 use crate::tools::{command, output, root, say};
@@ -75,6 +75,9 @@ fn by_template(manifest: &str) -> Result<BTreeMap<String, String>> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let head = "# Source: tetragon/templates/";
     for document in manifest.split("---\n").filter(|d| !d.trim().is_empty()) {
+        if document.contains("helm.sh/hook:") {
+            continue;
+        }
         let (first, rest) = document.split_once('\n').unwrap_or_default();
         let template = first.strip_prefix(head).and_then(|t| t.strip_suffix(".yaml"));
         let template = template.with_context(|| format!("`{first}` names no template"))?;
@@ -172,7 +175,7 @@ fn stripped(manifest: &str) -> String {
 
 fn by_identity(manifest: &str) -> Result<BTreeMap<String, Value>> {
     let mut all = BTreeMap::new();
-    for object in documents(manifest)? {
+    for object in documents(manifest)?.into_iter().filter(|o| hook(o).is_none()) {
         let text =
             |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         all.insert(format!("{}/{}", text("/kind"), text("/metadata/name")), object);

@@ -59,9 +59,11 @@ impl Chart {
         output(helm.arg(&self.folder).args(["--namespace", namespace]).args(options))
     }
 
-    /// The objects of a release.
+    /// The objects of a release, without those of hooks.
     pub(super) fn objects(&self, options: &[&str]) -> Result<Vec<Value>> {
-        documents(&self.template(NAMESPACE, options)?)
+        let mut all = documents(&self.template(NAMESPACE, options)?)?;
+        all.retain(|object| hook(object).is_none());
+        Ok(all)
     }
 
     /// Every combination at every version, with a name for messages.
@@ -85,6 +87,11 @@ impl Chart {
             Err(error) => Ok(format!("{error:#}")),
         }
     }
+}
+
+/// When helm makes it, if not with the release.
+pub(super) fn hook(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/annotations/helm.sh~1hook")?.as_str()
 }
 
 pub(super) fn name(file: &Path) -> String {
@@ -138,6 +145,7 @@ pub(super) fn notes(chart: &Chart) -> Result<()> {
         (&["--set=tetragon.nodeOwnerPolicy.enabled=false"], Some(OPEN), None),
         (&["--set=tetragon.enableK8sAPI=false,tetragon.nodeOwnerPolicy.enabled=false"], None, Some(OPEN)),
         (&["--set=tetragon.enableKeepSensorsOnExit=false"], None, Some("helm uninstall")),
+        (&["--set=tetragon.enableK8sAPI=false"], Some("until the node restarts"), None),
         (&["--set=tetragon.securityContext.privileged=true"], Some("privileged"), None),
         (&["--set=crds.installMethod=none"], Some("No CRDs are made"), None),
         (&["--set=tetragonOperator.webhook.enabled=false"], Some("not checked when they are applied"), None),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::helm::{Chart, NAMESPACE};
+use super::helm::{Chart, NAMESPACE, documents, hook};
 use crate::build::{TARGET, cargo};
 use crate::tools::{command, output, root, run};
 
@@ -238,6 +238,31 @@ fn profiles(what: &str, objects: &[Value]) -> Result<()> {
         );
         ensure!(!operator.to_string().contains("hostPath"), "the operator sees the node's files");
     }
+    Ok(())
+}
+
+/// What tells the agents that it is the end: one object, made before anything is deleted, gone afterwards.
+pub(super) fn uninstall_is_told(chart: &Chart) -> Result<()> {
+    let hooks = |options: &[&str]| -> Result<Vec<Value>> {
+        let mut all = documents(&chart.template(NAMESPACE, options)?)?;
+        all.retain(|object| hook(object).is_some());
+        Ok(all)
+    };
+    let all = hooks(&[])?;
+    let times: BTreeSet<_> = all.iter().filter_map(hook).collect();
+    let names: BTreeSet<_> = all.iter().map(identity).collect();
+    ensure!(times == BTreeSet::from(["pre-delete", "post-delete"]) && names.len() == 1, "{all:?}");
+    for object in &all {
+        let policy = text(object, "/metadata/annotations/helm.sh~1hook-delete-policy");
+        let last = hook(object) == Some("post-delete");
+        ensure!(
+            policy.contains("before-hook-creation") && policy.contains("hook-succeeded") == last,
+            "{object}"
+        );
+        ensure!(text(object, "/metadata/labels/tetragon-rs.dev~1object") == "uninstall", "{object}");
+    }
+    ensure!(hooks(&["--set=tetragon.enableKeepSensorsOnExit=false"])?.is_empty(), "nothing is kept");
+    ensure!(hooks(&["--set=tetragon.enableK8sAPI=false"])?.is_empty(), "nobody would see it");
     Ok(())
 }
 
