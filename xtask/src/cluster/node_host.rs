@@ -59,8 +59,16 @@ exec "$@"
 "#;
 /// The part of a node's cgroup that containerd and its shims are in, beside the pods.
 const RUNTIME: &str = "runtime";
-/// Folders of /var that a node has for itself.
-const OWN: &[&str] = &["lib/cni", "lib/containerd", "lib/kubelet", "log/containers", "log/pods"];
+/// Folders of /var that a node has for itself: those of Kubernetes and of the agent.
+const OWN: &[&str] = &[
+    "lib/cni",
+    "lib/containerd",
+    "lib/kubelet",
+    "lib/tetragon",
+    "log/containers",
+    "log/pods",
+    "log/tetragon",
+];
 
 /// Starts what does not run yet of a node. It gets ready afterwards.
 pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Result<()> {
