@@ -42,7 +42,7 @@ pub struct Bed {
     run: String,
     /// The operator of all scenarios; who writes here has stopped it.
     operator: RwLock<Option<Operator>>,
-    shared: Mutex<Option<(Metrics, Arc<Index>)>>,
+    metrics: Mutex<Option<Metrics>>,
 }
 
 /// An operator that runs; dropped, it is gone as if killed.
@@ -84,15 +84,19 @@ impl Operator {
 pub fn scenario(body: impl AsyncFnOnce(&'static Bed)) {
     let bed = &*BED;
     RUNTIME.block_on(async {
-        {
+        loop {
+            let running = bed.operator.read().await;
+            if running.is_some() {
+                return body(bed).await;
+            }
+            drop(running);
+            // Whoever was alone meanwhile has stopped it again.
             let mut operator = bed.operator.write().await;
             if operator.is_none() {
                 let started = operator.insert(Operator::start(&bed.client));
-                *bed.shared.lock().unwrap() = Some((started.metrics.clone(), started.index.clone()));
+                *bed.metrics.lock().unwrap() = Some(started.metrics.clone());
             }
         }
-        let _running = bed.operator.read().await;
-        body(bed).await;
     });
 }
 
@@ -126,7 +130,7 @@ impl Bed {
             client,
             run: format!("{seconds:x}"),
             operator: RwLock::default(),
-            shared: Mutex::default(),
+            metrics: Mutex::default(),
         };
         bed.install().await;
         bed.clean().await;
@@ -165,9 +169,9 @@ impl Bed {
         Api::all_with(self.client.clone(), &resource(Scope::Cluster))
     }
 
-    /// What the operator of all scenarios counts and knows.
-    pub fn shared(&self) -> (Metrics, Arc<Index>) {
-        self.shared.lock().unwrap().clone().expect("a scenario runs beside it")
+    /// What the operator of all scenarios counts.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.lock().unwrap().clone().expect("a scenario runs beside it")
     }
 
     /// A name of this run.

@@ -32,6 +32,9 @@ async fn until_right(bed: &Bed, right: &ConfigMap, meta: &PlanMeta, what: &str) 
     .await
 }
 
+/// What a tamperer does to a plan.
+type Change<'a> = Box<dyn Fn(&mut ConfigMap) + 'a>;
+
 #[test]
 fn tampered_plans_are_put_right() {
     scenario(async |bed| {
@@ -57,7 +60,7 @@ fn tampered_plans_are_put_right() {
         }
         let mut uid = right.uid();
         let body = right.data.as_ref().unwrap()[JSON_KEY].clone();
-        let replaced: [(&str, Box<dyn Fn(&mut ConfigMap)>); 4] = [
+        let replaced: [(&str, Change<'_>); 4] = [
             (
                 "truncated",
                 Box::new(|o| {
@@ -186,7 +189,7 @@ fn conflicts_are_tried_again() {
         };
         tokio::select! { () = busy => (), () = edits => () }
         let status = policy.until_loaded(3).await;
-        let conflicts = bed.shared().0.errors.get_or_create(&ReasonLabel { reason: "Conflict" }).get();
+        let conflicts = bed.metrics().errors.get_or_create(&ReasonLabel { reason: "Conflict" }).get();
         assert!(conflicts > 0, "a status that was decided on an old object was not refused");
         let (object, meta) = policy.until_one_plan().await;
         assert_eq!((Some(object.name_any()), meta.revision), (status.plan.map(|p| p.name), 11));
