@@ -93,7 +93,9 @@ pub enum PublishedError {
         found: Option<String>,
     },
     /// The plan is of another format.
-    #[error("the plan has format {0}, and this version reads format {FORMAT}: upgrade the agent, or let the operator of this version publish it again")]
+    #[error(
+        "the plan has format {0}, and this version reads format {FORMAT}: upgrade the agent, or let the operator of this version publish it again"
+    )]
     Format(u32),
     /// Neither key is there.
     #[error("the ConfigMap has neither data[\"{JSON_KEY}\"] nor binaryData[\"{ZSTD_KEY}\"]")]
@@ -102,7 +104,9 @@ pub enum PublishedError {
     #[error("the body cannot be unpacked: {0}")]
     Unpack(String),
     /// The body is not what was published.
-    #[error("the body has digest {found}, and the annotation says {expected}: it was changed or cut after the operator wrote it")]
+    #[error(
+        "the body has digest {found}, and the annotation says {expected}: it was changed or cut after the operator wrote it"
+    )]
     Digest {
         /// Of the annotation.
         expected: String,
@@ -121,7 +125,9 @@ pub enum PublishedError {
         found: String,
     },
     /// It cannot be published.
-    #[error("the plan has {bytes} bytes, {compressed} compressed, and a ConfigMap holds {COMPRESSED_MAX}: split the policy")]
+    #[error(
+        "the plan has {bytes} bytes, {compressed} compressed, and a ConfigMap holds {COMPRESSED_MAX}: split the policy"
+    )]
     TooLarge {
         /// As JSON.
         bytes: usize,
@@ -233,7 +239,8 @@ pub fn encode(plan: &Plan, meta: &PlanMeta) -> Result<ConfigMap, PublishedError>
         object.data = Some([(JSON_KEY.to_owned(), body)].into());
         return Ok(object);
     }
-    let packed = zstd::bulk::compress(body.as_bytes(), 9).map_err(|e| PublishedError::Unpack(e.to_string()))?;
+    let packed =
+        zstd::bulk::compress(body.as_bytes(), 9).map_err(|e| PublishedError::Unpack(e.to_string()))?;
     if packed.len() > COMPRESSED_MAX {
         return Err(PublishedError::TooLarge { bytes: body.len(), compressed: packed.len() });
     }

@@ -193,7 +193,9 @@ pub struct PolicyCounts {
 }
 
 /// What became of a policy on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum NodePolicyState {
     /// Known, and not tried yet.
@@ -321,4 +323,3 @@ pub struct WorkloadType {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
 }
-

@@ -126,7 +126,7 @@ fn policies_come_change_and_go() {
     assert_eq!(domains, ["static", "k8s"]);
     // The same again, in a later revision: nothing is loaded.
     let applies = bed.applies();
-    let mut again = one.clone();
+    let mut again = one;
     again.0.revision = 5;
     bed.decide(&[run(&again)]);
     assert_eq!((bed.applies(), kept(dir.path())), (applies, vec!["a 5".to_owned()]));
@@ -297,7 +297,7 @@ fn a_policy_that_was_made_anew_goes_on_under_its_name() {
     let old = kill("a", "one", 1);
     bed.decide(&[run(&old)]);
     let applies = bed.applies();
-    let mut new = old.clone();
+    let mut new = old;
     new.0.policy.uid = "another".into();
     bed.decide(&[run(&new)]);
     assert_eq!(bed.applies(), applies, "the same plan: nothing is loaded");

@@ -1,7 +1,7 @@
 //! What the agent counts, shared by the threads that count and those that tell.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -111,7 +111,7 @@ pub struct PolicyCounts {
 }
 
 /// Events of a hook of a policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HookCounts {
     /// The policy.
     pub policy: String,
@@ -123,6 +123,8 @@ pub struct HookCounts {
     pub binaries: HashMap<String, u64>,
     /// What was done.
     pub actions: TracingPolicyActionCounters,
+    /// The signals among it, by number, and whether they were sent (false: monitor mode).
+    pub signals: BTreeMap<(u8, bool), u64>,
 }
 
 /// A lock whose holder panicked still holds counts that are right.
@@ -182,7 +184,7 @@ impl EventCounts {
             && let Some(counts) = self.hook(m)
         {
             bump(&mut counts.binaries, binary);
-            count_action(&mut counts.actions, m);
+            count_action(counts, m);
         }
         m.filter(|m| self.count_policy(m)).map(|m| m.policy.policy)
     }
@@ -237,6 +239,7 @@ impl EventCounts {
                         hook,
                         binaries: HashMap::new(),
                         actions: TracingPolicyActionCounters::default(),
+                        signals: BTreeMap::new(),
                     });
                     self.hooks.len() - 1
                 });
@@ -286,13 +289,14 @@ fn bump(series: &mut HashMap<String, u64>, binary: &str) {
     *series.entry(name.to_owned()).or_default() += 1;
 }
 
-fn count_action(counts: &mut TracingPolicyActionCounters, m: &Match) {
+fn count_action(of_hook: &mut HookCounts, m: &Match) {
     let hook = m.policy.plan.hooks.get(m.hook);
     let Some(selector) = hook.and_then(|h| h.selectors.get(m.selector)) else { return };
-    let actions = &selector.actions;
+    let (actions, counts) = (&selector.actions, &mut of_hook.actions);
     counts.post += u64::from(actions.shown != ShownAction::NoPost);
-    if actions.signal.is_some() {
+    if let Some(signal) = actions.signal {
         *if m.policy.enforce { &mut counts.signal } else { &mut counts.monitor_signal } += 1;
+        *of_hook.signals.entry((signal, m.policy.enforce)).or_default() += 1;
     }
     if actions.deny.is_some() {
         *if m.policy.enforce { &mut counts.r#override } else { &mut counts.monitor_override } += 1;
@@ -350,6 +354,7 @@ mod tests {
         assert_eq!(counts.kinds[&EventType::ProcessKprobe]["/b"], 1);
         let actions = counts.actions("p", None);
         assert_eq!((actions.signal, actions.monitor_signal, actions.post), (1, 1, 2));
+        assert_eq!(counts.hooks[0].signals, BTreeMap::from([((9, true), 1), ((9, false), 1)]));
         counts.forget("p", None);
         assert_eq!(counts.actions("p", None), TracingPolicyActionCounters::default());
         counts.event(&event("/a"), Some(&matched(2, false)));

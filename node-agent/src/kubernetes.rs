@@ -85,9 +85,21 @@ pub struct Kubernetes {
     known: Option<Vec<(String, Arc<Plan>)>>,
 }
 
+/// What the agent is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Go on.
+    Run,
+    /// End.
+    Stop {
+        /// And take everything down.
+        release: bool,
+    },
+}
+
 /// The tasks.
 pub struct Tasks {
-    stop: channel::Sender<bool>,
+    phase: channel::Sender<Phase>,
     reporter: JoinHandle<()>,
 }
 
@@ -140,7 +152,7 @@ impl Kubernetes {
         alive: &Arc<AtomicBool>,
     ) -> Result<Tasks> {
         let client = self.access.client(self.counts.clone()).context("--enable-k8s-api")?;
-        let (stop, stopped) = channel::channel(false);
+        let (phase, phases) = channel::channel(Phase::Run);
         let (seen, view) = channel::channel(View::default());
         let limits = commands.clone();
         // It is set once, before there is anything to count.
@@ -166,23 +178,28 @@ impl Kubernetes {
             view,
             interval: self.interval,
         };
-        spawn("the watch of plans", alive, watcher.run(stopped.clone()));
-        let reporter = spawn("the node's status", alive, Reporter::new(parts).run(stopped, LAST_STATUS));
-        Ok(Tasks { stop, reporter })
+        spawn("the watch of plans", alive, watcher.run(phases.clone()));
+        let reporter = spawn("the node's status", alive, Reporter::new(parts).run(phases, LAST_STATUS));
+        Ok(Tasks { phase, reporter })
     }
 }
 
 impl Tasks {
-    /// Says that the agent was stopped, if the API server takes it at once.
-    pub async fn end(self) {
-        let _ = self.stop.send(true);
+    /// Says that the agent is stopped, if the API server takes it at once; with `release`, that nothing
+    /// runs any more.
+    pub async fn end(self, release: bool) {
+        let _ = self.phase.send(Phase::Stop { release });
         let _ = tokio::time::timeout(LAST_STATUS, self.reporter).await;
     }
 }
 
-async fn stopped(stop: &mut channel::Receiver<bool>) {
-    // An error says that nobody can stop us any more: that is the end too.
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Waits for the end. True: everything is taken down.
+async fn stopped(phases: &mut channel::Receiver<Phase>) -> bool {
+    match phases.wait_for(|phase| *phase != Phase::Run).await.as_deref() {
+        Ok(Phase::Stop { release }) => *release,
+        // Nobody can stop us any more: that is the end too.
+        _ => false,
+    }
 }
 
 fn spawn(

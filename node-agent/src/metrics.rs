@@ -13,6 +13,7 @@ use tetragon_api::event::TracingPolicyState;
 use crate::control::Board;
 use crate::counters::{Counters, EventCounts, Kernel, get};
 use crate::elasticsearch::counts::{Counts, Loss};
+use crate::facts::signal_name;
 use crate::kubernetes;
 use crate::kubernetes::local::Row;
 
@@ -224,7 +225,39 @@ impl Source {
                 .map(move |(binary, n)| (self.event_labels(&first, binary), n))
         });
         out.counters("tetragon_policy_events", "Events by policy and hook", samples)?;
+        self.actions(out, counts)?;
         out.counter("tetragon_process_exec", "Programs executed", get(&self.counters.execs))
+    }
+
+    /// Under Tetragon's name and words; `signal` tells a kill from other signals.
+    fn actions(&self, out: &mut Out<'_>, counts: &EventCounts) -> Result<(), Error> {
+        let numbers = counts.hooks.iter().flat_map(|h| h.signals.keys().map(|(n, _)| *n));
+        let names: BTreeMap<u8, String> = numbers.map(|n| (n, signal_name(u32::from(n)))).collect();
+        let mut samples = Vec::new();
+        for h in &counts.hooks {
+            let labels = |action: &'static str, signal| {
+                let namespace = h.namespace.as_deref().unwrap_or_default();
+                vec![
+                    ("policy", h.policy.as_str()),
+                    ("policy_namespace", namespace),
+                    ("hook", h.hook.as_str()),
+                    ("action", action),
+                    ("signal", signal),
+                    ("node_name", self.node.as_str()),
+                ]
+            };
+            let a = &h.actions;
+            let plain =
+                [("post", a.post), ("override", a.r#override), ("monitor_override", a.monitor_override)];
+            samples
+                .extend(plain.into_iter().filter(|(_, n)| *n > 0).map(|(action, n)| (labels(action, ""), n)));
+            for ((signal, sent), n) in &h.signals {
+                let action = if *sent { "signal" } else { "monitor_signal" };
+                samples.push((labels(action, names[signal].as_str()), *n));
+            }
+        }
+        let help = "Actions of policies; those of monitor mode were not taken";
+        out.counters("tetragon_tracingpolicy_selector_actions", help, samples)
     }
 
     fn losses(&self, out: &mut Out<'_>, kernel: &Kernel) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::counters::HookCounts;
 use crate::engine::{KernelLosses, ProgramStats};
 
 fn event(binary: &str) -> tetragon_api::event::GetEventsResponse {
@@ -14,6 +15,11 @@ fn counters() -> Arc<Counters> {
     c.events().event(&event("/bin/cat"), None);
     c.events().event(&event("/bin/cat"), None);
     c.events().event(&event("/bin/\"odd\""), None);
+    let mut killer = HookCounts { policy: "p".into(), hook: "kprobe:x".into(), ..HookCounts::default() };
+    killer.actions.post = 4;
+    killer.signals.insert((9, true), 2);
+    killer.signals.insert((9, false), 3);
+    c.events().hooks.push(killer);
     c.exported.store(5, Ordering::Relaxed);
     c.execs.store(3, Ordering::Relaxed);
     let mut losses = KernelLosses { call: 3, exec: 1, fork: 2, sent: 10, ..Default::default() };
@@ -50,6 +56,9 @@ fn the_seeds_names_and_tetragons() {
     for line in [
         r#"tetragon_events_total{type="PROCESS_EXEC",namespace="",workload="",pod="",binary="/bin/cat",node_name="n1"} 2"#,
         r#"tetragon_events_total{type="PROCESS_EXEC",namespace="",workload="",pod="",binary="/bin/\"odd\"",node_name="n1"} 1"#,
+        r#"tetragon_tracingpolicy_selector_actions_total{policy="p",policy_namespace="",hook="kprobe:x",action="post",signal="",node_name="n1"} 4"#,
+        r#"tetragon_tracingpolicy_selector_actions_total{policy="p",policy_namespace="",hook="kprobe:x",action="signal",signal="SIGKILL",node_name="n1"} 2"#,
+        r#"tetragon_tracingpolicy_selector_actions_total{policy="p",policy_namespace="",hook="kprobe:x",action="monitor_signal",signal="SIGKILL",node_name="n1"} 3"#,
         "tetragon_process_exec_total 3",
         r#"tetragon_missed_events_total{stage="ringbuf",policy="p"} 3"#,
         r#"tetragon_missed_events_total{stage="ringbuf",policy=""} 1"#,

@@ -124,6 +124,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let reading = Reading::start(engine.reader, pipeline, alive.clone())?;
 
     let facts = engine.engine.facts().clone();
+    tracing::debug!("{facts:?}");
     let old = engine.engine.has_old_hooks();
     let mut control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
     let (kubernetes, local) = kubernetes.unzip();
@@ -182,7 +183,7 @@ fn start(config: &Config) -> Result<(), Failure> {
         };
         give_up_later()?;
         if let Some(cluster) = cluster {
-            cluster.end().await;
+            cluster.end(release).await;
         }
         // Clients get what is left while the rest ends.
         let finished = tokio::task::spawn_blocking(move || finish(&commands, reading, controlling, release));

@@ -104,7 +104,9 @@ fn name(target: &Target) -> String {
 
 /// Warnings about the nodes that the plan is for, the one about most nodes first.
 pub fn warnings(plan: &Plan, nodes: &[Node]) -> Vec<String> {
-    let selected = |n: &&Node| plan.node_selector.as_ref().is_none_or(|s| s.matches(&n.labels));
+    // An object without a kernel is new: its agent has not written what it can do.
+    let nodes: Vec<&Node> = nodes.iter().filter(|n| !n.agent.kernel.is_empty()).collect();
+    let selected = |n: &&&Node| plan.node_selector.as_ref().is_none_or(|s| s.matches(&n.labels));
     let mut matched = 0usize;
     // Kernels are few, nodes are many.
     let mut kernels: Vec<(&NodeCapabilities, Vec<&str>)> = Vec::new();
@@ -260,6 +262,9 @@ mod tests {
             ["spec.nodeSelector matches none of 14 nodes: nothing loads the policy"]
         );
         assert_eq!(warnings(&plan(spec), &[]), Vec::<String>::new());
+        let mut new = node("new", NodeCapabilities::default());
+        new.agent = Arc::default();
+        assert_eq!(warnings(&plan(denying()), &[new]), Vec::<String>::new());
     }
 
     #[test]

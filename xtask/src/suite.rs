@@ -17,7 +17,8 @@ const VERSIONS: [&str; 2] = ["1.37", "1.24"];
 pub(crate) fn parts() -> Result<()> {
     for version in VERSIONS {
         with_cluster(&format!("parts-{}", version.replace('.', "-")), &["--version", version], |env| {
-            let tests = [("tetragon-operator", "api"), ("tetragon-operator", "policies"), ("tetragon-agent", "k8s")];
+            let tests =
+                [("tetragon-operator", "api"), ("tetragon-operator", "policies"), ("tetragon-agent", "k8s")];
             for (package, test) in tests {
                 say(&format!("{package} against Kubernetes {version}"));
                 let test = ["test", "--package", package, "--features", "api-tests", "--test", test];

@@ -12,8 +12,12 @@ mod security;
 mod upgrade;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test has failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
 
 type Test = (&'static str, fn() -> anyhow::Result<()>);
 
@@ -34,7 +38,15 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let asked = std::env::var_os("TETRAGON_CLUSTER").is_some_and(|v| v == "1");
     let trials = TESTS.iter().map(|(name, test)| {
-        let run = move || test().map_err(|e| Failed::from(format!("{e:#}")));
+        let run = move || {
+            if FAILED.load(Ordering::Relaxed) {
+                return Err("not tried: the one before it failed, and this one goes on from there".into());
+            }
+            test().map_err(|e| {
+                FAILED.store(true, Ordering::Relaxed);
+                Failed::from(format!("{e:#}"))
+            })
+        };
         Trial::test(*name, run).with_ignored_flag(!asked)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()

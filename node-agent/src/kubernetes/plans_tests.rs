@@ -155,7 +155,7 @@ fn the_highest_revision_that_is_for_the_node() {
     for (objects, expected) in [
         (vec![one.clone(), two.clone()], "p run two"),
         (vec![one.clone(), waiting.clone()], "p run one"),
-        (vec![waiting.clone()], "p Pending RolloutWaiting"),
+        (vec![waiting], "p Pending RolloutWaiting"),
         // Back to what was before: the object is old, its revision is new.
         (vec![one.clone().with("revision", "3"), two.clone()], "p run one"),
         // What cannot be read may be the newest.
@@ -165,7 +165,7 @@ fn the_highest_revision_that_is_for_the_node() {
         (vec![one.clone(), two.clone().with("format", "99")], "p Failed PlanFormatUnknown"),
         // Annotations of another object.
         (vec![one.clone(), two.clone().with("policy-uid", "v")], "p Failed PlanMetadataInvalid"),
-        (vec![one.clone(), two.clone().with("digest", "00")], "p Failed PlanMetadataInvalid"),
+        (vec![one, two.clone().with("digest", "00")], "p Failed PlanMetadataInvalid"),
         (vec![two.with("policy-name", "q")], "q Failed PlanOfOtherPolicy"),
     ] {
         assert_eq!(show(&mut known(&objects, "a")), [expected], "{objects:?}");

@@ -20,7 +20,7 @@ use super::client::{WITHIN, whole};
 use super::counts::Counts;
 use super::plans::Why;
 use super::watch::View;
-use super::{reason, status, stopped};
+use super::{Phase, reason, status, stopped};
 use crate::control::Board;
 use crate::counters::Counters;
 
@@ -102,16 +102,16 @@ impl Reporter {
         Reporter { parts, api, written: None, owner: None, rest: RETRY.0, told: String::new() }
     }
 
-    /// Writes until `stop`, and then that the agent was stopped, if that can be done within `last`.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>, last: Duration) {
+    /// Writes until the end, and then that the agent is stopped, if that can be done within `last`.
+    pub async fn run(mut self, mut phases: watch::Receiver<Phase>, last: Duration) {
         let asked = Instant::now() + NODE_WITHIN;
         let _ = timeout_at(asked, self.parts.view.wait_for(|v| v.asked)).await;
         let mut due = Some(soon());
         let mut look = Instant::now() + self.interval();
-        loop {
+        let release = loop {
             let next = due.map_or(look, |due| due.min(look));
             tokio::select! {
-                () = stopped(&mut stop) => break,
+                release = stopped(&mut phases) => break release,
                 () = self.parts.board.changed() => due = due.or_else(|| Some(soon())),
                 Ok(()) = self.parts.view.changed() => due = due.or_else(|| Some(soon())),
                 () = sleep_until(next) => {
@@ -122,14 +122,23 @@ impl Reporter {
                     due = self.attempt(numbers).await.map(|rest| Instant::now() + rest);
                 }
             }
+        };
+        if self.written.is_none() {
+            return;
         }
-        if self.written.is_some() {
-            let why = Why { reason: reason::AGENT_STOPPED, message: "the agent was stopped".to_owned() };
-            let status = self.status(Some(&why));
-            // Whoever stops the agent waits for its end, not for the API server.
-            if let Ok(result) = timeout(last, self.write(status)).await {
-                self.note(&result);
-            }
+        let message = if release {
+            "the agent is stopped, and its policies with it"
+        } else {
+            "the agent is stopped, and its policies go on without it"
+        };
+        let why = Why { reason: reason::AGENT_STOPPED, message: message.to_owned() };
+        let mut status = self.status(Some(&why));
+        if release {
+            status::put_released(&mut status);
+        }
+        // Whoever stops the agent waits for its end, not for the API server.
+        if let Ok(result) = timeout(last, self.write(status)).await {
+            self.note(&result);
         }
     }
 
@@ -217,6 +226,7 @@ impl Reporter {
     fn status(&self, trouble: Option<&Why>) -> TetragonNodeStatus {
         let mut status = self.parts.fixed.clone();
         status::put_policies(&mut status, self.parts.board.rows(), &self.parts.counters);
+        status::shrink(&mut status);
         let ready = trouble.map_or(Ok(()), Err);
         // Kubernetes' times have no fractions.
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();

@@ -13,6 +13,9 @@ use crate::engine::Facts;
 /// The one condition of a node.
 const READY: &str = "Ready";
 
+/// Bytes of a status that an API server surely takes: an object has at most 1.5 MiB.
+const MAX_BYTES: usize = 1 << 20;
+
 /// What does not change while the agent runs.
 pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
     TetragonNodeStatus {
@@ -38,16 +41,6 @@ pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
 
 /// Puts the policies and their numbers in.
 pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &Counters) {
-    let is = |state| rows.iter().filter(|r| r.status.state == state).count();
-    let (loaded, failed) = (is(NodePolicyState::Loaded), is(NodePolicyState::Failed));
-    let wanted = rows.len() - is(NodePolicyState::Skipped);
-    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-    status.policy_counts = PolicyCounts {
-        wanted: number(wanted),
-        loaded: number(loaded),
-        failed: number(failed),
-        summary: format!("{loaded}/{wanted}"),
-    };
     let kernel = counters.kernel();
     let sink = counters.elasticsearch.get().map(|c| c.lost_by_policy()).unwrap_or_default();
     let counts = counters.events();
@@ -68,6 +61,7 @@ pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &
             }
         })
         .collect();
+    status.policy_counts = count(&status.policies);
     let l = &kernel.losses;
     let missed = l.events()
         + l.scratch
@@ -77,6 +71,34 @@ pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &
         + get(&counters.limited)
         + sink.values().sum::<u64>();
     status.missed_events = signed(missed);
+}
+
+fn count(policies: &[NodePolicy]) -> PolicyCounts {
+    let is = |state| policies.iter().filter(|p| p.state == state).count();
+    let (loaded, failed) = (is(NodePolicyState::Loaded), is(NodePolicyState::Failed));
+    let wanted = policies.len() - is(NodePolicyState::Skipped);
+    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    PolicyCounts {
+        wanted: number(wanted),
+        loaded: number(loaded),
+        failed: number(failed),
+        summary: format!("{loaded}/{wanted}"),
+    }
+}
+
+/// The agent takes everything down: nothing runs.
+pub fn put_released(status: &mut TetragonNodeStatus) {
+    for policy in status.policies.iter_mut().filter(|p| p.state == NodePolicyState::Loaded) {
+        policy.state = NodePolicyState::Pending;
+        policy.reason = reason::AGENT_STOPPED.to_owned();
+    }
+    for policy in &mut status.policies {
+        policy.mode.clear();
+        policy.running = None;
+        policy.kernel_memory = 0;
+        policy.hooks.iter_mut().for_each(|hook| hook.backend.clear());
+    }
+    status.policy_counts = count(&status.policies);
 }
 
 fn signed(n: u64) -> i64 {
@@ -107,6 +129,16 @@ pub fn put_ready(
     }];
 }
 
+/// With thousands of policies, how each of their hooks is attached is left out where all is well.
+pub fn shrink(status: &mut TetragonNodeStatus) {
+    // A status is made of strings, numbers and lists of them: it always serialises.
+    let bytes = serde_json::to_vec(status).map_or(0, |text| text.len());
+    if bytes > MAX_BYTES {
+        let well = |p: &&mut NodePolicy| p.state == NodePolicyState::Loaded;
+        status.policies.iter_mut().filter(well).for_each(|p| p.hooks.clear());
+    }
+}
+
 /// A status without its numbers, which change all the time: what is left is told at once.
 pub fn without_numbers(status: &TetragonNodeStatus) -> TetragonNodeStatus {
     let mut status = status.clone();
@@ -123,7 +155,11 @@ mod tests {
     use crate::kubernetes::local::Row;
 
     fn row(name: &str, state: NodePolicyState) -> Row {
-        Row { number: Some(1), status: NodePolicy { name: name.into(), state, ..NodePolicy::default() } }
+        let mode = "enforce".to_owned();
+        Row {
+            number: Some(1),
+            status: NodePolicy { name: name.into(), state, mode, ..NodePolicy::default() },
+        }
     }
 
     fn time(text: &str) -> Time {
@@ -148,9 +184,38 @@ mod tests {
         let counts = &status.policy_counts;
         assert_eq!((counts.wanted, counts.loaded, counts.failed, counts.summary.as_str()), (4, 2, 1, "2/4"));
         assert_eq!((status.policies[0].missed, status.policies[1].missed, status.missed_events), (5, 0, 7));
+        let mut released = status.clone();
+        put_released(&mut released);
+        let counts = &released.policy_counts;
+        assert_eq!((counts.wanted, counts.loaded, counts.failed, counts.summary.as_str()), (4, 0, 1, "0/4"));
+        let (a, c) = (&released.policies[0], &released.policies[2]);
+        assert_eq!(
+            (a.state, a.reason.as_str(), a.mode.as_str(), c.state),
+            (Pending, "AgentStopped", "", Failed)
+        );
         let quiet = without_numbers(&status);
         assert_eq!((quiet.missed_events, quiet.policies[0].missed), (0, 0));
         assert_eq!(quiet.policies[2].state, Failed);
+    }
+
+    #[test]
+    fn a_status_that_is_too_large_says_less_of_what_is_well() {
+        let mut status = TetragonNodeStatus::default();
+        let mut rows = Vec::new();
+        for n in 0..5000 {
+            let state = if n % 100 == 0 { NodePolicyState::Failed } else { NodePolicyState::Loaded };
+            let mut row = row(&format!("policy-{n}"), state);
+            row.status.hooks = vec![Default::default(); 10];
+            rows.push(row);
+        }
+        put_policies(&mut status, rows[..50].to_vec(), &Counters::default());
+        let before = status.clone();
+        shrink(&mut status);
+        assert_eq!(status, before);
+        put_policies(&mut status, rows, &Counters::default());
+        shrink(&mut status);
+        assert!(serde_json::to_vec(&status).unwrap().len() < MAX_BYTES);
+        assert!(status.policies.iter().all(|p| p.hooks.is_empty() == (p.state == NodePolicyState::Loaded)));
     }
 
     #[test]

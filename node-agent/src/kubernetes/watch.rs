@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::client::{WITHIN, whole};
 use super::plans::{Labels, Plans, Why};
-use super::{reason, stopped};
+use super::{Phase, reason, stopped};
 
 /// Changes that come together are one change of what runs.
 const GATHER: Duration = Duration::from_millis(50);
@@ -107,8 +107,8 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
         }
     }
 
-    /// Watches until `stop`.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Watches until the end.
+    pub async fn run(mut self, mut phases: watch::Receiver<Phase>) {
         let objects = Api::<PartialObjectMeta<ConfigMap>>::namespaced(self.client.clone(), &self.namespace);
         let only = watcher::Config::default().labels(&format!("{OBJECT_LABEL}={OBJECT_PLAN}"));
         let mut objects = pin!(watcher(objects, only).default_backoff());
@@ -119,7 +119,7 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
         loop {
             let wake = self.wake(fetches.is_empty());
             tokio::select! {
-                () = stopped(&mut stop) => return,
+                _ = stopped(&mut phases) => return,
                 Some(event) = objects.next(), if self.plans.is_some() => self.object(event),
                 Some(event) = nodes.next() => self.node(event),
                 Some((name, digest, body)) = fetches.next(), if !fetches.is_empty() => {
@@ -269,6 +269,12 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
 
     /// Says what is wrong with a watch, once.
     fn tell(&mut self, what: &'static str, error: &watcher::Error) {
+        if let watcher::Error::WatchError(status) = error
+            && status.code == 410
+        {
+            // The server has forgotten what came after the last event: everything is listed anew.
+            return tracing::debug!("{what}: {}", status.message);
+        }
         let text = whole(error);
         if self.told.get(what) != Some(&text) {
             tracing::warn!("{what} cannot be watched, trying again: {text}");

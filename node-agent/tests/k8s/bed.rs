@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tetragon_api::plan::{Mode, Plan};
-use tetragon_api::published::{PlanMeta, PolicyRef, encode};
+use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, encode};
 use tetragon_api::status::{NodePolicy, TetragonNode};
 
 /// How long something may take to become true; the machine may be busy.
@@ -102,7 +103,7 @@ impl Bed {
         let name = &place.name;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.apply(&self.all::<Namespace>(), name, &namespace)?;
-        place.make_node(json!({"kubernetes.io/os": "linux"}))?;
+        place.make_node(&json!({"kubernetes.io/os": "linux"}))?;
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "agent"}});
         self.apply(&place.api::<ServiceAccount>(), "agent", &account)?;
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "agent"},
@@ -148,14 +149,15 @@ impl Place<'_> {
         gone(self.bed.wait(self.bed.all::<Node>().delete(&self.name, &params)).map(drop))?;
         gone(self.bed.wait(self.bed.all::<ClusterRoleBinding>().delete(&self.name, &params)).map(drop))?;
         let plans = self.bed.wait(self.api::<ConfigMap>().list(&Default::default()))?;
-        for plan in plans.items.iter().filter(|p| p.name_any().starts_with("tetragon-plan-")) {
-            self.unpublish(&plan.name_any())?;
+        if !plans.items.is_empty() {
+            let only = ListParams::default().labels(&format!("{OBJECT_LABEL}={OBJECT_PLAN}"));
+            self.bed.wait(self.api::<ConfigMap>().delete_collection(&params, &only))?;
         }
         Ok(())
     }
 
     /// Makes the Node, or gives it other labels.
-    pub fn make_node(&self, labels: Value) -> Result<Node> {
+    pub fn make_node(&self, labels: &Value) -> Result<Node> {
         let node =
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name, "labels": labels}});
         self.bed.apply(&self.bed.all::<Node>(), &self.name, &node)
@@ -171,6 +173,18 @@ impl Place<'_> {
     pub fn publish(&self, published: &Published) -> Result<String> {
         let object = encode(&published.plan, &published.meta)?;
         self.put(&object)
+    }
+
+    /// Publishes many, as fast as that goes.
+    pub fn publish_all(&self, all: &[Published]) -> Result<()> {
+        let api = self.api::<ConfigMap>();
+        let objects = all.iter().map(|p| encode(&p.plan, &p.meta)).collect::<Result<Vec<_>, _>>()?;
+        self.bed.wait(async {
+            let params = PostParams::default();
+            let requests = objects.iter().map(|object| api.create(&params, object));
+            futures::stream::iter(requests).buffer_unordered(16).try_for_each(|_| async { Ok(()) }).await
+        })?;
+        Ok(())
     }
 
     /// Puts a ConfigMap as it is.

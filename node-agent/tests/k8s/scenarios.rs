@@ -34,6 +34,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("nothing_is_written_when_nothing_changes", quiet),
     ("the_object_of_the_node_is_made_again", remade),
     ("the_api_server_restarts", restarted),
+    ("a_thousand_policies", thousand),
 ];
 
 const LOADED: &str = "loaded";
@@ -147,6 +148,8 @@ fn outlives(bed: &Bed) -> Result<()> {
     ensure!(place.policy("o")?.is_none());
     ensure!(agent.stop()?.success());
     ensure!(seek(7201, 1)?, "a clean end takes everything down");
+    let p = place.policy("next")?.context("the policy")?;
+    ensure!(p.state == Pending && p.reason == "AgentStopped" && p.mode.is_empty(), "{p:?}");
     Ok(())
 }
 
@@ -297,10 +300,10 @@ fn selected(bed: &Bed) -> Result<()> {
     };
     place.expect("s", "skipped", is_skipped)?;
     ensure!(seek(7600, 1)?);
-    place.make_node(json!({"zone": "a"}))?;
+    place.make_node(&json!({"zone": "a"}))?;
     place.expect("s", LOADED, |p| is_loaded(p, &name))?;
     ensure!(!seek(7600, 1)?);
-    place.make_node(json!({"zone": "b"}))?;
+    place.make_node(&json!({"zone": "b"}))?;
     place.expect("s", "skipped", is_skipped)?;
     ensure!(seek(7600, 1)? && agent.kept().is_empty());
     ensure!(agent.stop()?.success());
@@ -453,7 +456,7 @@ fn quiet(bed: &Bed) -> Result<()> {
     std::thread::sleep(Duration::from_secs(10));
     ensure!(version(&place)? == before, "something was written");
     // The same labels, the same plan, and an agent that comes back to what it left.
-    place.make_node(json!({"kubernetes.io/os": "linux"}))?;
+    place.make_node(&json!({"kubernetes.io/os": "linux"}))?;
     place.publish(&Published::new("q", 8600, "", "")?)?;
     agent.kill()?;
     agent.start()?;
@@ -487,7 +490,7 @@ fn remade(bed: &Bed) -> Result<()> {
     let before = owner()?;
     ensure!(before.is_some());
     place.delete_node()?;
-    let uid = place.make_node(json!({"kubernetes.io/os": "linux"}))?.uid();
+    let uid = place.make_node(&json!({"kubernetes.io/os": "linux"}))?.uid();
     ensure!(uid != before);
     eventually("the new Node owns it", || Ok((owner()? == uid).then_some(())))?;
     place.expect("n", "still there", |p| is_loaded(p, &name))?;
@@ -522,6 +525,62 @@ fn restarted(bed: &Bed) -> Result<()> {
     place.expect("b", LOADED, |p| is_loaded(p, &next))?;
     place.expect("a", LOADED, |p| is_loaded(p, &name))?;
     ensure!(agent.metric("tetragon_k8s_connected ")? == 1.0);
+    // Left in force, and said so.
+    agent.kill()?;
+    agent.spawn(&["--keep-sensors-on-exit"])?;
+    agent.wait_for_log("Listening for events")?;
+    agent.wait_for_log("the API server")?;
+    std::thread::sleep(Duration::from_secs(2));
+    ensure!(agent.stop()?.success());
+    place.expect_ready("AgentStopped")?;
+    ensure!(place.policy("a")?.is_some_and(|p| is_loaded(&p, &name) && p.mode == "enforce"));
+    ensure!(!seek(8800, 1)?);
+    Ok(())
+}
+
+fn thousand(bed: &Bed) -> Result<()> {
+    const POLICIES: usize = 1000;
+    let place = bed.place("thousand", false)?;
+    let mut agent = Agent::new(&place)?;
+    agent.start()?;
+    place.expect_ready("Running")?;
+    let all: Vec<Published> = (0..POLICIES)
+        .map(|n| Published::new(&format!("many-{n}"), 10_000 + n as u32, "Sigkill", ""))
+        .collect::<Result<_>>()?;
+    let begin = Instant::now();
+    place.publish_all(&all)?;
+    let published = begin.elapsed();
+    let loaded = || {
+        let status = place.node()?.and_then(|n| n.status).unwrap_or_default();
+        Ok((status.policy_counts.summary == format!("{POLICIES}/{POLICIES}")).then_some(status))
+    };
+    let status = eventually("all are loaded", loaded)?;
+    let writes = agent.metric("tetragon_node_status_writes_total{result=\"ok\"} ")?;
+    eprintln!(
+        "    {POLICIES} plans published in {:.1} s, loaded and told {:.1} s later with {writes} writes of the status; \
+         it has {} bytes; {} KiB resident",
+        published.as_secs_f64(),
+        (begin.elapsed() - published).as_secs_f64(),
+        serde_json::to_string(&status)?.len(),
+        agent.resident()?
+    );
+    ensure!(!seek(10_000, 1)? && !seek(10_999, 1)? && seek(11_000, 1)?);
+    agent.way.cut();
+    agent.kill()?;
+    let begin = Instant::now();
+    agent.start()?;
+    ensure!(agent.metric("tetragon_plans{state=\"loaded\"} ")? == POLICIES as f64);
+    eprintln!(
+        "    {:.1} s for a start from the disk; {} KiB resident",
+        begin.elapsed().as_secs_f64(),
+        agent.resident()?
+    );
+    agent.way.mend();
+    let one = place.publish(&Published::new("many-0", 20_000, "Sigkill", "")?.revision(2))?;
+    let begin = Instant::now();
+    place.expect("many-0", "updated", |p| is_loaded(p, &one))?;
+    eprintln!("    {:.1} s for one more change", begin.elapsed().as_secs_f64());
+    ensure!(!seek(20_000, 1)? && seek(10_000, 1)?);
     ensure!(agent.stop()?.success());
     Ok(())
 }

@@ -127,7 +127,7 @@ impl Keeper {
             tracing::info!(secret = %self.secret, "{}", told(&next));
         }
         let wait = self.publish(&certs, memory).await?;
-        Ok(if certs.next.is_some() { wait.min(self.spread) } else { wait.min(self.life / 3) })
+        Ok(if certs.next.is_some() { wait.min(self.spread) } else { wait.min(self.life / 16) })
     }
 
     /// Writes the Secret; `old` is what was read.

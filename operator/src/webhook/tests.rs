@@ -87,7 +87,11 @@ async fn what_nodes_cannot_do_is_a_warning() {
     for (name, lsm) in [("new", true), ("old", false)] {
         index.apply_node(name, Labels::new());
         let capabilities = NodeCapabilities { btf: true, kprobes: true, lsm, ..NodeCapabilities::default() };
-        index.apply_report(name, Agent { capabilities, ..Agent::default() }, Vec::new());
+        index.apply_report(
+            name,
+            Agent { kernel: "6.1.0".into(), capabilities, ..Agent::default() },
+            Vec::new(),
+        );
     }
     let object = policy(json!({"kprobes": [{
         "call": "security_file_open", "syscall": false,

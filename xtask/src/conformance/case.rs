@@ -15,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The policy file, if there is one.
     pub(crate) policy: Option<PathBuf>,
+    /// How many policies are in it.
+    policies: Option<usize>,
     /// The kernels it is for; empty: all.
     pub(crate) kernels: Vec<String>,
     pub(crate) agent_args: Vec<String>,
@@ -51,11 +53,18 @@ impl Case {
         let file = folder.join("case.yaml");
         let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let policy = folder.join("policy.yaml");
-        let policy = policy.is_file().then_some(policy);
-        Case::parse(name, &text, policy).with_context(|| file.display().to_string())
+        let mut case = Case::parse(name, &text).with_context(|| file.display().to_string())?;
+        if policy.is_file() {
+            let text =
+                fs::read_to_string(&policy).with_context(|| format!("reading {}", policy.display()))?;
+            // A policy that is no YAML is the agent's to refuse.
+            case.policies = Yaml::load_from_str(&text).ok().map(|documents| documents.len());
+            case.policy = Some(policy);
+        }
+        Ok(case)
     }
 
-    fn parse(name: String, text: &str, policy: Option<PathBuf>) -> Result<Case> {
+    fn parse(name: String, text: &str) -> Result<Case> {
         let Value::Object(mut fields) = parse_yaml(text)? else { bail!("a case is a mapping") };
         let mut take = |key: &str| fields.remove(key).filter(|v| !v.is_null());
         // For readers, and for whoever compares with Tetragon.
@@ -68,7 +77,8 @@ impl Case {
         }
         let case = Case {
             name,
-            policy,
+            policy: None,
+            policies: None,
             kernels: texts(take("kernels"), "kernels")?,
             agent_args: texts(take("agent_args"), "agent_args")?,
             setup: text_of(take("setup"), "setup")?,
@@ -98,6 +108,13 @@ impl Case {
             bail!("order: no entry of expect is called `{missing}`");
         }
         Ok(case)
+    }
+
+    /// How many policies are put into a running agent's folder; none: the agent must start with them, or with
+    /// other flags, or after what the case sets up.
+    pub(crate) fn for_running_agent(&self) -> Option<usize> {
+        let starts = self.load_error || self.any_process || !self.agent_args.is_empty();
+        self.policies.filter(|_| !starts)
     }
 
     /// Whether it is for that kernel.
@@ -183,7 +200,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Case> {
-        Case::parse("x".into(), text, None)
+        Case::parse("x".into(), text)
     }
 
     #[test]
@@ -215,6 +232,21 @@ upstream: same
         assert_eq!(case.trigger.as_deref(), Some("true"));
         assert_eq!((case.expect.len(), case.expect[0].count, case.expect[1].count), (2, Some(1), None));
         assert!(case.is_for("6.12") && !case.is_for("7.3"));
+    }
+
+    #[test]
+    fn which_cases_get_an_agent_that_runs() {
+        for (text, policies, wanted) in [
+            ("trigger: x", Some(2), Some(2)),
+            ("trigger: x", None, None),
+            ("load: error", Some(1), None),
+            ("any_process: true", Some(1), None),
+            ("agent_args: [--x]", Some(1), None),
+        ] {
+            let mut case = parse(text).expect(text);
+            case.policies = policies;
+            assert_eq!(case.for_running_agent(), wanted, "{text}");
+        }
     }
 
     #[test]

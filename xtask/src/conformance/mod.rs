@@ -61,7 +61,7 @@ struct Row {
     seconds: f64,
 }
 
-/// A kernel's saved guest with the agent, or why there is none.
+/// A saved guest of a kernel, or why there is none.
 type Prepared = Result<Arc<(Machine, Saved)>, String>;
 
 /// What the workers share.
@@ -70,8 +70,9 @@ struct Shared {
     cases: Vec<(PathBuf, Result<Case, String>)>,
     agent: Agent,
     queue: Mutex<VecDeque<(String, usize)>>,
-    /// One lock for each kernel, so that one worker boots it while the others go on with another.
-    guests: BTreeMap<String, Mutex<Option<Prepared>>>,
+    /// By kernel, and whether the agent runs in it. One lock for each, so that one worker boots it while the
+    /// others go on with another.
+    guests: BTreeMap<(String, bool), Mutex<Option<Prepared>>>,
     logs: PathBuf,
 }
 
@@ -103,7 +104,10 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
         options.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), usize::from);
     let shared = Shared {
         set,
-        guests: kernels.iter().map(|k| (k.clone(), Mutex::new(None))).collect(),
+        guests: kernels
+            .iter()
+            .flat_map(|k| [true, false].map(|r| ((k.clone(), r), Mutex::new(None))))
+            .collect(),
         logs: cache().join("conformance"),
         queue: Mutex::new(queue),
         cases,
@@ -186,7 +190,7 @@ fn work(shared: &Shared, rows: &Sender<Row>) {
         let begin = std::time::Instant::now();
         let (backend, reasons) = match case {
             Err(wrong) => (String::new(), vec![wrong.clone()]),
-            Ok(case) => match prepared(shared, &kernel) {
+            Ok(case) => match prepared(shared, &kernel, case.for_running_agent().is_some()) {
                 Err(reason) => (String::new(), vec![reason]),
                 Ok(guest) => one::run(shared, &kernel, &guest, case),
             },
@@ -204,14 +208,15 @@ fn work(shared: &Shared, rows: &Sender<Row>) {
     }
 }
 
-fn prepared(shared: &Shared, kernel: &str) -> Prepared {
-    let Some(slot) = shared.guests.get(kernel) else {
+fn prepared(shared: &Shared, kernel: &str, running: bool) -> Prepared {
+    let Some(slot) = shared.guests.get(&(kernel.to_owned(), running)) else {
         return Err(format!("kernel {kernel} was not asked for"));
     };
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || -> Result<Arc<(Machine, Saved)>> {
         let machine = Machine::prepare(kernel, &Hardware::default())?;
-        let saved = saved::with_agent(&machine, &shared.agent)?;
+        let save = if running { saved::with_running_agent } else { saved::with_agent };
+        let saved = save(&machine, &shared.agent)?;
         Ok(Arc::new((machine, saved)))
     };
     slot.get_or_insert_with(|| make().map_err(|e| format!("no guest: {e:#}"))).clone()

@@ -1,4 +1,7 @@
-//! One case on one kernel: a fresh guest, its set-up, the agent, the trigger, the events.
+//! One case on one kernel: a fresh guest, its set-up, the agent and its policy, the trigger, the events.
+//!
+//! In most guests the agent runs already when they are resumed, because its start takes longer than
+//! everything else.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,9 +43,13 @@ pub(super) fn run(
     let _ = fs::remove_dir_all(&attempt.logs);
     let outcome = fs::create_dir_all(&attempt.logs).map_err(Into::into).and_then(|()| {
         attempt.check_warnings(shared)?;
-        let mut fresh = guest.1.resume(&guest.0, Console::File)?;
+        let (machine, saved) = guest;
+        let (mut fresh, running) = match case.for_running_agent() {
+            Some(_) => saved.resume_running(machine).map(|(guest, agent)| (guest, Some(agent)))?,
+            None => (saved.resume(machine, Console::File)?, None),
+        };
         fresh.set_deadline(WHOLE);
-        attempt.in_guest(&fresh)
+        attempt.in_guest(&fresh, running)
     });
     attempt.keep("agent.log", &attempt.agent_log);
     if let Err(error) = outcome {
@@ -89,24 +96,11 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn in_guest(&mut self, guest: &Guest) -> Result<()> {
-        let folder = Path::new(&self.script).parent().unwrap_or(Path::new("/run")).display().to_string();
-        if let Some(policy) = &self.case.policy {
-            guest.put_path(policy, &format!("{POLICIES}/policy.yaml"), Some(0o644))?;
+    fn in_guest(&mut self, guest: &Guest, running: Option<Running>) -> Result<()> {
+        if !self.set_up(guest)? {
+            return Ok(());
         }
-        if let Some(setup) = &self.case.setup {
-            let script = format!("{folder}/setup.sh");
-            guest.put(&script, 0o644, setup.as_bytes())?;
-            let (status, said) = self.limited(guest, &script)?;
-            self.keep("setup.txt", said.as_bytes());
-            if status.code() != 0 {
-                self.reasons.push(format!("the setup failed: {status}: {}", last_line(&said)));
-                return Ok(());
-            }
-        }
-        let log = &mut self.agent_log;
-        let mut sink = |_: u8, bytes: &[u8]| log.extend_from_slice(bytes);
-        let agent = match Running::start(guest, &self.case.agent_args, &mut sink) {
+        let agent = match self.load(guest, running) {
             Ok(agent) => agent,
             Err(error) => match error.downcast::<NotReady>() {
                 Ok(not_ready) => {
@@ -130,6 +124,37 @@ impl Attempt<'_> {
         let events = parse(&events)?;
         self.reasons.extend(judge(self.case, &self.script, &events));
         Ok(())
+    }
+
+    /// Runs the case's set-up. False: it failed.
+    fn set_up(&mut self, guest: &Guest) -> Result<bool> {
+        let Some(setup) = &self.case.setup else { return Ok(true) };
+        let folder = Path::new(&self.script).parent().unwrap_or(Path::new("/run")).display().to_string();
+        let script = format!("{folder}/setup.sh");
+        guest.put(&script, 0o644, setup.as_bytes())?;
+        let (status, said) = self.limited(guest, &script)?;
+        self.keep("setup.txt", said.as_bytes());
+        if status.code() != 0 {
+            self.reasons.push(format!("the setup failed: {status}: {}", last_line(&said)));
+        }
+        Ok(status.code() == 0)
+    }
+
+    /// Puts the policy into the running agent, or starts one with it.
+    fn load(&mut self, guest: &Guest, running: Option<Running>) -> Result<Running> {
+        let log = &mut self.agent_log;
+        let mut sink = |_: u8, bytes: &[u8]| log.extend_from_slice(bytes);
+        match (running, &self.case.policy, self.case.for_running_agent()) {
+            (Some(mut agent), Some(policy), Some(policies)) => {
+                agent.load(guest, policy, policies, &mut sink).map(|()| agent)
+            }
+            (_, policy, _) => {
+                if let Some(policy) = policy {
+                    guest.put_path(policy, &format!("{POLICIES}/policy.yaml"), Some(0o644))?;
+                }
+                Running::start(guest, &self.case.agent_args, &mut sink)
+            }
+        }
     }
 
     /// Runs a script as cases are run: below timeout(1), with nothing on standard input.

@@ -86,7 +86,8 @@ impl std::fmt::Display for Status {
 
 /// A process of a guest.
 pub(crate) struct Process {
-    id: u32,
+    /// Its number between host and guest.
+    pub(crate) id: u32,
     frames: Receiver<Frame>,
 }
 
@@ -196,11 +197,15 @@ impl Guest {
 
     fn listener(&self) -> (u32, Receiver<Frame>) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
+        (id, self.listen_to(id))
+    }
+
+    fn listen_to(&self, id: u32) -> Receiver<Frame> {
         let (sender, receiver) = channel();
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             waiting.insert(id, sender);
         }
-        (id, receiver)
+        receiver
     }
 
     fn forget(&self, id: u32) {
@@ -316,6 +321,12 @@ impl Guest {
                 None => {}
             }
         }
+    }
+
+    /// A process that runs since before the guest was saved.
+    pub(crate) fn adopt(&self, id: u32) -> Process {
+        self.next.fetch_max(id + 1, Ordering::Relaxed);
+        Process { id, frames: self.listen_to(id) }
     }
 
     /// What a process does next, within that time.

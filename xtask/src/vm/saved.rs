@@ -11,13 +11,18 @@ use anyhow::{Context, Result};
 
 use super::guest::{Guest, Origin};
 use super::machine::{Console, Machine};
+use super::session::Running;
 use crate::build::Agent;
 use crate::tools::{cache, command, run, say};
 
 /// Written last, so that a folder with it is complete.
 const COMPLETE: &str = "complete";
+/// Holds the running agent's number, where one runs.
+const AGENT: &str = "agent";
 /// How many saved guests of one kernel are kept: each takes about 200 MB.
-const KEPT: usize = 4;
+const KEPT: usize = 5;
+/// An agent that has just started still reads what started beside it.
+const CALM: Duration = Duration::from_secs(1);
 
 /// A saved guest. While this exists, it is not thrown away.
 #[derive(Debug)]
@@ -31,6 +36,26 @@ impl Saved {
     pub(crate) fn resume(&self, machine: &Machine, console: Console) -> Result<Guest> {
         let (state, memory) = (self.folder.join("state"), self.folder.join("memory"));
         Guest::start(machine, &Origin::Saved { state: &state, memory: &memory, keep: false }, console)
+    }
+
+    /// A fresh guest in which the agent runs, without policies, and that agent.
+    pub(crate) fn resume_running(&self, machine: &Machine) -> Result<(Guest, Running)> {
+        let file = self.folder.join(AGENT);
+        let id = fs::read_to_string(&file).ok().and_then(|t| t.parse().ok());
+        let id = id.with_context(|| format!("{} does not say which process is the agent", file.display()))?;
+        let guest = self.resume(machine, Console::File)?;
+        let agent = Running::adopt(&guest, id);
+        Ok((guest, agent))
+    }
+
+    /// A guest that goes on where this one stood, to be saved itself in that folder.
+    fn copy(&self, machine: &Machine, folder: &Path) -> Result<Guest> {
+        let memory = folder.join("memory");
+        run(command("cp", ["--sparse=always", "--reflink=auto"])
+            .arg(self.folder.join("memory"))
+            .arg(&memory))?;
+        let origin = Origin::Saved { state: &self.folder.join("state"), memory: &memory, keep: true };
+        Guest::start(machine, &origin, Console::File)
     }
 }
 
@@ -60,13 +85,28 @@ pub(crate) fn with_agent(machine: &Machine, agent: &Agent) -> Result<Saved> {
     }
     let base = booted(machine)?;
     existing_or(&name, |folder| {
-        let memory = folder.join("memory");
-        run(command("cp", ["--sparse=always", "--reflink=auto"])
-            .arg(base.folder.join("memory"))
-            .arg(&memory))?;
-        let origin = Origin::Saved { state: &base.folder.join("state"), memory: &memory, keep: true };
-        let guest = Guest::start(machine, &origin, Console::File)?;
+        let guest = base.copy(machine, folder)?;
         install_agent(&guest, agent)?;
+        guest.save(&folder.join("state"))
+    })
+}
+
+/// The saved guest of a machine in which this agent runs, without policies.
+pub(crate) fn with_running_agent(machine: &Machine, agent: &Agent) -> Result<Saved> {
+    let name = format!("{}+running", agent_name(machine, agent)?);
+    if let Some(saved) = existing(&folder_of(&name)) {
+        return Ok(saved);
+    }
+    let base = booted(machine)?;
+    existing_or(&name, |folder| {
+        let guest = base.copy(machine, folder)?;
+        install_agent(&guest, agent)?;
+        let mut log = Vec::new();
+        let mut sink = |_: u8, bytes: &[u8]| log.extend_from_slice(bytes);
+        let started = Running::start(&guest, &[], &mut sink)
+            .and_then(|mut running| running.pump(&guest, CALM, &mut sink).map(|()| running));
+        let running = started.with_context(|| String::from_utf8_lossy(&log).trim().to_owned())?;
+        fs::write(folder.join(AGENT), running.id().to_string())?;
         guest.save(&folder.join("state"))
     })
 }

@@ -1,9 +1,10 @@
 //! The agent in a guest: started, watched, stopped, its events collected.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tetragon_guest::Run;
 
 use super::guest::{Guest, Happened, Process, Status};
@@ -13,11 +14,13 @@ pub(crate) const POLICIES: &str = "/etc/tetragon/tetragon.tp.d";
 const EXPORT: &str = "/run/tetragon";
 /// The agent says this when it reports events.
 const READY: &str = "Listening for events";
+/// Once for each policy that is in force.
+const LOADED: &str = "policy loaded";
+/// In what it says of a policy that is not.
+const REFUSED: &str = "failed to load";
 /// What a process of the guest has of an environment.
 const ENVIRONMENT: &[&str] =
     &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux"];
-/// Time for the last events to reach the agent.
-const DRAIN: Duration = Duration::from_millis(300);
 /// Time for the agent to write out what it has and end.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -100,6 +103,35 @@ impl Running {
         }
     }
 
+    /// The agent of a guest that was saved while it ran, with [`Running::id`].
+    pub(crate) fn adopt(guest: &Guest, id: u32) -> Running {
+        Running { process: guest.adopt(id), ended: None }
+    }
+
+    /// What the agent is found by when its guest is resumed.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id
+    }
+
+    /// Puts a file with so many policies into the agent's folder and waits until they are loaded. A
+    /// [`NotReady`] is among the errors.
+    pub(crate) fn load(&mut self, guest: &Guest, file: &Path, policies: usize, log: Sink<'_>) -> Result<()> {
+        guest.put_path(file, &format!("{POLICIES}/policy.yaml"), Some(0o644))?;
+        let mut text = String::new();
+        while text.matches(LOADED).count() < policies {
+            match guest.wait(&self.process, None)? {
+                Happened::Output(stream, bytes) => {
+                    log(stream, &bytes);
+                    text += &String::from_utf8_lossy(&bytes);
+                    ensure!(!text.contains(REFUSED), "the agent did not load the policy; its log says why");
+                }
+                Happened::Exit(status) => return Err(NotReady { status }.into()),
+                Happened::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Passes on what the agent has said meanwhile.
     pub(crate) fn pump(&mut self, guest: &Guest, limit: Duration, log: Sink<'_>) -> Result<()> {
         let mut limit = limit;
@@ -114,9 +146,10 @@ impl Running {
         Ok(())
     }
 
-    /// Gives it time for the last events, then tells it to end, and waits for that.
+    /// Tells it to end and waits for that. It tells what processes that have ended did: that is in the ring
+    /// by now, which it reads to its end.
     pub(crate) fn stop(mut self, guest: &Guest, log: Sink<'_>) -> Result<Stopped> {
-        self.pump(guest, DRAIN, log)?;
+        self.pump(guest, Duration::ZERO, log)?;
         if let Some(status) = self.ended {
             return Ok(Stopped::Before(status));
         }
