@@ -33,3 +33,22 @@ pub fn end_on_panic() {
         std::process::exit(DEFECT);
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_thread_ends_the_process() {
+        const HERE: &str = "PANIC_IN_THIS_PROCESS";
+        if std::env::var_os(HERE).is_some() {
+            end_on_panic();
+            let _ = std::thread::spawn(|| panic!("on purpose")).join();
+            return;
+        }
+        let this = ["--exact", "logs::tests::a_panic_in_a_thread_ends_the_process"];
+        let program = std::env::current_exe().unwrap();
+        let output = std::process::Command::new(program).args(this).env(HERE, "1").output().unwrap();
+        assert_eq!(output.status.code(), Some(DEFECT), "{output:?}");
+    }
+}
