@@ -31,7 +31,7 @@ fn leaves(chart: &Chart) -> Result<Vec<Leaf>> {
     let schema: Value = serde_json::from_str(&text).context("values.schema.json")?;
     let unsupported: Vec<String> = unsupported_leaves(chart)?.into_iter().map(|(path, _)| path).collect();
     let mut all = Vec::new();
-    collect(&schema, &schema, "", &mut |path, schema| {
+    collect(&schema, "", &mut |path, schema| {
         // `global` is another chart's.
         if path != "global" && !unsupported.iter().any(|u| *u == path || path.starts_with("rthooks.")) {
             let other =
@@ -42,12 +42,12 @@ fn leaves(chart: &Chart) -> Result<Vec<Leaf>> {
     all.into_iter().collect()
 }
 
-fn collect(root: &Value, schema: &Value, path: &str, leaf: &mut impl FnMut(&str, &Value)) {
+fn collect(schema: &Value, path: &str, leaf: &mut impl FnMut(&str, &Value)) {
     match schema["properties"].as_object() {
         Some(properties) if schema["$ref"].is_null() => {
             for (key, inner) in properties {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect(root, inner, &path, leaf);
+                collect(inner, &path, leaf);
             }
         }
         _ => leaf(path, schema),
