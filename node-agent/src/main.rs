@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use tetragon_agent::config::{Config, LoadError, LogFormat};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     match Config::load(std::env::args_os()) {
@@ -20,13 +20,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// The Kubernetes client logs each failed attempt as an error; what matters of that, the agent says.
+fn filter(level: tracing::Level) -> EnvFilter {
+    let quiet = if level <= tracing::Level::INFO { ",kube_client=off,kube_runtime=off" } else { "" };
+    EnvFilter::new(format!("{level}{quiet}"))
+}
+
 /// The log goes to standard error: events may go to standard output.
 fn start_log(config: &Config) {
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .with_max_level(LevelFilter::from_level(config.level()));
+        .with_env_filter(filter(config.level()));
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
