@@ -21,10 +21,13 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::{FORMAT, Mode, Plan};
 
-/// The label that all plan ConfigMaps have, with [`OBJECT_PLAN`] as value.
+/// The label of the ConfigMaps that agents look at, which says what each is.
 pub const OBJECT_LABEL: &str = "tetragon-rs.dev/object";
 /// Value of [`OBJECT_LABEL`].
 pub const OBJECT_PLAN: &str = "plan";
+/// Value of [`OBJECT_LABEL`] on an object that is there while everything is uninstalled: an agent that has
+/// seen it lets go what it has loaded when it ends, whatever is to stay otherwise.
+pub const OBJECT_UNINSTALL: &str = "uninstall";
 
 const KIND: &str = "tetragon-rs.dev/policy-kind";
 const NAME: &str = "tetragon-rs.dev/policy-name";

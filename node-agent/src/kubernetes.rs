@@ -168,6 +168,7 @@ impl Kubernetes {
         };
         let plans = self.known.map(|known| Plans::new(&self.node, known));
         let watcher = Watcher::new(client.clone(), &self.access.namespace, &self.node, plans, out, seen);
+        let told = view.clone();
         let parts = Parts {
             client,
             node: self.node,
@@ -180,11 +181,16 @@ impl Kubernetes {
         };
         spawn("the watch of plans", alive, watcher.run(phases.clone()));
         let reporter = spawn("the node's status", alive, Reporter::new(parts).run(phases, LAST_STATUS));
-        Ok(Tasks { phase, reporter })
+        Ok(Tasks { phase, reporter, told })
     }
 }
 
 impl Tasks {
+    /// Everything is being uninstalled: nothing is to stay in force.
+    pub fn is_uninstall(&self) -> bool {
+        self.told.borrow().uninstall
+    }
+
     /// Says that the agent is stopped, if the API server takes it at once; with `release`, that nothing
     /// runs any more.
     pub async fn end(self, release: bool) {

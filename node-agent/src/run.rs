@@ -31,8 +31,8 @@ use crate::export::Exporter;
 use crate::folder::Folder;
 use crate::grpc::Service;
 use crate::hub::Hub;
-use crate::kubernetes::Kubernetes;
 use crate::kubernetes::local::Local;
+use crate::kubernetes::{Kubernetes, Tasks};
 use crate::metrics::Metrics;
 use crate::process::{Cache, Options};
 use crate::procfs::{ProcFs, ProcInfo};
@@ -176,7 +176,7 @@ fn start(config: &Config) -> Result<(), Failure> {
         let release = match end {
             End::Signal(name) => {
                 tracing::info!("{name}: stopping");
-                !config.keep_sensors_on_exit
+                !config.keep_sensors_on_exit || cluster.as_ref().is_some_and(Tasks::is_uninstall)
             }
             // Enforcement does not end because of a defect in what reports it.
             End::Broken => false,

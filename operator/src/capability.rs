@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::index::Agent;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a json! stands in the call")]
     fn plan(spec: serde_json::Value) -> Plan {
         let object = json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": "p"}, "spec": spec});
         let mut compiled = tetragon_compiler::compile_value(&object);

@@ -113,8 +113,7 @@ fn run_steps(steps: &[Step]) -> i32 {
 
 /// `cargo xtask test`.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
-    let chosen =
-        |s: &&Step| if options.only.is_empty() { s.is_default() } else { options.only.contains(s) };
+    let chosen = |s: &&Step| if options.only.is_empty() { s.is_default() } else { options.only.contains(s) };
     let steps: Vec<Step> = Step::value_variants().iter().filter(chosen).copied().collect();
     Ok(run_steps(&steps))
 }

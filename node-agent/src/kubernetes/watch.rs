@@ -14,7 +14,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tetragon_api::plan::Plan;
-use tetragon_api::published::{self, OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PublishedError};
+use tetragon_api::published::{self, OBJECT_LABEL, OBJECT_PLAN, OBJECT_UNINSTALL, PlanMeta, PublishedError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -40,6 +40,8 @@ pub struct View {
     pub asked: bool,
     /// What keeps the agent from knowing what to run.
     pub trouble: Option<Why>,
+    /// Everything is being uninstalled. Who tells it is gone when the agent ends: it is not forgotten.
+    pub uninstall: bool,
 }
 
 /// A body, or why there is none.
@@ -110,7 +112,8 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
     /// Watches until the end.
     pub async fn run(mut self, mut phases: watch::Receiver<Phase>) {
         let objects = Api::<PartialObjectMeta<ConfigMap>>::namespaced(self.client.clone(), &self.namespace);
-        let only = watcher::Config::default().labels(&format!("{OBJECT_LABEL}={OBJECT_PLAN}"));
+        let labels = format!("{OBJECT_LABEL} in ({OBJECT_PLAN},{OBJECT_UNINSTALL})");
+        let only = watcher::Config::default().labels(&labels);
         let mut objects = pin!(watcher(objects, only).default_backoff());
         let nodes = Api::<PartialObjectMeta<Node>>::all(self.client.clone());
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.node));
@@ -193,6 +196,8 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
         match event {
             // Nothing was answered yet.
             Event::Init => return plans.begin_list(),
+            Event::InitApply(o) | Event::Apply(o) if is_uninstall(&o.metadata) => return self.uninstall(),
+            Event::Delete(o) if is_uninstall(&o.metadata) => return,
             Event::InitApply(o) | Event::Apply(o) => plans.apply(&o.metadata),
             Event::Delete(o) => plans.delete(o.metadata.name.as_deref().unwrap_or_default()),
             Event::InitDone => plans.end_list(),
@@ -201,6 +206,12 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
         self.well("plans");
         self.change();
         self.show();
+    }
+
+    fn uninstall(&mut self) {
+        if self.view.send_if_modified(|v| !std::mem::replace(&mut v.uninstall, true)) {
+            tracing::info!("this is being uninstalled: what is loaded is let go when the agent ends");
+        }
     }
 
     fn node(&mut self, event: watcher::Result<Event<PartialObjectMeta<Node>>>) {

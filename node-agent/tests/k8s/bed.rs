@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tetragon_api::plan::{Mode, Plan};
-use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, encode};
+use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, OBJECT_UNINSTALL, PlanMeta, PolicyRef, encode};
 use tetragon_api::status::{NodePolicy, TetragonNode};
 
 /// How long something may take to become true; the machine may be busy.
@@ -166,6 +166,16 @@ impl Place<'_> {
     /// Deletes the Node.
     pub fn delete_node(&self) -> Result<()> {
         self.bed.wait(self.bed.all::<Node>().delete(&self.name, &DeleteParams::default()))?;
+        Ok(())
+    }
+
+    /// Makes and deletes what the chart makes when it is uninstalled.
+    pub fn tell_uninstall(&self) -> Result<()> {
+        let marker = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "tetragon-uninstall", "labels": {OBJECT_LABEL: OBJECT_UNINSTALL}}});
+        self.bed.apply(&self.api::<ConfigMap>(), "tetragon-uninstall", &marker)?;
+        let api = self.api::<ConfigMap>();
+        self.bed.wait(api.delete("tetragon-uninstall", &DeleteParams::default()))?;
         Ok(())
     }
 

@@ -34,6 +34,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("nothing_is_written_when_nothing_changes", quiet),
     ("the_object_of_the_node_is_made_again", remade),
     ("the_api_server_restarts", restarted),
+    ("an_uninstall_lets_everything_go", uninstalled),
     ("a_thousand_policies", thousand),
 ];
 
@@ -535,6 +536,28 @@ fn restarted(bed: &Bed) -> Result<()> {
     place.expect_ready("AgentStopped")?;
     ensure!(place.policy("a")?.is_some_and(|p| is_loaded(&p, &name) && p.mode == "enforce"));
     ensure!(!seek(8800, 1)?);
+    Ok(())
+}
+
+fn uninstalled(bed: &Bed) -> Result<()> {
+    let place = bed.place("uninstall", false)?;
+    let mut agent = Agent::new(&place)?;
+    agent.spawn(&["--keep-sensors-on-exit"])?;
+    agent.wait_for_log("Listening for events")?;
+    let name = place.publish(&Published::new("u", 8900, "Sigkill", "")?)?;
+    place.expect("u", LOADED, |p| is_loaded(p, &name))?;
+    ensure!(agent.stop()?.success());
+    ensure!(!seek(8900, 1)?, "an end that may be an update's lets nothing go");
+    agent.spawn(&["--keep-sensors-on-exit"])?;
+    agent.wait_for_log("Listening for events")?;
+    place.expect("u", LOADED, |p| is_loaded(p, &name))?;
+    // It is gone before the agent ends, and so may be the right to look for it.
+    place.tell_uninstall()?;
+    agent.wait_for_log("this is being uninstalled")?;
+    ensure!(!seek(8900, 1)?, "it is let go while the agent runs");
+    ensure!(agent.stop()?.success());
+    ensure!(seek(8900, 1)?, "what was loaded stays after an uninstall");
+    ensure!(agent.pinned_hooks() == 0);
     Ok(())
 }
 

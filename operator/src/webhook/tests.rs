@@ -4,6 +4,7 @@ use tetragon_api::status::NodeCapabilities;
 use super::*;
 use crate::index::{Agent, Labels};
 
+#[expect(clippy::needless_pass_by_value, reason = "a json! stands in the call")]
 fn policy(spec: Value) -> Value {
     json!({"apiVersion": "cilium.io/v1alpha1", "kind": "TracingPolicy", "metadata": {"name": "p"}, "spec": spec})
 }
@@ -17,6 +18,7 @@ fn bad() -> Value {
 }
 
 /// As an API server asks.
+#[expect(clippy::needless_pass_by_value, reason = "a json! stands in the call")]
 fn question(operation: &str, object: Option<Value>, old: Option<Value>) -> Value {
     let kind = json!({"group": "cilium.io", "version": "v1alpha1", "kind": "TracingPolicy"});
     json!({
