@@ -332,7 +332,7 @@ fn down(name: &str) -> Result<()> {
         state.nodes.remove(&name);
         state.save()?;
     }
-    node_host::restore_sysctls(&state)?;
+    node_host::leave_machine(&state)?;
     control_plane::down(&mut state)?;
     state.network().down()?;
     remove(&state.sockets())?;

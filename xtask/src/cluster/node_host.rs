@@ -40,6 +40,8 @@ struct Owners {
     clusters: BTreeSet<PathBuf>,
     /// The sysctls before the first of them.
     before: BTreeMap<String, String>,
+    /// Folders that were made for nodes' folders to be mounted on.
+    made: BTreeSet<PathBuf>,
 }
 
 /// In the node's mount namespace, before it becomes containerd: the machine's own folders stay as they are,
@@ -77,7 +79,7 @@ pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Resul
         return Ok(());
     }
     say(&format!("cluster: starting node {name} on this machine"));
-    own_sysctls(state)?;
+    enter_machine(state)?;
     let address = state.network().node(node);
     state.network().address(&format!("{address}/32"))?;
     let folder = state.folder().join(name);
@@ -124,7 +126,6 @@ fn configure(state: &State, pki: &Pki, name: &str, node: &Node, folder: &Path) -
     fs::write(folder.join("containerd.toml"), node::containerd(folder, &plugins))?;
     fs::copy("/etc/resolv.conf", folder.join("resolv.conf")).context("reading /etc/resolv.conf")?;
     for own in OWN {
-        fs::create_dir_all(Path::new("/var").join(own))?;
         fs::create_dir_all(folder.join("var").join(own))?;
     }
     Ok(())
@@ -181,12 +182,7 @@ pub(crate) fn stop(state: &mut State, name: &str) -> Result<()> {
 /// Ends a node and puts back what it changed on this machine.
 pub(crate) fn down(state: &mut State, name: &str) -> Result<()> {
     stop(state, name)?;
-    super::remove(&state.folder().join(name))?;
-    for own in OWN {
-        // Only when it is empty: it was made for the node's folder to be mounted on.
-        let _ = fs::remove_dir(Path::new("/var").join(own));
-    }
-    Ok(())
+    super::remove(&state.folder().join(name))
 }
 
 /// Runs something where the node's processes are: in their mount namespace.
@@ -212,8 +208,9 @@ fn owners() -> Result<(Owners, File)> {
     Ok((owners, file))
 }
 
-/// Remembers what the sysctls are, unless another node has changed them already.
-fn own_sysctls(state: &State) -> Result<()> {
+/// Remembers what the sysctls are, unless another node has changed them already, and makes the folders to
+/// mount on.
+fn enter_machine(state: &State) -> Result<()> {
     let (mut owners, file) = owners()?;
     if owners.before.is_empty() {
         for name in SYSCTLS {
@@ -222,6 +219,10 @@ fn own_sysctls(state: &State) -> Result<()> {
                 owners.before.insert((*name).to_owned(), value.trim().to_owned());
             }
         }
+    }
+    for folder in OWN.iter().map(|own| Path::new("/var").join(own)).filter(|f| !f.exists()) {
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        owners.made.insert(folder);
     }
     owners.clusters.insert(state.folder());
     write_owners(&owners, file)
@@ -233,8 +234,9 @@ fn write_owners(owners: &Owners, mut file: File) -> Result<()> {
     Ok(file.write_all(&serde_json::to_vec_pretty(owners)?)?)
 }
 
-/// Puts back the sysctls when no other cluster has nodes on this machine.
-pub(crate) fn restore_sysctls(state: &State) -> Result<()> {
+/// Puts back the sysctls and removes the folders when no other cluster has nodes on this machine. Not
+/// before: a folder that is removed takes what is mounted on it with it, also for those who still use that.
+pub(crate) fn leave_machine(state: &State) -> Result<()> {
     if !Path::new(OWNERS).exists() {
         return Ok(());
     }
@@ -245,6 +247,10 @@ pub(crate) fn restore_sysctls(state: &State) -> Result<()> {
     }
     for (name, value) in owners.before {
         fs::write(sysctl(&name), value).with_context(|| format!("putting back {name}"))?;
+    }
+    for folder in owners.made {
+        // Somebody else may have put something there.
+        let _ = fs::remove_dir(folder);
     }
     Ok(fs::remove_file(OWNERS)?)
 }
