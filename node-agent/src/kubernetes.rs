@@ -101,6 +101,8 @@ pub enum Phase {
 pub struct Tasks {
     phase: channel::Sender<Phase>,
     reporter: JoinHandle<()>,
+    /// What the watches know.
+    told: channel::Receiver<View>,
 }
 
 impl Kubernetes {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
-use kube::api::PartialObjectMeta;
+use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
@@ -308,6 +308,11 @@ impl<F: FnMut(Vec<super::plans::Decision>)> Watcher<F> {
         };
         self.view.send_if_modified(|v| std::mem::replace(&mut v.trouble, trouble.clone()) != trouble);
     }
+}
+
+/// The object says that everything is being uninstalled.
+fn is_uninstall(meta: &ObjectMeta) -> bool {
+    meta.labels.as_ref().and_then(|l| l.get(OBJECT_LABEL)).is_some_and(|v| v == OBJECT_UNINSTALL)
 }
 
 /// Fetches a ConfigMap and verifies what is in it.
