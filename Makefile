@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Install what is missing, build, boot a real kernel with the agent and four policies, and watch.
 demo: setup
-	@cargo xtask demo
+	@cargo xtask demo alone
 
 # The same set-up, then every test.
 test: bootstrap
