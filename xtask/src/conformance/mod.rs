@@ -48,7 +48,22 @@ pub(crate) struct Options {
     /// Build and use the agent in release mode
     #[arg(long, conflicts_with = "agent")]
     release: bool,
+    /// On 6.18, which has what 6.12 and 7.3 have, only the seed policies and what names it (what `make test`
+    /// does)
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
+
+impl Options {
+    /// Whether a case is run on that kernel.
+    fn takes(&self, case: &Case, kernel: &str) -> bool {
+        let twin = self.quick && kernel == TWIN && case.kernels.is_empty();
+        case.is_for(kernel) && (!twin || case.name.starts_with("seed-"))
+    }
+}
+
+/// Of all that decides how hooks are attached and judged, it has what its neighbours in the test bed have.
+const TWIN: &str = "6.18";
 
 /// What came of one case on one kernel.
 #[derive(Debug)]
@@ -92,7 +107,7 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
     let mut queue = VecDeque::new();
     for kernel in &kernels {
         for (index, (_, case)) in cases.iter().enumerate() {
-            if case.as_ref().map_or(true, |c| c.is_for(kernel)) {
+            if case.as_ref().map_or(true, |c| options.takes(c, kernel)) {
                 queue.push_back((kernel.clone(), index));
             }
         }
