@@ -64,12 +64,10 @@ impl Step {
                 let test = ["test", "--package", "tetragon-e2e", "--test", "search", "--target", TARGET];
                 run(cargo(test).env("TETRAGON_SEARCH", "1"))
             }
-            Step::Conformance => {
-                match conformance::run(&conformance::Options { quick: true, ..Default::default() })? {
-                    0 => Ok(()),
-                    _ => bail!("cases failed"),
-                }
-            }
+            Step::Conformance => match conformance::run(&conformance::Options::quick())? {
+                0 => Ok(()),
+                _ => bail!("cases failed"),
+            },
             Step::E2e => {
                 let test = ["test", "--package", "tetragon-e2e", "--test", "e2e", "--target", TARGET];
                 run(cargo(test).env("TETRAGON_E2E", "1"))

@@ -51,10 +51,15 @@ pub(crate) struct Options {
     /// On 6.18, which has what 6.12 and 7.3 have, only the seed policies and what names it (what `make test`
     /// does)
     #[arg(long)]
-    pub(crate) quick: bool,
+    quick: bool,
 }
 
 impl Options {
+    /// What `make test` runs.
+    pub(crate) fn quick() -> Options {
+        Options { quick: true, ..Options::default() }
+    }
+
     /// Whether a case is run on that kernel.
     fn takes(&self, case: &Case, kernel: &str) -> bool {
         let twin = self.quick && kernel == TWIN && case.kernels.is_empty();
