@@ -3,7 +3,7 @@
 //!
 //! They take minutes and need what `cargo xtask setup` installs, so that a plain `cargo test` says
 //! "ignored"; `cargo xtask test --only e2e` runs them, or TETRAGON_E2E=1 with the flags for static
-//! programs. TETRAGON_SCENARIOS=outlive,losses runs those scenarios only.
+//! programs. TETRAGON_SCENARIOS=outlive,losses runs those scenarios only, TETRAGON_KERNELS=6.1 those guests.
 
 mod guest;
 
@@ -31,14 +31,13 @@ fn main() -> ExitCode {
     // Guests are emulated by one thread each.
     arguments.test_threads.get_or_insert(std::thread::available_parallelism().map_or(2, |n| n.get()));
     let asked = std::env::var_os("TETRAGON_E2E").is_some_and(|v| v == "1");
-    let only = std::env::var("TETRAGON_SCENARIOS").unwrap_or_default();
+    let wanted = |variable: &str| std::env::var(variable).unwrap_or_default();
+    let (only, kernels) = (wanted("TETRAGON_SCENARIOS"), wanted("TETRAGON_KERNELS"));
+    let is_in = |list: &str, name: &str| list.is_empty() || list.split(',').any(|n| n == name);
     let bed = Arc::new(Bed::default());
     let trials = GUESTS.iter().filter_map(|(kernel, append, scenarios)| {
-        let chosen: Vec<&str> = scenarios
-            .iter()
-            .copied()
-            .filter(|s| only.is_empty() || only.split(',').any(|o| o == *s))
-            .collect();
+        let chosen: Vec<&str> =
+            scenarios.iter().copied().filter(|s| is_in(&only, s) && is_in(&kernels, kernel)).collect();
         if chosen.is_empty() {
             return None;
         }
