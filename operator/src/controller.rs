@@ -84,7 +84,8 @@ pub struct Context {
 pub struct Timing {
     /// Least time between two looks at a policy because of its nodes.
     pub debounce: Duration,
-    /// Least time between two writes of a status in which only numbers and texts differ.
+    /// Least time between two writes of a status in which only numbers and texts differ, with 1,000
+    /// nodes or more; with fewer nodes down to a fifth of it.
     pub progress: Duration,
     /// Least time between two such writes of any policies, on average: with 1,000 policies, one status
     /// follows its numbers once in 50 s.
@@ -531,6 +532,8 @@ impl Leader {
     fn least_time(&self) -> Duration {
         let timing = self.context.timing;
         let policies = self.policies.iter().map(Store::len).sum::<usize>();
-        timing.progress.max(timing.progress_each.saturating_mul(u32::try_from(policies).unwrap_or(u32::MAX)))
+        let (nodes, _) = self.context.index.node_counts();
+        let own = timing.progress * u32::try_from(nodes.clamp(200, 1000)).unwrap_or(1000) / 1000;
+        own.max(timing.progress_each.saturating_mul(u32::try_from(policies).unwrap_or(u32::MAX)))
     }
 }

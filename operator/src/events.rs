@@ -117,6 +117,8 @@ impl Teller {
     /// Sends them. An event that cannot be sent is only logged: the status says the same.
     pub async fn tell(&self, about: &ObjectReference, happenings: Vec<Happening>) {
         for happening in happenings {
+            let Happening { reason, note, .. } = &happening;
+            tracing::info!(policy = about.name, namespace = about.namespace, reason, "{note}");
             let event = Event {
                 type_: if happening.warning { EventType::Warning } else { EventType::Normal },
                 reason: happening.reason,

@@ -290,8 +290,8 @@ pub fn advance(
         return (step(rollout, next, watched.time), Some(Duration::ZERO));
     }
     if reached.pending + reached.failed > 0 {
-        let waiting = text::nodes(reached.pending + reached.failed);
-        return (say(format!("{waiting} of {} reached have to load it first", reached.total())), None);
+        let (waiting, all) = (reached.pending + reached.failed, text::nodes(reached.total()));
+        return (say(format!("{waiting} of {all} reached have not loaded it yet")), None);
     }
     let healthy = watched.healthy.unwrap_or_default();
     if healthy < ask.soak {

@@ -131,7 +131,7 @@ fn failing(reason: &str) -> Tally {
 fn it_advances_after_each_soak() {
     let mut d = Driver::new("percent=10,50,100 soak=5m");
     assert_eq!(d.round(&tally(0, 1, 10), None).percent, 10);
-    assert_eq!(d.shown(), "Progressing 10 %: 1 node of 1 reached have to load it first");
+    assert_eq!(d.shown(), "Progressing 10 %: 1 of 1 node reached have not loaded it yet");
     d.round(&tally(1, 0, 10), Some(0));
     assert_eq!(d.shown(), "Progressing 10 %: 50 % after 5m without a failure");
     assert_eq!(d.round(&tally(1, 0, 10), Some(300)).percent, 10, "recorded first");

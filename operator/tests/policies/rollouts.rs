@@ -37,6 +37,15 @@ async fn edit(policy: &mut Policy, rollout: String) {
     policy.apply(deny("/etc/b")).await;
 }
 
+/// The plan follows the status: one is left, for all nodes, without the words of a rollout.
+async fn until_unlimited(policy: &Policy) {
+    eventually("the end of the rollout", || async {
+        let (_, meta) = policy.until_one_plan().await;
+        if (meta.percent, meta.mode, meta.max_actions) == (100, None, None) { Ok(()) } else { Err(meta) }
+    })
+    .await;
+}
+
 #[test]
 fn it_advances() {
     scenario(async |bed| {
@@ -63,8 +72,7 @@ fn it_advances() {
         agents.answer(first[0], Answer::Load);
         let status = policy.until("complete", |s| phase(s) == ("Complete", 100)).await;
         assert_eq!(is(&status, "Ready"), ("True", "Loaded"));
-        let (_, meta) = policy.until_one_plan().await;
-        assert_eq!((meta.percent, meta.max_actions), (100, None));
+        until_unlimited(&policy).await;
     });
 }
 
@@ -97,8 +105,7 @@ fn it_stops_at_too_many_actions_and_goes_on() {
         edit(&mut policy, format!("percent={percent},100 soak=1s max-actions=50")).await;
         let status = policy.until("complete", |s| phase(s) == ("Complete", 100)).await;
         assert_eq!((is(&status, "Ready"), status.mode.as_str()), (("True", "Loaded"), "enforce"));
-        let (_, meta) = policy.until_one_plan().await;
-        assert_eq!((meta.mode, meta.max_actions), (None, None));
+        until_unlimited(&policy).await;
     });
 }
 
@@ -117,8 +124,7 @@ fn it_stops_at_failures_and_is_called_off() {
         agents.answer(first[0], Answer::Load);
         policy.apply(deny("/etc/a")).await;
         policy.until("complete", |s| phase(s) == ("Complete", 100)).await;
-        let (_, meta) = policy.until_one_plan().await;
-        assert_eq!((meta.revision, meta.mode), (3, None));
+        until_unlimited(&policy).await;
     });
 }
 
