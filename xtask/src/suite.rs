@@ -13,10 +13,12 @@ use crate::tools::{command, output, run, say};
 /// Kubernetes' versions that the parts are tested with.
 const VERSIONS: [&str; 2] = ["1.37", "1.24"];
 
-/// Operator and agent, each alone, against a real API server.
+/// The chart's objects, the operator and the agent, each alone, against a real API server.
 pub(crate) fn parts() -> Result<()> {
     for version in VERSIONS {
         with_cluster(&format!("parts-{}", version.replace('.', "-")), &["--version", version], |env| {
+            say(&format!("the chart against Kubernetes {version}"));
+            run(itself(&["chart-test", "--only", "API server"])?.envs(env.iter().cloned()))?;
             let tests =
                 [("tetragon-operator", "api"), ("tetragon-operator", "policies"), ("tetragon-agent", "k8s")];
             for (package, test) in tests {

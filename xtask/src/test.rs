@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::build::{TARGET, cargo};
 use crate::tools::{root, run, say};
-use crate::{conformance, setup, suite};
+use crate::{chart, conformance, setup, suite};
 
 /// Which steps.
 #[derive(Debug, Args)]
@@ -29,6 +29,8 @@ enum Step {
     Clippy,
     /// Tests that need no guest
     Unit,
+    /// The Helm chart and the kustomize bases, without a cluster; `api` asks API servers about them too
+    Chart,
     /// The Elasticsearch export against a real search server
     Search,
     /// Conformance cases on every kernel
@@ -45,7 +47,7 @@ impl Step {
     /// Runs when no step is named. The others need the cluster's components, which take a quarter of an hour
     /// to build the first time.
     fn is_default(self) -> bool {
-        !matches!(self, Step::Search | Step::Api | Step::Cluster)
+        !matches!(self, Step::Chart | Step::Search | Step::Api | Step::Cluster)
     }
 
     fn run(self) -> Result<()> {
@@ -60,6 +62,10 @@ impl Step {
                 run(cargo(["test", "--workspace", "--exclude", "tetragon-e2e", "--target", TARGET])
                     .env("INSTA_UPDATE", "no"))
             }
+            Step::Chart => match chart::run(&chart::Options::default())? {
+                0 => Ok(()),
+                _ => bail!("the chart has failed"),
+            },
             Step::Search => {
                 let test = ["test", "--package", "tetragon-e2e", "--test", "search", "--target", TARGET];
                 run(cargo(test).env("TETRAGON_SEARCH", "1"))

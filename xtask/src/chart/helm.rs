@@ -1,5 +1,6 @@
 //! helm, and what it renders.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,7 @@ pub(super) struct Chart {
     folder: PathBuf,
     /// Combinations of values that people use.
     pub(super) combinations: Vec<PathBuf>,
+    all: OnceCell<Vec<(String, Vec<Value>)>>,
 }
 
 impl Chart {
@@ -33,7 +35,7 @@ impl Chart {
             list.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect();
         combinations.sort();
         ensure!(!combinations.is_empty(), "charts/tetragon/ci has no values");
-        Ok(Chart { helm: cluster::program("helm")?, folder, combinations })
+        Ok(Chart { helm: cluster::program("helm")?, folder, combinations, all: OnceCell::new() })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -66,8 +68,15 @@ impl Chart {
         Ok(all)
     }
 
-    /// Every combination at every version, with a name for messages.
-    pub(super) fn all(&self) -> Result<Vec<(String, Vec<Value>)>> {
+    /// Every combination at every version, with a name for messages. Rendered once: three tests look at them.
+    pub(super) fn all(&self) -> Result<&[(String, Vec<Value>)]> {
+        if self.all.get().is_none() {
+            let _ = self.all.set(self.render_all()?);
+        }
+        Ok(self.all.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn render_all(&self) -> Result<Vec<(String, Vec<Value>)>> {
         let mut all = Vec::new();
         for version in VERSIONS {
             let version = format!("--kube-version={version}");
@@ -119,8 +128,12 @@ pub(super) fn lint(chart: &Chart) -> Result<()> {
 
 /// The notes. helm prints them only when it installs: a copy of the chart has them in a template.
 fn notes_of(chart: &Chart, options: &[&str]) -> Result<String> {
-    let copy =
-        Chart { helm: chart.helm.clone(), folder: cache().join("chart/notes"), combinations: Vec::new() };
+    let copy = Chart {
+        helm: chart.helm.clone(),
+        folder: cache().join("chart/notes"),
+        combinations: Vec::new(),
+        all: OnceCell::new(),
+    };
     let _ = fs::remove_dir_all(&copy.folder);
     fs::create_dir_all(copy.folder.with_file_name(""))?;
     run(command("cp", ["-r"]).arg(&chart.folder).arg(&copy.folder))?;

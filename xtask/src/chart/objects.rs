@@ -60,14 +60,14 @@ fn identity(object: &Value) -> String {
 
 pub(super) fn fit_together(chart: &Chart) -> Result<()> {
     for (what, objects) in chart.all()? {
-        identities(&objects).with_context(|| what.clone())?;
+        identities(objects).with_context(|| what.clone())?;
         for workload in objects.iter().filter(|o| ["DaemonSet", "Deployment"].contains(&kind(o))) {
-            workload_is_whole(workload, &objects)
+            workload_is_whole(workload, objects)
                 .with_context(|| format!("{what}: {}", identity(workload)))?;
         }
-        selectors(&objects).with_context(|| what.clone())?;
-        bindings(&objects).with_context(|| what.clone())?;
-        profiles(&what, &objects).with_context(|| what.clone())?;
+        selectors(objects).with_context(|| what.clone())?;
+        bindings(objects).with_context(|| what.clone())?;
+        profiles(what, objects).with_context(|| what.clone())?;
     }
     Ok(())
 }
@@ -335,7 +335,7 @@ pub(super) fn keys_are_flags(chart: &Chart) -> Result<()> {
     let operator = flags(&output(&mut command(folder.join("tetragon-operator"), ["serve", "--help"]))?);
     let mut wrong = BTreeSet::new();
     for (_, objects) in chart.all()? {
-        for map in of_kind(&objects, "ConfigMap") {
+        for map in of_kind(objects, "ConfigMap") {
             let component = text(map, "/metadata/labels/app.kubernetes.io~1component");
             let known = if component == "operator" { &operator } else { &agent };
             let keys = map["data"].as_object().context("a ConfigMap without data")?.keys();
