@@ -36,7 +36,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn new(output: Output) -> Said {
+    fn new(output: &Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { stdout: text(&output.stdout), stderr: text(&output.stderr), code: output.status.code() }
     }
@@ -60,7 +60,7 @@ pub(crate) fn run(variable: &str, args: &[&str], input: &str) -> Result<Said> {
         .spawn()
         .with_context(|| format!("{} cannot be started", program.display()))?;
     child.stdin.take().expect("a pipe").write_all(input.as_bytes())?;
-    let said = Said::new(child.wait_with_output()?);
+    let said = Said::new(&child.wait_with_output()?);
     for line in said.all().lines().take(60) {
         eprintln!("  {line}");
     }
