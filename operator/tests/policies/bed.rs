@@ -74,6 +74,11 @@ impl Operator {
         Operator { metrics, index, tasks }
     }
 
+    /// Writes so far.
+    pub fn writes(&self) -> u64 {
+        self.metrics.status_writes.get() + self.metrics.plan_writes.get()
+    }
+
     /// Ends it, wherever it waits.
     pub async fn kill(mut self) {
         self.tasks.shutdown().await;
@@ -300,6 +305,16 @@ pub fn is<'a>(status: &'a TracingPolicyStatus, ty: &str) -> (&'a str, &'a str) {
 /// The message of a condition.
 pub fn message<'a>(status: &'a TracingPolicyStatus, ty: &str) -> &'a str {
     status.conditions.iter().find(|c| c.type_ == ty).map_or("", |c| &c.message)
+}
+
+/// Waits until what other scenarios left behind is told, and gives the number of writes then.
+pub async fn until_quiet(writes: impl Fn() -> u64) -> u64 {
+    eventually("nobody writes", || async {
+        let before = writes();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        if writes() == before { Ok(before) } else { Err(writes() - before) }
+    })
+    .await
 }
 
 /// Tries until it is so.

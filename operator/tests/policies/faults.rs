@@ -12,7 +12,9 @@ use tetragon_api::published::{JSON_KEY, PlanMeta, decode};
 use tetragon_operator::controller::metrics::ReasonLabel;
 
 use crate::agents::Agents;
-use crate::bed::{Bed, Operator, Policy, alone, create, deny, eventually, is, message, scenario, wrong};
+use crate::bed::{
+    Bed, Operator, Policy, alone, create, deny, eventually, is, message, scenario, until_quiet, wrong,
+};
 
 /// Waits until the plan is there as it was.
 async fn until_right(bed: &Bed, right: &ConfigMap, meta: &PlanMeta, what: &str) -> ConfigMap {
@@ -271,11 +273,8 @@ fn two_operators_do_not_fight() {
             policy.until_loaded(2).await;
             policy.until_one_plan().await;
         }
-        let writes = || {
-            let sum = |o: &Operator| o.metrics.status_writes.get() + o.metrics.plan_writes.get();
-            operators.iter().map(sum).sum::<u64>()
-        };
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let writes = || operators.iter().map(Operator::writes).sum::<u64>();
+        until_quiet(writes).await;
         for policy in &policies {
             versions.push((
                 policy.object().await.resource_version(),

@@ -8,7 +8,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::agents::{Agents, Answer};
-use crate::bed::{Operator, alone, deny, eventually, is, message, scenario, wrong};
+use crate::bed::{Operator, alone, deny, eventually, is, message, scenario, until_quiet, wrong};
 
 #[test]
 fn applied_and_ready() {
@@ -108,12 +108,12 @@ fn nothing_new_is_not_written() {
         let versions = async || {
             (policy.object().await.resource_version(), policy.until_one_plan().await.0.resource_version())
         };
-        let writes = || operator.metrics.status_writes.get() + operator.metrics.plan_writes.get();
-        let before = (versions().await, writes());
+        let quiet = until_quiet(|| operator.writes()).await;
+        let before = (versions().await, quiet);
         for _ in 0..5 {
             operator.index.touch_all();
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert_eq!((versions().await, writes()), before);
+            assert_eq!((versions().await, operator.writes()), before);
         }
     });
 }
