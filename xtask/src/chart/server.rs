@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::helm::{Chart, NAMESPACE, name};
 use crate::cluster;
-use crate::tools::{command, output, run};
+use crate::tools::{command, output, root, run};
 
 /// Where ServiceMonitor, PodMonitor and PrometheusRule are defined.
 const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
@@ -47,6 +47,12 @@ pub(super) fn takes_every_object(chart: &Chart) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // config/default has a policy that older servers do not know.
+    let minor = version.split('.').nth(1).and_then(|m| m.parse::<u32>().ok()).context("a version")?;
+    if minor >= 30 {
+        let folder = root().join("config/default").display().to_string();
+        kubectl(&["apply", "--dry-run=server", "--validate=strict", "-k", &folder], "")?;
+    }
     println!("      {count} objects of {} combinations, {version}", all.len());
     Ok(())
 }
