@@ -109,26 +109,36 @@ async fn install(
     let name = crd.name_any();
     let found = api.get_opt(&name).await.map_err(kube_error).context("reading it")?;
     let decision = decide(found.as_ref(), force);
-    match decision {
-        Decision::Leave(newer) => {
-            tracing::warn!(
-                crd = name,
-                "its version is {newer}, and this operator's is {CRD_VERSION}: it stays; \
-                 --force-update-crds replaces it"
-            );
-        }
-        Decision::Create | Decision::Upgrade | Decision::Refresh => {
-            // An apply that changes nothing writes nothing.
-            let parameters = PatchParams::apply(FIELD_MANAGER).force();
-            let applied = api.patch(&name, &parameters, &Patch::Apply(crd)).await;
-            let applied = applied.map_err(kube_error).context("writing it")?;
-            let before = found.and_then(|f| f.metadata.resource_version);
-            if before != applied.metadata.resource_version {
-                tracing::info!(crd = name, version = CRD_VERSION, "{}", told(decision));
-            }
-        }
+    if let Decision::Leave(newer) = decision {
+        tracing::warn!(
+            crd = name,
+            "its version is {newer}, and this operator's is {CRD_VERSION}: it stays; --force-update-crds replaces it"
+        );
+    } else if would_change(api, crd, found.as_ref()).await? {
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let applied = api.patch(&name, &parameters, &Patch::Apply(crd)).await;
+        applied.map_err(kube_error).context("writing it")?;
+        tracing::info!(crd = name, version = CRD_VERSION, "{}", told(decision));
     }
-    let established = await_condition(api.clone(), &name, is_crd_established());
+    served(api, &name).await
+}
+
+/// Asks with a dry run. A real apply that changes nothing would be no write either, but for servers
+/// that drop a field that they do not know (validations by CEL, before 1.25): those write every time.
+async fn would_change(
+    api: &Api<CustomResourceDefinition>,
+    crd: &CustomResourceDefinition,
+    found: Option<&CustomResourceDefinition>,
+) -> Result<bool> {
+    let Some(found) = found else { return Ok(true) };
+    let parameters = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+    let applied = api.patch(&found.name_any(), &parameters, &Patch::Apply(crd)).await;
+    let applied = applied.map_err(kube_error).context("writing it")?;
+    Ok(applied.spec != found.spec || applied.annotations() != found.annotations())
+}
+
+async fn served(api: &Api<CustomResourceDefinition>, name: &str) -> Result<()> {
+    let established = await_condition(api.clone(), name, is_crd_established());
     match tokio::time::timeout(ESTABLISHED, established).await {
         Ok(established) => established.map(drop).context("waiting until it is served"),
         Err(_) => bail!("it is not served after {ESTABLISHED:?}: see kubectl describe crd {name}"),

@@ -95,7 +95,7 @@ pub async fn eventually<T, E: Debug>(what: &str, probe: impl AsyncFn() -> Result
         match probe().await {
             Ok(found) => return found,
             Err(last) => {
-                assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last: {last:?}")
+                assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last: {last:?}");
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
