@@ -83,6 +83,57 @@ fn a_standby_answers_the_webhook_and_takes_over_from_one_that_was_killed() {
 }
 
 #[test]
+fn a_leader_that_slept_leads_no_more() {
+    test(async |bed| {
+        gone(&bed.here::<Lease>(), NAME).await;
+        let first = Operator::start(&FLAGS).ready().await;
+        eventually("the first leads", async || first.leads().await.then_some(()).ok_or(())).await;
+        let second = Operator::start(&FLAGS).ready().await;
+        first.signal("STOP");
+        eventually("the second leads", async || second.leads().await.then_some(()).ok_or(())).await;
+        first.signal("CONT");
+        let awake = Instant::now();
+        eventually("the first stops", async || if first.leads().await { Err(()) } else { Ok(()) }).await;
+        println!("awake to stopped: {:?} at most", awake.elapsed());
+        assert!(awake.elapsed() < Duration::from_secs(1));
+        assert!(second.leads().await);
+    });
+}
+
+#[test]
+fn an_api_server_that_restarts_ends_nothing() {
+    test(async |bed| {
+        gone(&bed.here::<Lease>(), NAME).await;
+        let operator = Operator::start(&FLAGS).ready().await;
+        eventually("it leads", async || operator.leads().await.then_some(()).ok_or(())).await;
+        let mut ask = https::connect(&operator.webhook, &authorities(&bed).await).await.unwrap();
+        api_server("stop-apiserver");
+        eventually("it leads no more", async || if operator.leads().await { Err(()) } else { Ok(()) }).await;
+        // A replica that leads no more, and knows what it knew.
+        assert_eq!(https::exchange(&mut ask, "POST", "/validate", b"{}").await.unwrap().0, 400);
+        assert_eq!(get(&operator.probes, "/readyz").await.unwrap().0, 200);
+        api_server("start-apiserver");
+        let back = Instant::now();
+        eventually("it leads again", async || operator.leads().await.then_some(()).ok_or(())).await;
+        println!("API server back to leading: {:?}", back.elapsed());
+    });
+}
+
+/// Stops or starts the API server.
+fn api_server(command: &str) {
+    let variable = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| {
+            panic!(
+                "{name} is not set: this test needs XTASK and CLUSTER_NAME, as `cargo xtask test` sets them"
+            )
+        })
+    };
+    let args = ["cluster", command, "--name", &variable("CLUSTER_NAME")];
+    let output = Command::new(variable("XTASK")).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn what_is_wrong_with_the_start_is_told() {
     test(async |_| {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
