@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use tracing::Level;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
 
@@ -16,11 +16,17 @@ pub fn start(level: Level, format: LogFormat) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .with_max_level(LevelFilter::from_level(level));
+        .with_env_filter(filter(level));
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+}
+
+/// kube puts what it is at around each of our lines, which say it themselves: that is for debugging.
+fn filter(level: Level) -> EnvFilter {
+    let kube = if level <= Level::INFO { ",kube_runtime=warn,kube_client=warn" } else { "" };
+    EnvFilter::new(format!("{level}{kube}"))
 }
 
 /// A panic in a task would end that task alone, and an operator that does half of its work looks
@@ -37,6 +43,13 @@ pub fn end_on_panic() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kubes_own_lines_are_for_debugging() {
+        assert_eq!(filter(Level::DEBUG).to_string(), "debug");
+        let info = filter(Level::INFO).to_string();
+        assert!(info.contains("kube_runtime=warn") && info.contains("info"), "{info}");
+    }
 
     #[test]
     fn a_panic_in_a_thread_ends_the_process() {
