@@ -84,6 +84,9 @@ pub struct Context {
 pub struct Timing {
     /// Least time between two looks at a policy because of its nodes.
     pub debounce: Duration,
+    /// Least time between two such looks at any policies, on average: with 1,000 policies, one is looked
+    /// at once in 5 s.
+    pub debounce_each: Duration,
     /// Least time between two writes of a status in which only numbers and texts differ, with 1,000
     /// nodes or more; with fewer nodes down to a fifth of it.
     pub progress: Duration,
@@ -98,6 +101,7 @@ impl Default for Timing {
     fn default() -> Self {
         Timing {
             debounce: Duration::from_millis(500),
+            debounce_each: Duration::from_millis(5),
             progress: Duration::from_secs(5),
             progress_each: Duration::from_millis(50),
             settle: Duration::from_secs(30),
@@ -202,15 +206,16 @@ fn slim(object: &mut DynamicObject) {
 fn changes(leader: Arc<Leader>, scope: Scope) -> impl Stream<Item = ObjectRef<DynamicObject>> {
     stream::unfold((leader, false), move |(leader, wait)| async move {
         if wait {
-            tokio::time::sleep(leader.context.timing.debounce).await;
+            tokio::time::sleep(leader.least_time_to_look()).await;
         }
         let changed = leader.context.index.changed(scope).await;
-        let refs: Vec<ObjectRef<DynamicObject>> = if changed.all {
-            let all = leader.policies[scope as usize].state();
-            all.iter().map(|o| ObjectRef::from_obj_with(&**o, resource(scope))).collect()
-        } else {
-            changed.keys.iter().map(object_ref).collect()
-        };
+        // A nodeSelector that an edit with errors took away is looked at anyway, a little later.
+        let concerns = |o: &DynamicObject| changed.all || !o.data["spec"]["nodeSelector"].is_null();
+        let mut refs: Vec<ObjectRef<DynamicObject>> = changed.keys.iter().map(object_ref).collect();
+        if changed.all || changed.labels {
+            let some = leader.policies[scope as usize].state_filter(concerns);
+            refs.extend(some.iter().map(|o| ObjectRef::from_obj_with(&**o, resource(scope))));
+        }
         Some((stream::iter(refs), (leader, true)))
     })
     .flatten()
@@ -479,7 +484,7 @@ async fn write(
         return Ok(None);
     }
     if status::is_progress(&subject.status, &status)
-        && let Some(wait) = memory.wait_to_write(leader.least_time())
+        && let Some(wait) = memory.wait_to_write(leader.least_time_to_write())
     {
         return Ok(Some(wait));
     }
@@ -528,12 +533,23 @@ impl Leader {
         self.policies.iter().flat_map(Store::state).filter_map(|o| o.uid()).collect()
     }
 
-    /// Least time between two writes of a status in which only numbers differ.
-    fn least_time(&self) -> Duration {
+    /// Least time between two looks at policies because of their nodes.
+    fn least_time_to_look(&self) -> Duration {
         let timing = self.context.timing;
-        let policies = self.policies.iter().map(Store::len).sum::<usize>();
+        timing.debounce.max(timing.debounce_each.saturating_mul(self.count()))
+    }
+
+    /// Least time between two writes of a status in which only numbers differ.
+    fn least_time_to_write(&self) -> Duration {
+        let timing = self.context.timing;
         let (nodes, _) = self.context.index.node_counts();
         let own = timing.progress * u32::try_from(nodes.clamp(200, 1000)).unwrap_or(1000) / 1000;
-        own.max(timing.progress_each.saturating_mul(u32::try_from(policies).unwrap_or(u32::MAX)))
+        own.max(timing.progress_each.saturating_mul(self.count()))
+    }
+
+    /// How many policies there are.
+    fn count(&self) -> u32 {
+        let policies = self.policies.iter().map(Store::len).sum::<usize>();
+        u32::try_from(policies).unwrap_or(u32::MAX)
     }
 }

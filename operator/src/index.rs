@@ -168,9 +168,12 @@ impl Index {
         let mut state = self.lock();
         let entry = state.entry(name);
         if entry.labels.as_deref() != Some(&labels) {
-            entry.labels = Some(Arc::new(labels));
+            let before = entry.labels.replace(Arc::new(labels));
             state.fleet += 1;
-            self.changes.all();
+            match before {
+                Some(_) => self.changes.labels(),
+                None => self.changes.all(),
+            }
         }
     }
 

@@ -8,6 +8,11 @@ use clap::CommandFactory as _;
 use tetragon_operator::config::{Cli, Command, LoadError};
 use tetragon_operator::{crds, logs, run};
 
+/// The C library's allocator does not find the room that lists of large objects leave when something small
+/// that stays was put between them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     match Cli::load(&args) {

@@ -26,6 +26,8 @@ impl Scope {
 pub struct Changed {
     /// Something that concerns all policies.
     pub all: bool,
+    /// Labels of nodes: something that concerns policies with a nodeSelector.
+    pub labels: bool,
     /// Or these.
     pub keys: HashSet<PolicyKey>,
 }
@@ -45,7 +47,13 @@ impl Changes {
 
     pub(super) fn all(&self) {
         for scope in Scope::ALL {
-            self.change(scope, |changed| *changed = Changed { all: true, keys: HashSet::new() });
+            self.change(scope, |changed| *changed = Changed { all: true, ..Changed::default() });
+        }
+    }
+
+    pub(super) fn labels(&self) {
+        for scope in Scope::ALL {
+            self.change(scope, |changed| changed.labels = !changed.all);
         }
     }
 

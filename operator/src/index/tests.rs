@@ -252,19 +252,21 @@ proptest! {
     #[test]
     fn every_change_is_told(steps in prop::collection::vec(step(), 1..60)) {
         let index = Index::default();
-        let all: Vec<PolicyKey> = (0..4).map(key).collect();
-        let tally = |key: &PolicyKey| index.tally(&Wanted {
-            key, uid: "u", plan: "plan-1", selector: None, percent: 100, mode: None,
+        let selector = LabelSelector { match_labels: labels(true), ..LabelSelector::default() };
+        let keys: Vec<PolicyKey> = (0..4).map(key).collect();
+        let all: Vec<_> = keys.iter().flat_map(|key| [(key, None), (key, Some(&selector))]).collect();
+        let tally = |(key, selector): &(&PolicyKey, Option<&LabelSelector>)| index.tally(&Wanted {
+            key, uid: "u", plan: "plan-1", selector: *selector, percent: 100, mode: None,
         });
         let mut seen: Vec<Tally> = all.iter().map(tally).collect();
         for step in &steps {
             apply(&index, step);
-            for (key, seen) in all.iter().zip(&mut seen) {
-                let changed = index.changes.peek(key.scope());
-                if changed.all || changed.keys.contains(key) {
-                    *seen = tally(key);
+            for (policy, seen) in all.iter().zip(&mut seen) {
+                let changed = index.changes.peek(policy.0.scope());
+                if changed.all || changed.labels && policy.1.is_some() || changed.keys.contains(policy.0) {
+                    *seen = tally(policy);
                 }
-                prop_assert_eq!(&*seen, &tally(key), "{:?}", step);
+                prop_assert_eq!(&*seen, &tally(policy), "{:?}", step);
             }
             for scope in Scope::ALL {
                 index.changes.take(scope);
@@ -294,10 +296,12 @@ fn only_what_changed_is_told() {
     index.changes.take(Scope::Cluster);
     index.apply_report("a", Agent::default(), vec![(key(0), said("x")), (key(2), said("z"))]);
     let changed = index.changes.take(Scope::Cluster);
-    assert_eq!(changed, Changed { all: false, keys: [key(2)].into() });
+    assert_eq!(changed, Changed { keys: [key(2)].into(), ..Changed::default() });
     index.apply_report("a", Agent::default(), vec![(key(0), said("x")), (key(2), said("z"))]);
     index.apply_node("a", Labels::new());
     assert_eq!(index.changes.take(Scope::Cluster), Changed::default(), "the same once more is no change");
+    index.apply_node("a", labels(true));
+    assert_eq!(index.changes.take(Scope::Cluster), Changed { labels: true, ..Changed::default() });
     index.apply_report("a", Agent::default(), vec![(key(2), said("z"))]);
     assert_eq!(index.changes.take(Scope::Cluster).keys, [key(0)].into(), "what is left out is gone");
 }
