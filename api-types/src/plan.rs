@@ -35,6 +35,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A cluster-wide plan for all nodes, as its author asked for nothing else.
+    pub fn new(name: &str, hooks: Vec<Hook>) -> Plan {
+        let name = name.to_owned();
+        Plan { format: FORMAT, name, namespace: None, mode: Mode::default(), node_selector: None, hooks }
+    }
+
     /// SHA-256 over the canonical form (compact JSON, fields in the order of this file), as 64
     /// lower-case hex digits.
     pub fn digest(&self) -> String {
@@ -81,6 +87,21 @@ pub struct Hook {
     pub args: Vec<Arg>,
     /// At most [`MAX_SELECTORS`], at least one: a policy without selectors has one that matches all.
     pub selectors: Vec<Selector>,
+}
+
+impl Hook {
+    /// A hook that reads no argument and whose one selector matches every call.
+    pub fn new(field: &str, target: Target) -> Hook {
+        Hook {
+            field: field.to_owned(),
+            target,
+            ignore_missing: false,
+            message: None,
+            tags: Vec::new(),
+            args: Vec::new(),
+            selectors: vec![Selector::default()],
+        }
+    }
 }
 
 /// Most selectors of one hook of one policy (they share a 64-bit word in the kernel).

@@ -65,6 +65,13 @@ pub struct PolicyRef {
     pub uid: String,
 }
 
+impl PolicyRef {
+    /// A TracingPolicy.
+    pub fn cluster_wide(name: &str, uid: &str) -> PolicyRef {
+        PolicyRef { kind: crate::policy::KIND.into(), name: name.into(), namespace: None, uid: uid.into() }
+    }
+}
+
 /// What the metadata of a plan's ConfigMap says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanMeta {
@@ -153,11 +160,22 @@ impl PublishedError {
     }
 }
 
+/// How the names of a policy's plans begin.
+pub fn name_prefix(policy_uid: &str) -> String {
+    let uid = hex(&Sha256::digest(policy_uid.as_bytes()));
+    format!("tetragon-plan-{}-", &uid[..10])
+}
+
 impl PlanMeta {
+    /// Of a version that every node may load, in the mode that it says itself.
+    pub fn new(policy: PolicyRef, digest: String, revision: i64) -> PlanMeta {
+        PlanMeta { policy, digest, format: FORMAT, revision, percent: 100, mode: None, max_actions: None }
+    }
+
     /// Name of the ConfigMap: one for each policy object and digest.
     pub fn object_name(&self) -> String {
-        let uid = hex(&Sha256::digest(self.policy.uid.as_bytes()));
-        format!("tetragon-plan-{}-{}", &uid[..10], self.digest.get(..16).unwrap_or(&self.digest))
+        let digest = self.digest.get(..16).unwrap_or(&self.digest);
+        format!("{}{digest}", name_prefix(&self.policy.uid))
     }
 
     /// The annotations of the ConfigMap.
@@ -312,40 +330,13 @@ mod tests {
         let values = (0..values).map(|i| format!("/usr/bin/program-number-{i:08}")).collect();
         let matchers = vec![Matcher::Binary { op: TextOp::Equal, not: false, values }];
         let selectors = vec![Selector { label: None, matchers, actions: Actions::default() }];
-        Plan {
-            format: FORMAT,
-            name: "p".into(),
-            namespace: None,
-            mode: Mode::Enforce,
-            node_selector: None,
-            hooks: vec![Hook {
-                field: "spec.kprobes[0]".into(),
-                target: Target::Function("security_file_open".into()),
-                ignore_missing: false,
-                message: None,
-                tags: vec![],
-                args: vec![],
-                selectors,
-            }],
-        }
+        let target = Target::Function("security_file_open".into());
+        Plan::new("p", vec![Hook { selectors, ..Hook::new("spec.kprobes[0]", target) }])
     }
 
     fn meta(plan: &Plan) -> PlanMeta {
-        let policy = PolicyRef {
-            kind: "TracingPolicy".into(),
-            name: plan.name.clone(),
-            namespace: None,
-            uid: "7d9c".into(),
-        };
-        PlanMeta {
-            policy,
-            digest: plan.digest(),
-            format: plan.format,
-            revision: 3,
-            percent: 100,
-            mode: None,
-            max_actions: Some(10),
-        }
+        let policy = PolicyRef::cluster_wide(&plan.name, "7d9c");
+        PlanMeta { max_actions: Some(10), ..PlanMeta::new(policy, plan.digest(), 3) }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tetragon_abi::engine::PROC_CLONE;
-use tetragon_api::plan::{Actions, Arg, FORMAT, Mode, Plan, Selector};
+use tetragon_api::plan::{Actions, Arg, Plan, Selector};
 
 use super::*;
 use crate::clock::Clock;
@@ -83,9 +83,6 @@ fn exit(a: &mut Assembler, code: u32) -> Value {
 
 fn hook(target: Target, args: &[(ArgType, Option<&str>)], shown: ShownAction) -> Hook {
     Hook {
-        field: "spec.kprobes[0]".into(),
-        target,
-        ignore_missing: false,
         message: Some("seen".into()),
         tags: vec!["t1".into(), "t2".into()],
         args: args
@@ -93,19 +90,13 @@ fn hook(target: Target, args: &[(ArgType, Option<&str>)], shown: ShownAction) ->
             .map(|(ty, label)| Arg { index: 0, ty: *ty, label: label.map(str::to_owned) })
             .collect(),
         selectors: vec![Selector { actions: Actions { shown, ..Default::default() }, ..Default::default() }],
+        ..Hook::new("spec.kprobes[0]", target)
     }
 }
 
 fn call(hooks: Vec<Hook>, values: Vec<ArgValue>) -> Record {
     let readings = hooks[0].args.iter().enumerate().map(|(index, a)| Reading { index, ty: a.ty }).collect();
-    let plan = Plan {
-        format: FORMAT,
-        name: "p".into(),
-        namespace: None,
-        mode: Mode::Enforce,
-        node_selector: None,
-        hooks,
-    };
+    let plan = Plan::new("p", hooks);
     let policy = Arc::new(PolicyInput { id: 1, policy: 1, plan: Arc::new(plan), enforce: true });
     let m = Match { policy, hook: 0, selector: 0, args: readings };
     Record::Call(Box::new(CallRecord { header: header(20, 110, 115), matches: vec![m], args: values }))

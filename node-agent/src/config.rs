@@ -1,14 +1,13 @@
 //! The agent's flags: Tetragon's names and defaults where it has them. A flag is also an environment
 //! variable (`TETRAGON_` and the name in upper case) and a file in a configuration directory.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use clap::parser::ValueSource;
+use anyhow::{Result, bail};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use tetragon_flags::{LoadError, LogFormat, Settings, read_config_dir, weaker_arguments};
 
 /// Where the agent keeps its sockets and what it tells clients about itself.
 pub const RUN_DIR: &str = "/var/run/tetragon";
@@ -323,15 +322,6 @@ pub struct Mode(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
-/// `--log-format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// A line of text.
-    Text,
-    /// A JSON object a line.
-    Json,
-}
-
 /// `--enable-ancestors`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Ancestors {
@@ -443,7 +433,7 @@ impl Config {
 
     fn load_from(args: &[OsString], dirs: &[PathBuf]) -> Result<Config, LoadError> {
         let first = command().try_get_matches_from(args)?;
-        let mut settings = BTreeMap::new();
+        let mut settings = Settings::new();
         let last = first.get_one::<PathBuf>("config_dir");
         for dir in dirs {
             settings.extend(read_config_dir(dir, false)?);
@@ -452,20 +442,7 @@ impl Config {
             settings.extend(read_config_dir(dir, true)?);
         }
         let mut all = args.get(..1).unwrap_or_default().to_vec();
-        for (name, (value, path)) in settings {
-            let id = name.replace('-', "_");
-            if first.try_get_raw(&id).is_err() {
-                return Err(LoadError::Other(anyhow::anyhow!(
-                    "{}: there is no flag `{name}`; see tetragon --help",
-                    path.display()
-                )));
-            }
-            // Stronger ones win: what the command line or the environment says is not replaced.
-            let source = first.value_source(&id);
-            if !matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
-                all.push(OsString::from(format!("--{name}={value}")));
-            }
-        }
+        all.extend(weaker_arguments(settings, &first, "tetragon --help")?);
         all.extend_from_slice(args.get(1..).unwrap_or_default());
         let matches = command().try_get_matches_from(all)?;
         refuse(&matches)?;
@@ -525,27 +502,6 @@ impl Config {
     }
 }
 
-/// Why there is no configuration.
-#[derive(Debug)]
-pub enum LoadError {
-    /// From the command line; it knows how to print itself and its exit code.
-    Clap(clap::Error),
-    /// Anything else.
-    Other(anyhow::Error),
-}
-
-impl From<clap::Error> for LoadError {
-    fn from(e: clap::Error) -> Self {
-        LoadError::Clap(e)
-    }
-}
-
-impl From<anyhow::Error> for LoadError {
-    fn from(e: anyhow::Error) -> Self {
-        LoadError::Other(e)
-    }
-}
-
 /// The command line: the flags of [`Config`], and Tetragon's other ones, hidden.
 pub fn command() -> clap::Command {
     let mut command = Config::command();
@@ -571,28 +527,6 @@ fn refuse(matches: &clap::ArgMatches) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The settings of a folder, with the file each comes from. Kubernetes mounts a ConfigMap as links
-/// to hidden folders: those are passed over, the links are read.
-fn read_config_dir(dir: &Path, must_exist: bool) -> Result<BTreeMap<String, (String, PathBuf)>> {
-    let mut settings = BTreeMap::new();
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => return Ok(settings),
-        Err(e) => return Err(e).with_context(|| format!("--config-dir {}: cannot be read", dir.display())),
-    };
-    for entry in entries {
-        let path = entry.with_context(|| format!("{}: cannot be read", dir.display()))?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        if name.starts_with('.') || !path.is_file() {
-            continue;
-        }
-        let value =
-            std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        settings.insert(name.to_owned(), (value.trim().to_owned(), path.clone()));
-    }
-    Ok(settings)
 }
 
 fn parse_mode(text: &str) -> Result<Mode, String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tetragon_api::plan::{Actions, FORMAT, Hook, Plan, Selector, ShownAction};
+use tetragon_api::plan::{Actions, Hook, Plan, Selector, ShownAction};
 use tetragon_api::published::{PlanMeta, PolicyRef};
 use tetragon_api::status::NodePolicyState::{self, Failed, Loaded, Pending, Skipped};
 
@@ -59,29 +59,11 @@ impl Bed {
 
 fn kill(name: &str, function: &str, revision: i64) -> (PlanMeta, Arc<Plan>) {
     let actions = Actions { signal: Some(9), shown: ShownAction::Sigkill, ..Actions::default() };
-    let hook = Hook {
-        field: "spec.kprobes[0]".into(),
-        target: Target::Function(function.into()),
-        ignore_missing: false,
-        message: None,
-        tags: vec![],
-        args: vec![],
-        selectors: vec![Selector { actions, ..Selector::default() }],
-    };
-    let plan = Plan {
-        format: FORMAT,
-        name: name.into(),
-        namespace: None,
-        mode: Mode::Enforce,
-        node_selector: None,
-        hooks: vec![hook],
-    };
-    let uid = format!("uid-{name}");
-    let policy = PolicyRef { kind: "TracingPolicy".into(), name: name.into(), namespace: None, uid };
-    let digest = plan.digest();
-    let meta =
-        PlanMeta { policy, digest, format: FORMAT, revision, percent: 100, mode: None, max_actions: None };
-    (meta, Arc::new(plan))
+    let selectors = vec![Selector { actions, ..Selector::default() }];
+    let hook = Hook { selectors, ..Hook::new("spec.kprobes[0]", Target::Function(function.into())) };
+    let plan = Plan::new(name, vec![hook]);
+    let policy = PolicyRef::cluster_wide(name, &format!("uid-{name}"));
+    (PlanMeta::new(policy, plan.digest(), revision), Arc::new(plan))
 }
 
 fn decision(meta: &PlanMeta, verdict: Verdict) -> Decision {

@@ -307,30 +307,16 @@ fn count_action(of_hook: &mut HookCounts, m: &Match) {
 mod tests {
     use std::sync::Arc;
 
-    use tetragon_api::plan::{Actions, FORMAT, Hook, Mode, Plan, Selector};
+    use tetragon_api::plan::{Actions, Hook, Plan, Selector};
 
     use super::*;
     use crate::engine::PolicyInput;
 
     fn matched(id: u64, enforce: bool) -> Match {
         let actions = Actions { signal: Some(9), shown: ShownAction::Sigkill, ..Default::default() };
-        let hook = Hook {
-            field: "spec.kprobes[0]".into(),
-            target: Target::Syscall("setns".into()),
-            ignore_missing: false,
-            message: None,
-            tags: vec![],
-            args: vec![],
-            selectors: vec![Selector { actions, ..Default::default() }],
-        };
-        let plan = Plan {
-            format: FORMAT,
-            name: "p".into(),
-            namespace: None,
-            mode: Mode::Enforce,
-            node_selector: None,
-            hooks: vec![hook],
-        };
+        let selectors = vec![Selector { actions, ..Default::default() }];
+        let hook = Hook { selectors, ..Hook::new("spec.kprobes[0]", Target::Syscall("setns".into())) };
+        let plan = Plan::new("p", vec![hook]);
         let policy = Arc::new(PolicyInput { id, policy: 1, plan: Arc::new(plan), enforce });
         Match { policy, hook: 0, selector: 0, args: Arc::new([]) }
     }

@@ -1,22 +1,17 @@
 //! The agent's binary: flags, log, and then [`tetragon_agent::run`].
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use tetragon_agent::config::{Config, LoadError, LogFormat};
+use tetragon_agent::config::Config;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     match Config::load(std::env::args_os()) {
         Ok(config) => {
-            start_log(&config);
+            tetragon_flags::start_log(filter(config.level()), config.log_format);
             tetragon_agent::run::run(&config)
         }
-        Err(LoadError::Clap(e)) => e.exit(),
-        Err(LoadError::Other(e)) => {
-            eprintln!("error: {e:#}");
-            ExitCode::from(2)
-        }
+        Err(e) => e.exit(),
     }
 }
 
@@ -24,17 +19,4 @@ fn main() -> ExitCode {
 fn filter(level: tracing::Level) -> EnvFilter {
     let quiet = if level <= tracing::Level::INFO { ",kube_client=off,kube_runtime=off" } else { "" };
     EnvFilter::new(format!("{level}{quiet}"))
-}
-
-/// The log goes to standard error: events may go to standard output.
-fn start_log(config: &Config) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(filter(config.level()));
-    match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
 }

@@ -29,7 +29,7 @@ impl Version {
     /// Checks that the plan can be published, too.
     pub fn new(plan: Plan, policy: &PolicyRef, revision: i64) -> Result<Version, PublishedError> {
         let digest = plan.digest();
-        let meta = meta(&plan, policy, digest.clone(), revision);
+        let meta = PlanMeta::new(policy.clone(), digest.clone(), revision);
         encode(&plan, &meta)?;
         // It serialises: `encode` did it.
         let size = serde_json::to_string(&plan).map_or(0, |body| body.len());
@@ -45,24 +45,12 @@ impl Version {
 
     /// What its ConfigMap says, for all nodes.
     pub fn meta(&self, policy: &PolicyRef) -> PlanMeta {
-        meta(&self.plan, policy, self.status.digest.clone(), self.revision)
+        PlanMeta::new(policy.clone(), self.status.digest.clone(), self.revision)
     }
 
     /// Its ConfigMap.
     pub fn encode(&self, meta: &PlanMeta) -> Result<ConfigMap, PublishedError> {
         encode(&self.plan, meta)
-    }
-}
-
-fn meta(plan: &Plan, policy: &PolicyRef, digest: String, revision: i64) -> PlanMeta {
-    PlanMeta {
-        policy: policy.clone(),
-        digest,
-        format: plan.format,
-        revision,
-        percent: 100,
-        mode: None,
-        max_actions: None,
     }
 }
 
@@ -178,7 +166,7 @@ mod tests {
     }
 
     fn policy() -> PolicyRef {
-        PolicyRef { kind: KIND.into(), name: "p".into(), namespace: None, uid: "u".into() }
+        PolicyRef::cluster_wide("p", "u")
     }
 
     #[test]

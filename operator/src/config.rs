@@ -2,15 +2,15 @@
 //! variable (`TETRAGON_OPERATOR_` and the name in upper case) and a file in a configuration
 //! directory.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use tetragon_flags::{LoadError, LogFormat, read_config_dir, weaker_arguments};
 
 use crate::certs::Host;
 
@@ -173,15 +173,6 @@ pub struct Serve {
     pub log_format: LogFormat,
 }
 
-/// `--log-format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// A line of text.
-    Text,
-    /// A JSON object a line.
-    Json,
-}
-
 /// Where to listen; `None`: nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(pub Option<String>);
@@ -210,41 +201,12 @@ impl Cli {
 
 /// What the files of a folder say, as arguments. The command line and the environment are stronger.
 fn from_dir(dir: &Path, serve: &clap::ArgMatches) -> Result<Vec<OsString>, LoadError> {
-    let mut all = Vec::new();
-    for (name, (value, path)) in read_config_dir(dir)? {
-        // The ConfigMap of Tetragon's chart says it under the other name.
-        let id =
-            if name == "metrics-bind-address" { "metrics_address".into() } else { name.replace('-', "_") };
-        if serve.try_get_raw(&id).is_err() {
-            let message =
-                format!("{}: there is no flag `{name}`; see tetragon-operator serve --help", path.display());
-            return Err(LoadError::Other(anyhow::anyhow!(message)));
-        }
-        let source = serve.value_source(&id);
-        if !matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
-            all.push(OsString::from(format!("--{name}={value}")));
-        }
+    let mut settings = read_config_dir(dir, true)?;
+    // The ConfigMap of Tetragon's chart says it under the other name.
+    if let Some(address) = settings.remove("metrics-bind-address") {
+        settings.insert("metrics-address".into(), address);
     }
-    Ok(all)
-}
-
-/// The settings of a folder, with the file each comes from. Kubernetes mounts a ConfigMap as links
-/// to hidden folders: those are passed over, the links are read.
-fn read_config_dir(dir: &Path) -> Result<BTreeMap<String, (String, PathBuf)>> {
-    let entries =
-        std::fs::read_dir(dir).with_context(|| format!("--config-dir {}: cannot be read", dir.display()))?;
-    let mut settings = BTreeMap::new();
-    for entry in entries {
-        let path = entry.with_context(|| format!("{}: cannot be read", dir.display()))?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        if name.starts_with('.') || !path.is_file() {
-            continue;
-        }
-        let value =
-            std::fs::read_to_string(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        settings.insert(name.to_owned(), (value.trim().to_owned(), path.clone()));
-    }
-    Ok(settings)
+    weaker_arguments(settings, serve, "tetragon-operator serve --help")
 }
 
 impl Serve {
@@ -286,27 +248,6 @@ impl Serve {
         Host::of_url(&self.webhook_url).with_context(|| {
             format!("--webhook-url {:?}: right would be https://HOST:PORT/validate", self.webhook_url)
         })
-    }
-}
-
-/// Why there is no configuration.
-#[derive(Debug)]
-pub enum LoadError {
-    /// From the command line; it knows how to print itself and its exit code.
-    Clap(clap::Error),
-    /// Anything else.
-    Other(anyhow::Error),
-}
-
-impl From<clap::Error> for LoadError {
-    fn from(e: clap::Error) -> Self {
-        LoadError::Clap(e)
-    }
-}
-
-impl From<anyhow::Error> for LoadError {
-    fn from(e: anyhow::Error) -> Self {
-        LoadError::Other(e)
     }
 }
 

@@ -35,7 +35,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tetragon_api::policy::API_VERSION;
-use tetragon_api::published::PlanMeta;
+use tetragon_api::published::{PlanMeta, name_prefix};
 use tetragon_api::status::{RolloutStatus, TracingPolicyStatus};
 use tokio::sync::Notify;
 
@@ -239,7 +239,7 @@ async fn sweep(leader: &Leader) {
     loop {
         let uids = leader.uids();
         leader.memories.retain(&uids);
-        let prefixes: HashSet<String> = uids.iter().map(|uid| publish::name_prefix(uid)).collect();
+        let prefixes: HashSet<String> = uids.iter().map(|uid| name_prefix(uid)).collect();
         let is_ours =
             |name: &str| name.rsplit_once('-').is_some_and(|(p, _)| prefixes.contains(&format!("{p}-")));
         let swept = retire::sweep(&leader.context.client, &leader.plans, &is_ours).await;

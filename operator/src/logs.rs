@@ -1,26 +1,15 @@
 //! The log: text or JSON, to standard error. A panic is written there too, and ends the process.
 
-use std::io::IsTerminal as _;
-
+use tetragon_flags::LogFormat;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-
-use crate::config::LogFormat;
 
 /// Exit code after a panic.
 pub const DEFECT: i32 = 101;
 
 /// Starts the log.
 pub fn start(level: Level, format: LogFormat) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(filter(level));
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
+    tetragon_flags::start_log(filter(level), format);
 }
 
 /// kube puts what it is at around each of our lines, which say it themselves: that is for debugging.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use tetragon_operator::config::{Cli, Command, LoadError};
+use tetragon_operator::config::{Cli, Command};
 use tetragon_operator::{crds, logs, run};
 
 /// The C library's allocator does not find the room that lists of large objects leave when something small
@@ -27,11 +27,7 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "tetragon-operator", &mut script);
             print(&script)
         }
-        Err(LoadError::Clap(e)) => e.exit(),
-        Err(LoadError::Other(e)) => {
-            eprintln!("error: {e:#}");
-            ExitCode::from(2)
-        }
+        Err(e) => e.exit(),
     }
 }
 

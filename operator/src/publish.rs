@@ -15,7 +15,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
-use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, decode};
+use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, decode, name_prefix};
 
 use crate::compile::Version;
 use crate::controller::Error;
@@ -339,22 +339,6 @@ pub(crate) async fn caught_up(done: impl Fn() -> bool) {
     }
 }
 
-/// How the names of a policy's plans begin.
-pub fn name_prefix(policy_uid: &str) -> String {
-    let policy =
-        PolicyRef { kind: String::new(), name: String::new(), namespace: None, uid: policy_uid.to_owned() };
-    let nameless = PlanMeta {
-        policy,
-        digest: String::new(),
-        format: 0,
-        revision: 0,
-        percent: 0,
-        mode: None,
-        max_actions: None,
-    };
-    nameless.object_name()
-}
-
 /// The metadata is what the operator writes.
 fn says(found: &Meta, meta: &PlanMeta, owner: Option<&OwnerReference>) -> bool {
     let ours = |annotations: &BTreeMap<String, String>| -> BTreeMap<String, String> {
@@ -374,21 +358,7 @@ mod tests {
 
     #[test]
     fn plans_are_found_by_their_names() {
-        let policy = |uid: &str| PolicyRef {
-            kind: "TracingPolicy".into(),
-            name: "p".into(),
-            namespace: None,
-            uid: uid.into(),
-        };
-        let meta = PlanMeta {
-            policy: policy("a"),
-            digest: "d".repeat(64),
-            format: 1,
-            revision: 1,
-            percent: 100,
-            mode: None,
-            max_actions: None,
-        };
+        let meta = PlanMeta::new(PolicyRef::cluster_wide("p", "a"), "d".repeat(64), 1);
         assert!(meta.object_name().starts_with(&name_prefix("a")));
         assert!(!meta.object_name().starts_with(&name_prefix("b")));
         let mut object = Meta::default();

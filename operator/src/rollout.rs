@@ -134,7 +134,7 @@ pub struct Recorded<'a> {
     pub rollout: Option<&'a RolloutStatus>,
 }
 
-/// What is asked for now.
+/// What the policy asks for, and how far that has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Now<'a> {
     /// The annotation's text, and what it asks for; `None`: everything at once.

@@ -2,13 +2,12 @@
 //! against a bare control plane (the newest and the oldest), and the whole on real nodes.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::build::{TARGET, cargo};
 use crate::cluster;
-use crate::tools::{command, output, run, say};
+use crate::tools::{itself, run, say};
 
 /// Kubernetes' versions that the parts are tested with.
 const VERSIONS: [&str; 2] = ["1.37", "1.24"];
@@ -18,7 +17,7 @@ pub(crate) fn parts() -> Result<()> {
     for version in VERSIONS {
         with_cluster(&format!("parts-{}", version.replace('.', "-")), &["--version", version], |env| {
             say(&format!("the chart against Kubernetes {version}"));
-            run(itself(&["chart-test", "--only", "API server"])?.envs(env.iter().cloned()))?;
+            run(itself(["chart-test", "--only", "API server"])?.envs(env.iter().cloned()))?;
             let tests =
                 [("tetragon-operator", "api"), ("tetragon-operator", "policies"), ("tetragon-agent", "k8s")];
             for (package, test) in tests {
@@ -67,8 +66,7 @@ fn with_cluster(
 
 /// Where the tests find their tools.
 fn environment(name: &str) -> Result<Vec<(&'static str, PathBuf)>> {
-    let kubeconfig = output(&mut itself(&["cluster", "kubeconfig", "--name", name])?)?;
-    let mut all = vec![("KUBECONFIG", PathBuf::from(kubeconfig.trim())), ("XTASK", std::env::current_exe()?)];
+    let mut all = vec![("KUBECONFIG", cluster::kubeconfig(name)?), ("XTASK", std::env::current_exe()?)];
     all.push(("CLUSTER_NAME", name.into()));
     for (variable, program) in [
         ("KUBECTL", "kubectl"),
@@ -80,11 +78,6 @@ fn environment(name: &str) -> Result<Vec<(&'static str, PathBuf)>> {
         all.push((variable, cluster::program(program)?));
     }
     Ok(all)
-}
-
-fn itself(args: &[&str]) -> Result<Command> {
-    let program = std::env::current_exe().context("this program's own path is not known")?;
-    Ok(command(program, args))
 }
 
 fn this(args: &[&str]) -> Result<()> {

@@ -27,6 +27,11 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     command
 }
 
+/// This program with other arguments.
+pub(crate) fn itself<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Command> {
+    Ok(command(std::env::current_exe().context("this program's own path is not known")?, args))
+}
+
 /// Runs a command with this terminal as its output; fails unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", describe(command)))?;

@@ -188,23 +188,9 @@ fn policy(id: u64) -> impl Strategy<Value = Arc<PolicyInput>> {
     });
     prop::collection::vec(selector, 1..4).prop_map(move |selectors| {
         let arg = |index, ty| Arg { index, ty, label: None };
-        let hook = Hook {
-            field: "spec.kprobes[0]".into(),
-            target: Target::Function("f".into()),
-            ignore_missing: false,
-            message: None,
-            tags: Vec::new(),
-            args: vec![arg(0, ArgType::File), arg(1, ArgType::Int32)],
-            selectors,
-        };
-        let plan = Plan {
-            format: FORMAT,
-            name: format!("p{id}"),
-            namespace: None,
-            mode: Mode::Enforce,
-            node_selector: None,
-            hooks: vec![hook],
-        };
+        let args = vec![arg(0, ArgType::File), arg(1, ArgType::Int32)];
+        let hook = Hook { args, selectors, ..Hook::new("spec.kprobes[0]", Target::Function("f".into())) };
+        let plan = Plan::new(&format!("p{id}"), vec![hook]);
         Arc::new(PolicyInput { id, policy: id, plan: Arc::new(plan), enforce: true })
     })
 }

@@ -2,20 +2,13 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use tetragon_api::plan::{FORMAT, Mode};
+use tetragon_api::plan::Mode;
 use tetragon_api::published::PolicyRef;
 
 use super::*;
 
 fn cached(name: &str, revision: i64) -> Cached {
-    let plan = Plan {
-        format: FORMAT,
-        name: name.into(),
-        namespace: Some("ns".into()),
-        mode: Mode::Enforce,
-        node_selector: None,
-        hooks: vec![],
-    };
+    let plan = Plan { namespace: Some("ns".into()), ..Plan::new(name, vec![]) };
     let policy = PolicyRef {
         kind: "TracingPolicyNamespaced".into(),
         name: name.into(),
@@ -23,13 +16,10 @@ fn cached(name: &str, revision: i64) -> Cached {
         uid: format!("uid-{name}"),
     };
     let meta = PlanMeta {
-        policy,
-        digest: plan.digest(),
-        format: FORMAT,
-        revision,
         percent: 50,
         mode: Some(Mode::Monitor),
         max_actions: Some(3),
+        ..PlanMeta::new(policy, plan.digest(), revision)
     };
     Cached { meta, limited: false, plan: Arc::new(plan) }
 }

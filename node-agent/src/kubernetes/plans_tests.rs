@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
-use tetragon_api::plan::{Hook, Mode, Selector, Target};
+use tetragon_api::plan::{Hook, Target};
 use tetragon_api::policy::LabelSelector;
 use tetragon_api::published::encode;
 
@@ -13,22 +13,9 @@ use super::*;
 
 fn plan(name: &str, function: &str, zone: Option<&str>) -> Plan {
     let match_labels = zone.map(|z| BTreeMap::from([("zone".to_owned(), z.to_owned())]));
-    Plan {
-        format: FORMAT,
-        name: name.into(),
-        namespace: None,
-        mode: Mode::Enforce,
-        node_selector: match_labels.map(|match_labels| LabelSelector { match_labels, ..Default::default() }),
-        hooks: vec![Hook {
-            field: "spec.kprobes[0]".into(),
-            target: Target::Function(function.into()),
-            ignore_missing: false,
-            message: None,
-            tags: vec![],
-            args: vec![],
-            selectors: vec![Selector::default()],
-        }],
-    }
+    let node_selector = match_labels.map(|match_labels| LabelSelector { match_labels, ..Default::default() });
+    let hook = Hook::new("spec.kprobes[0]", Target::Function(function.into()));
+    Plan { node_selector, ..Plan::new(name, vec![hook]) }
 }
 
 /// A ConfigMap in the API server.
@@ -40,22 +27,7 @@ struct Stored {
 
 impl Stored {
     fn new(plan: Plan, uid: &str, revision: i64, created: i64) -> Stored {
-        let policy = PolicyRef {
-            kind: "TracingPolicy".into(),
-            name: plan.name.clone(),
-            namespace: None,
-            uid: uid.into(),
-        };
-        let digest = plan.digest();
-        let meta = PlanMeta {
-            policy,
-            digest,
-            format: FORMAT,
-            revision,
-            percent: 100,
-            mode: None,
-            max_actions: None,
-        };
+        let meta = PlanMeta::new(PolicyRef::cluster_wide(&plan.name, uid), plan.digest(), revision);
         let mut metadata = encode(&plan, &meta).unwrap().metadata;
         metadata.creation_timestamp = Some(Time(Timestamp::from_second(created).unwrap()));
         Stored { plan, metadata }

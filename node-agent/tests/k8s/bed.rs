@@ -276,21 +276,8 @@ impl Published {
         let compiled = tetragon_compiler::compile_yaml("policy.yaml", yaml);
         ensure!(!compiled.has_errors(), "{:?}\n{yaml}", compiled.diagnostics);
         let plan = compiled.policies.into_iter().next().and_then(|p| p.plan).context("no plan")?;
-        let policy = PolicyRef {
-            kind: "TracingPolicy".into(),
-            name: name.into(),
-            namespace: None,
-            uid: format!("uid-of-{name}"),
-        };
-        let meta = PlanMeta {
-            policy,
-            digest: plan.digest(),
-            format: plan.format,
-            revision: 1,
-            percent: 100,
-            mode: None,
-            max_actions: None,
-        };
+        let policy = PolicyRef::cluster_wide(name, &format!("uid-of-{name}"));
+        let meta = PlanMeta::new(policy, plan.digest(), 1);
         Ok(Published { plan, meta })
     }
 

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use tetragon_api::plan::{Actions, FORMAT, Hook, Mode, Plan, Selector, Target};
+use tetragon_api::plan::{Actions, Hook, Plan, Selector, Target};
 use tetragon_api::published::PolicyRef;
 
 use super::*;
@@ -14,25 +14,10 @@ fn time(seconds: i64) -> Time {
 
 fn version(revision: i64, enforces: bool) -> Version {
     let actions = Actions { deny: enforces.then_some(1), ..Actions::default() };
-    let hook = Hook {
-        field: "spec.kprobes[0]".into(),
-        target: Target::Function("security_file_open".into()),
-        ignore_missing: false,
-        message: None,
-        tags: vec![],
-        args: vec![],
-        selectors: vec![Selector { actions, ..Selector::default() }],
-    };
-    let plan = Plan {
-        format: FORMAT,
-        name: "p".into(),
-        namespace: None,
-        mode: Mode::Enforce,
-        node_selector: None,
-        hooks: vec![hook],
-    };
-    let policy =
-        PolicyRef { kind: "TracingPolicy".into(), name: "p".into(), namespace: None, uid: "u".into() };
+    let hook = Hook::new("spec.kprobes[0]", Target::Function("security_file_open".into()));
+    let selectors = vec![Selector { actions, ..Selector::default() }];
+    let plan = Plan::new("p", vec![Hook { selectors, ..hook }]);
+    let policy = PolicyRef::cluster_wide("p", "u");
     Version::new(plan, &policy, revision).unwrap()
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::build::{TARGET, cargo};
 use crate::cluster;
-use crate::tools::{command, output, root, run, say};
+use crate::tools::{itself, root, run, say};
 
 /// Name of the cluster.
 const NAME: &str = "bench";
@@ -81,7 +81,7 @@ fn build() -> Result<()> {
 }
 
 fn this(args: &[&str]) -> Result<()> {
-    run(&mut command(std::env::current_exe()?, args))
+    run(&mut itself(args)?)
 }
 
 /// The cluster and what runs in it.
@@ -148,8 +148,7 @@ fn policy(i: usize, version: &str) -> String {
 
 impl Bed {
     fn new() -> Result<Bed> {
-        let said = output(&mut command(std::env::current_exe()?, ["cluster", "kubeconfig", "--name", NAME]))?;
-        let kubeconfig = PathBuf::from(said.trim());
+        let kubeconfig = cluster::kubeconfig(NAME)?;
         let folder = kubeconfig.parent().context("the kubeconfig is in a folder")?.to_owned();
         let program = root().join("target").join(TARGET).join("release/tetragon-operator");
         say("starting the operator");

@@ -348,7 +348,8 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-fn kubeconfig(name: &str) -> Result<PathBuf> {
+/// The kubeconfig of a cluster.
+pub(crate) fn kubeconfig(name: &str) -> Result<PathBuf> {
     match foreign() {
         Some(kubeconfig) => Ok(kubeconfig),
         None => Ok(State::existing(name)?.kubeconfig()),

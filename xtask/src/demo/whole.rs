@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::cluster;
-use crate::tools::{command, output, root, run as run_command, say};
+use crate::tools::{command, itself, output, root, run as run_command, say};
 
 /// How it is shown.
 #[derive(Debug, Args)]
@@ -112,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
 }
 
 fn this(args: &[&str]) -> Result<()> {
-    run_command(&mut command(std::env::current_exe()?, args))
+    run_command(&mut itself(args)?)
 }
 
 /// The terminal and the tools.
@@ -125,11 +125,10 @@ struct Stage {
 
 impl Stage {
     fn open() -> Result<Stage> {
-        let said = output(&mut command(std::env::current_exe()?, ["cluster", "kubeconfig", "--name", NAME]))?;
         let stage = Stage {
             kubectl: cluster::program("kubectl")?,
             helm: cluster::program("helm")?,
-            kubeconfig: PathBuf::from(said.trim()),
+            kubeconfig: cluster::kubeconfig(NAME)?,
             colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
         for image in ["tetragon", "tetragon-operator"] {
