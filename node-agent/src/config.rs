@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use tetragon_flags::{LoadError, LogFormat, Settings, read_config_dir, weaker_arguments};
+use tetragon_daemon::flags::{LoadError, Settings, read_config_dir, weaker_arguments};
+use tetragon_daemon::log;
 
 /// Where the agent keeps its sockets and what it tells clients about itself.
 pub const RUN_DIR: &str = "/var/run/tetragon";
@@ -303,7 +304,7 @@ pub struct Config {
 
     /// How the log looks. It goes to standard error.
     #[arg(long, env = "TETRAGON_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
+    pub log_format: log::Format,
 
     /// The same as --log-level debug.
     #[arg(short, long, env = "TETRAGON_DEBUG", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     match Config::load(std::env::args_os()) {
         Ok(config) => {
-            tetragon_flags::start_log(filter(config.level()), config.log_format);
+            tetragon_daemon::log::start(filter(config.level()), config.log_format);
             tetragon_agent::run::run(&config)
         }
         Err(e) => e.exit(),

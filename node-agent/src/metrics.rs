@@ -1,7 +1,7 @@
 //! Metrics, as Prometheus reads them, from the counters and the board; and the two health paths.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::{Error, Write as _};
+use std::fmt::Error;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
@@ -44,39 +44,10 @@ impl Metrics {
         Metrics { registry }
     }
 
-    /// OpenMetrics text.
-    pub fn openmetrics(&self) -> Result<String, Error> {
-        let mut text = String::with_capacity(16 * 1024);
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+    /// What a page of metrics shows.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
-
-    /// The older text format, in which a counter's name has its `_total` everywhere.
-    pub fn plain(&self) -> Result<String, Error> {
-        Ok(plain(&self.openmetrics()?))
-    }
-}
-
-fn plain(openmetrics: &str) -> String {
-    let mut text = String::with_capacity(openmetrics.len() + 2048);
-    let mut lines = openmetrics.lines().peekable();
-    while let Some(line) = lines.next() {
-        let help = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '));
-        let kind = lines.peek().and_then(|l| l.strip_prefix("# TYPE ")).and_then(|l| l.split_once(' '));
-        match (help, kind) {
-            (Some((name, help)), Some((_, "counter"))) => {
-                // Writing to a String does not fail.
-                let _ = write!(text, "# HELP {name}_total {help}\n# TYPE {name}_total counter\n");
-                lines.next();
-            }
-            _ if line == "# EOF" => {}
-            _ => {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-    }
-    text
 }
 
 /// What the metrics are made of.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use tetragon_daemon::metrics::plain;
+
 use super::*;
 use crate::counters::HookCounts;
 use crate::engine::{KernelLosses, ProgramStats};
@@ -48,11 +50,17 @@ fn metrics(labels: &[&str]) -> Metrics {
     Metrics::new(counters(), Arc::default(), "n1", labels)
 }
 
+fn openmetrics(labels: &[&str]) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, metrics(labels).registry()).unwrap();
+    text
+}
+
 const ALL: [&str; 4] = ["namespace", "workload", "pod", "binary"];
 
 #[test]
 fn the_seeds_names_and_tetragons() {
-    let text = metrics(&ALL).openmetrics().unwrap();
+    let text = openmetrics(&ALL);
     for line in [
         r#"tetragon_events_total{type="PROCESS_EXEC",namespace="",workload="",pod="",binary="/bin/cat",node_name="n1"} 2"#,
         r#"tetragon_events_total{type="PROCESS_EXEC",namespace="",workload="",pod="",binary="/bin/\"odd\"",node_name="n1"} 1"#,
@@ -87,14 +95,14 @@ fn the_seeds_names_and_tetragons() {
 
 #[test]
 fn labels_that_are_not_kept_are_summed() {
-    let text = metrics(&["pod"]).openmetrics().unwrap();
+    let text = openmetrics(&["pod"]);
     let line = r#"tetragon_events_total{type="PROCESS_EXEC",pod="",node_name="n1"} 3"#;
     assert!(text.lines().any(|l| l == line), "{text}");
 }
 
 #[test]
 fn every_family_is_described_once_and_every_sample_belongs_to_it() {
-    for text in [metrics(&ALL).plain().unwrap(), metrics(&ALL).openmetrics().unwrap()] {
+    for text in [plain(&openmetrics(&ALL)), openmetrics(&ALL)] {
         let plain = !text.contains("# EOF");
         let mut family = (String::new(), String::new());
         let mut seen = Vec::new();

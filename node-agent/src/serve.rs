@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tetragon_api::service::fine_guidance_sensors_server::FineGuidanceSensorsServer;
@@ -170,21 +170,7 @@ async fn metrics_page(State(pages): State<Pages>, headers: HeaderMap) -> Respons
         // While policies are being loaded, the last numbers must do.
         let _ = tokio::time::timeout(NUMBERS_WITHIN, answer).await;
     }
-    let open = headers
-        .get(header::ACCEPT)
-        .and_then(|v| v.to_str().ok())
-        .is_some_and(|accept| accept.contains("application/openmetrics-text"));
-    let (kind, text) = if open {
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", pages.metrics.openmetrics())
-    } else {
-        ("text/plain; version=0.0.4; charset=utf-8", pages.metrics.plain())
-    };
-    match text {
-        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
-        Err(e) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {e}\n")).into_response()
-        }
-    }
+    tetragon_daemon::metrics::page(pages.metrics.registry(), &headers)
 }
 
 async fn healthz(State(pages): State<Pages>) -> Response {

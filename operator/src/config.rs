@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use tetragon_flags::{LoadError, LogFormat, read_config_dir, weaker_arguments};
+use tetragon_daemon::flags::{LoadError, read_config_dir, weaker_arguments};
+use tetragon_daemon::log;
 
 use crate::certs::Host;
 
@@ -170,7 +171,7 @@ pub struct Serve {
 
     /// How the log looks; it goes to standard error
     #[arg(long, env = "TETRAGON_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "text", help_heading = SHOWN)]
-    pub log_format: LogFormat,
+    pub log_format: log::Format,
 }
 
 /// Where to listen; `None`: nowhere.

@@ -1,6 +1,6 @@
 //! The log: text or JSON, to standard error. A panic is written there too, and ends the process.
 
-use tetragon_flags::LogFormat;
+use tetragon_daemon::log;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
@@ -8,8 +8,8 @@ use tracing_subscriber::EnvFilter;
 pub const DEFECT: i32 = 101;
 
 /// Starts the log.
-pub fn start(level: Level, format: LogFormat) {
-    tetragon_flags::start_log(filter(level), format);
+pub fn start(level: Level, format: log::Format) {
+    log::start(filter(level), format);
 }
 
 /// kube puts what it is at around each of our lines, which say it themselves: that is for debugging.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
@@ -69,36 +69,7 @@ pub fn metrics(registry: Arc<Registry>) -> Router {
 }
 
 async fn metrics_page(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
-    let mut text = String::new();
-    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
-        return (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}\n"))
-            .into_response();
-    }
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let (kind, text) = if accept.contains("application/openmetrics-text") {
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
-    } else {
-        ("text/plain; version=0.0.4; charset=utf-8", plain(&text))
-    };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
-}
-
-/// The older text format, in which a counter's name has its `_total` everywhere.
-fn plain(openmetrics: &str) -> String {
-    let mut counters: Vec<&str> = Vec::new();
-    for line in openmetrics.lines() {
-        counters.extend(line.strip_prefix("# TYPE ").and_then(|l| l.strip_suffix(" counter")));
-    }
-    let named = |line: &str| {
-        let (kind, rest) = line.strip_prefix("# ")?.split_once(' ')?;
-        let (name, rest) = rest.split_once(' ')?;
-        (kind != "UNIT" && counters.contains(&name)).then(|| format!("# {kind} {name}_total {rest}\n"))
-    };
-    openmetrics
-        .lines()
-        .filter(|line| *line != "# EOF" && !line.starts_with("# UNIT "))
-        .map(|line| named(line).unwrap_or_else(|| format!("{line}\n")))
-        .collect()
+    tetragon_daemon::metrics::page(&registry, &headers)
 }
 
 /// Serves until `stop`, then answers what is open.
@@ -127,16 +98,5 @@ mod tests {
         assert_eq!(health.waiting(), "a is missing\nb is missing\n");
         health.done("a");
         assert_eq!(health.waiting(), "b is missing\n");
-    }
-
-    #[test]
-    fn the_older_format_names_counters_in_full() {
-        let text = "# HELP a_b Some.\n# TYPE a_b counter\na_b_total{x=\"1\"} 2\n# HELP c_seconds Time.\n\
-                    # TYPE c_seconds gauge\n# UNIT c_seconds seconds\nc_seconds 1.5\n# EOF\n";
-        assert_eq!(
-            plain(text),
-            "# HELP a_b_total Some.\n# TYPE a_b_total counter\na_b_total{x=\"1\"} 2\n# HELP c_seconds Time.\n\
-             # TYPE c_seconds gauge\nc_seconds 1.5\n"
-        );
     }
 }

@@ -1,17 +1,12 @@
-//! What the command lines of agent and operator share: flags from the files of a folder, how wrong ones
-//! are told, and the log.
-#![warn(missing_docs)]
+//! Flags from the files of a folder, and how wrong ones are told.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use clap::parser::ValueSource;
-use tracing_subscriber::EnvFilter;
 
 /// Exit code of a wrong flag.
 const WRONG: u8 = 2;
@@ -96,28 +91,6 @@ pub fn weaker_arguments(
         }
     }
     Ok(all)
-}
-
-/// `--log-format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// A line of text.
-    Text,
-    /// A JSON object a line.
-    Json,
-}
-
-/// Starts the log. It goes to standard error: standard output belongs to events and results.
-pub fn start_log(filter: EnvFilter, format: LogFormat) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_env_filter(filter);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
 }
 
 #[cfg(test)]

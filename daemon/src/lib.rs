@@ -1,0 +1,7 @@
+//! What agent and operator share as daemons: flags from the files of a folder, the log, and the page of
+//! metrics.
+#![warn(missing_docs)]
+
+pub mod flags;
+pub mod log;
+pub mod metrics;
