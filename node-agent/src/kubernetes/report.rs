@@ -104,7 +104,15 @@ impl Reporter {
     /// A task that has written nothing.
     pub fn new(parts: Parts) -> Reporter {
         let api = Api::all(parts.client.clone());
-        Reporter { parts, api, written: None, owner: None, rest: RETRY.0, took: Duration::ZERO, told: String::new() }
+        Reporter {
+            parts,
+            api,
+            written: None,
+            owner: None,
+            rest: RETRY.0,
+            took: Duration::ZERO,
+            told: String::new(),
+        }
     }
 
     /// Writes until the end, and then that the agent is stopped, if that can be done within `last`.
