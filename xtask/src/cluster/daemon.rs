@@ -102,7 +102,9 @@ fn start_time(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may contain anything; what follows its last parenthesis does not.
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
+    // The first thread ends first: as long as there are others, files and sockets are still open.
+    let others = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count) > 1;
+    if matches!(fields.next()?, "Z" | "X") && !others() {
         return None;
     }
     fields.nth(18)?.parse().ok()
