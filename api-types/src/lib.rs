@@ -13,3 +13,4 @@ pub mod published;
 pub mod service;
 #[cfg(feature = "crd")]
 pub mod status;
+pub mod workload;

@@ -1,0 +1,120 @@
+//! Workloads: which processes of a node a policy, or one of its selectors, is for; and what is known of
+//! the container that a process runs in.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::LabelSelector;
+
+/// `podSelector`, `containerSelector` and `hostSelector`, normalised: a process is meant if it is of the
+/// node itself and `host` is set, or if it runs in a container that `pods` selects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workloads {
+    /// `hostSelector: {}`: processes in no pod.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host: bool,
+    /// Containers of pods; `None`: none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+}
+
+/// Which containers of which pods; what is `None` asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pods {
+    /// The namespace of a TracingPolicyNamespaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// `podSelector`, on [`Container::labels`]. Its lists are sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelSelector>,
+    /// `containerSelector`, on the fields `name` and `repo`. Its lists are sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<LabelSelector>,
+}
+
+/// What policies can ask of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Container {
+    /// Namespace of its pod.
+    pub namespace: String,
+    /// Labels of its pod, and those that Tetragon adds to them.
+    pub labels: BTreeMap<String, String>,
+    /// Its name in the pod.
+    pub name: String,
+    /// Repository of its image, without tag and digest: `docker.io/library/nginx`.
+    pub repo: String,
+}
+
+impl Workloads {
+    /// Whether a process is meant: `None` is a process in no pod.
+    pub fn select(&self, container: Option<&Container>) -> bool {
+        match container {
+            None => self.host,
+            Some(container) => self.pods.as_ref().is_some_and(|pods| pods.select(container)),
+        }
+    }
+}
+
+impl Pods {
+    /// Whether a container is meant.
+    pub fn select(&self, container: &Container) -> bool {
+        let fields = || {
+            let fields = [("name", &container.name), ("repo", &container.repo)];
+            fields.map(|(key, value)| (key.to_owned(), value.clone())).into()
+        };
+        self.namespace.as_ref().is_none_or(|namespace| *namespace == container.namespace)
+            && self.labels.as_ref().is_none_or(|labels| labels.matches(&container.labels))
+            && self.containers.as_ref().is_none_or(|selector| selector.matches(&fields()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selector(key: &str, value: &str) -> Option<LabelSelector> {
+        let match_labels = [(key.to_owned(), value.to_owned())].into();
+        Some(LabelSelector { match_labels, ..LabelSelector::default() })
+    }
+
+    fn container() -> Container {
+        Container {
+            namespace: "production".into(),
+            labels: [("app".to_owned(), "web".to_owned())].into(),
+            name: "nginx".into(),
+            repo: "docker.io/library/nginx".into(),
+        }
+    }
+
+    /// The table of Tetragon's documentation.
+    #[test]
+    fn host_and_pods_are_asked_for_apart() {
+        let (inside, outside) = (container(), None);
+        let any = Workloads { host: false, pods: Some(Pods::default()) };
+        assert!(any.select(Some(&inside)) && !any.select(outside));
+        let host = Workloads { host: true, pods: None };
+        assert!(!host.select(Some(&inside)) && host.select(outside));
+        let both = Workloads { host: true, pods: Some(Pods::default()) };
+        assert!(both.select(Some(&inside)) && both.select(outside));
+    }
+
+    #[test]
+    fn all_that_is_asked_of_a_container_must_hold() {
+        let wanted = Pods {
+            namespace: Some("production".into()),
+            labels: selector("app", "web"),
+            containers: selector("repo", "docker.io/library/nginx"),
+        };
+        assert!(wanted.select(&container()));
+        for other in [
+            Container { namespace: "staging".into(), ..container() },
+            Container { labels: BTreeMap::new(), ..container() },
+            Container { repo: "docker.io/library/redis".into(), ..container() },
+        ] {
+            assert!(!wanted.select(&other), "{other:?}");
+        }
+    }
+}
