@@ -130,7 +130,7 @@ names! {
     OptionName {
         DisableKprobeMulti = "disable-kprobe-multi", DisableUprobeMulti = "disable-uprobe-multi",
         OverrideMethod = "override-method", PolicyMode = "policy-mode",
-        SleepablePreloadSize = "sleepable-preload-size",
+        SleepablePreloadSize = "sleepable-preload-size", UnknownContainers = "unknown-containers",
     }
 }
 

@@ -7,6 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::LabelSelector;
 
+/// Label of a pod's namespace, as Tetragon adds it.
+pub const POD_NAMESPACE: &str = "k8s:io.kubernetes.pod.namespace";
+/// Label of a pod's own name. Tetragon has only [`POD_NAMESPACE`]; this and the two below are named after
+/// it and after the fields of an event's `process.pod`.
+pub const POD_NAME: &str = "k8s:io.kubernetes.pod.name";
+/// Label of the name of a pod's workload: of its Deployment, not of the ReplicaSet between.
+pub const POD_WORKLOAD: &str = "k8s:io.kubernetes.pod.workload";
+/// Label of the kind of a pod's workload: `Deployment`.
+pub const POD_WORKLOAD_KIND: &str = "k8s:io.kubernetes.pod.workload_kind";
+
+/// The labels that every pod has besides its own. No pod can have one of its own: Kubernetes allows no
+/// colon in a label's name.
+pub const EXTRA_LABELS: [&str; 4] = [POD_NAMESPACE, POD_NAME, POD_WORKLOAD, POD_WORKLOAD_KIND];
+
+/// The fields of a container that `containerSelector` looks at.
+pub const CONTAINER_FIELDS: [&str; 2] = ["name", "repo"];
+
 /// `podSelector`, `containerSelector` and `hostSelector`, normalised: a process is meant if it is of the
 /// node itself and `host` is set, or if it runs in a container that `pods` selects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,7 +57,7 @@ pub struct Pods {
 pub struct Container {
     /// Namespace of its pod.
     pub namespace: String,
-    /// Labels of its pod, and those that Tetragon adds to them.
+    /// Labels of its pod, and [`EXTRA_LABELS`].
     pub labels: BTreeMap<String, String>,
     /// Its name in the pod.
     pub name: String,
@@ -49,6 +66,11 @@ pub struct Container {
 }
 
 impl Workloads {
+    /// Every process is meant, wherever it runs: nothing is asked.
+    pub fn is_everything(&self) -> bool {
+        self.host && self.pods.as_ref().is_some_and(|pods| *pods == Pods::default())
+    }
+
     /// Whether a process is meant: `None` is a process in no pod.
     pub fn select(&self, container: Option<&Container>) -> bool {
         match container {
@@ -62,8 +84,10 @@ impl Pods {
     /// Whether a container is meant.
     pub fn select(&self, container: &Container) -> bool {
         let fields = || {
-            let fields = [("name", &container.name), ("repo", &container.repo)];
-            fields.map(|(key, value)| (key.to_owned(), value.clone())).into()
+            let [name, repo] = CONTAINER_FIELDS;
+            [(name, &container.name), (repo, &container.repo)]
+                .map(|(key, value)| (key.to_owned(), value.clone()))
+                .into()
         };
         self.namespace.as_ref().is_none_or(|namespace| *namespace == container.namespace)
             && self.labels.as_ref().is_none_or(|labels| labels.matches(&container.labels))
@@ -99,6 +123,16 @@ mod tests {
         assert!(!host.select(Some(&inside)) && host.select(outside));
         let both = Workloads { host: true, pods: Some(Pods::default()) };
         assert!(both.select(Some(&inside)) && both.select(outside));
+    }
+
+    #[test]
+    fn everything_is_asked_for_only_without_a_selector() {
+        let any = Some(Pods::default());
+        assert!(Workloads { host: true, pods: any.clone() }.is_everything());
+        assert!(!Workloads { host: false, pods: any }.is_everything());
+        let some = Pods { labels: selector("app", "web"), ..Pods::default() };
+        assert!(!Workloads { host: true, pods: Some(some) }.is_everything());
+        assert!(!Workloads { host: true, pods: None }.is_everything());
     }
 
     #[test]
