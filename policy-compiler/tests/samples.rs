@@ -65,7 +65,7 @@ fn an_allow_list_and_its_twin_differ_in_the_mode_alone() {
     assert_eq!((denies.mode, reports.mode), (Mode::Enforce, Mode::Monitor));
     assert!(denies.enforces());
     let pods = denies.workloads.as_ref().and_then(|w| w.pods.as_ref()).expect("it is for pods");
-    assert_eq!(pods.namespace.as_deref(), Some("shop"));
+    assert_eq!(pods.namespace.as_deref(), Some("default"));
     (reports.mode, reports.name) = (denies.mode, denies.name.clone());
     assert_eq!(denies, reports);
 }
