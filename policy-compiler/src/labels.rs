@@ -153,7 +153,7 @@ fn repo(cx: &mut Cx<'_>, value: &str, place: &Place) {
         None => format!("docker.io/library/{value}"),
     };
     let message = format!("{} never matches: runtimes tell repositories with their registry", quote(value));
-    cx.report(Code::NeverMatches, place, message).help(format!("write {}", quote(&whole)));
+    cx.report(Code::DeadValue, place, message).help(format!("write {}", quote(&whole)));
 }
 
 /// Empty, or a qualified name's last part.
@@ -176,16 +176,20 @@ fn never(cx: &mut Cx<'_>, asked: &[(LabelRequirement, Place)], of: Of<'_>) {
             continue;
         }
         let earlier = before().next_back();
-        let what = match (of, earlier) {
-            (_, Some(_)) => "no value satisfies this and an earlier requirement".to_owned(),
-            (Of::Pods(Some(namespace)), _) if requirement.key == POD_NAMESPACE => {
-                format!("the policy is for pods of namespace {} only", quote(namespace))
-            }
-            _ => format!("every one has {}", quote(&requirement.key)),
+        let (what, help) = match (of, earlier) {
+            (_, Some(_)) => (
+                "no value satisfies this and an earlier requirement".to_owned(),
+                "the parts of a selector are ANDed: list all values in one In, or leave one part out",
+            ),
+            (Of::Pods(Some(namespace)), _) if requirement.key == POD_NAMESPACE => (
+                format!("the policy is for pods of namespace {} only", quote(namespace)),
+                "write the policy into the other namespace, or make it a TracingPolicy",
+            ),
+            _ => (format!("every one has {}", quote(&requirement.key)), "leave it out"),
         };
         let label = earlier.and_then(|(_, place)| cx.span(place.span.as_ref()));
         cx.report(Code::NeverMatches, place, format!("nothing is ever selected: {what}"))
-            .help("the parts of a selector are ANDed: list all values in one In, or leave one part out")
+            .help(help)
             .label(label, "this excludes it");
         return;
     }

@@ -704,7 +704,7 @@ fn workloads_of_which_there_are_none_are_warned_of() {
     );
     let repo = compile(&workloads("containerSelector: {matchLabels: {repo: nginx}}", "{}"));
     assert!(lines(&repo).contains("write \"docker.io/library/nginx\""), "{}", lines(&repo));
-    warned(repo, &[(never, "spec.containerSelector.matchLabels.repo")]);
+    warned(repo, &[("dead-value", "spec.containerSelector.matchLabels.repo")]);
 
     let matcher = "spec.lsmhooks[0].selectors[0].matchWorkloads";
     let web = "podSelector: {matchLabels: {app: web}}";
