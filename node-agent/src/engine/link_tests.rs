@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tetragon_abi::config::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::*;
-use tetragon_compiler::interpret::{Call, Process, Value, Workload, decide};
+use tetragon_compiler::interpret::{Call, Process, Value, decide};
 
 use super::PolicyInput;
 use super::link::{Context, Linker, NewKey, OldKey, Prefix, Unit};
@@ -209,7 +209,6 @@ fn call() -> impl Strategy<Value = Call> {
                 binary: Some(binary),
                 parent_binary: Some(parent),
                 lineage: pids.into_iter().map(|pid| Process { pid, namespace_pid: 0 }).collect(),
-                workload: Workload::Host,
                 namespaces,
                 host_namespaces: HOST_NS,
                 args: vec![file, Value::Int(int)],
@@ -219,8 +218,7 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn expected(all: &[Arc<Unit>], call: &Call) -> Vec<(u64, usize)> {
-    let selector = |u: &Unit| decide(&u.policy.plan, u.plan(), call);
-    let mut found: Vec<_> = all.iter().filter_map(|u| Some((u.policy.id, selector(u)?))).collect();
+    let mut found: Vec<_> = all.iter().filter_map(|u| Some((u.policy.id, decide(u.plan(), call)?))).collect();
     found.sort_unstable();
     found
 }
