@@ -48,8 +48,7 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     read.plan = hooks.map(|hooks| {
         let hooks = hooks.into_iter().flatten().collect();
         let (name, namespace) = (read.name.clone(), read.namespace.clone());
-        let mut plan =
-            Plan { format: FORMAT, namespace, mode, node_selector, ..Plan::new(&name, hooks) };
+        let mut plan = Plan { format: FORMAT, namespace, mode, node_selector, ..Plan::new(&name, hooks) };
         normalise::plan(&mut plan);
         plan
     });
