@@ -9,9 +9,9 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "published")]
 pub mod published;
-#[cfg(feature = "crd")]
 pub mod selector;
 #[cfg(feature = "grpc")]
 pub mod service;
+#[cfg(feature = "crd")]
 pub mod status;
 pub mod workload;
