@@ -9,6 +9,7 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "published")]
 pub mod published;
+pub mod selector;
 #[cfg(feature = "grpc")]
 pub mod service;
 #[cfg(feature = "crd")]

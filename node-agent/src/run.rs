@@ -34,6 +34,8 @@ use crate::hub::Hub;
 use crate::kubernetes::local::Local;
 use crate::kubernetes::{Kubernetes, Tasks};
 use crate::metrics::Metrics;
+use crate::pods::store::Store;
+use crate::pods::wait::Waiting;
 use crate::process::{Cache, Options};
 use crate::procfs::{ProcFs, ProcInfo};
 use crate::runtime::Records;
@@ -117,7 +119,12 @@ fn start(config: &Config) -> Result<(), Failure> {
     let (assembler, infos) = processes(config, &mut engine)?;
     let hub = Arc::new(Hub::new(config.event_queue_size as usize, counters.clone()));
     let board = Arc::new(Board::default());
-    let mut pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
+    let (assembler, waiting) = match kubernetes.as_ref().map(|(k, _)| k.pods()) {
+        Some(pods) => (assembler.with_pods(pods.clone()), waiting(config, pods, &counters)),
+        None => (assembler, Waiting::none()),
+    };
+    let pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
+    let mut pipeline = pipeline.with_waiting(waiting);
     pipeline.seed(&infos);
     drop(infos);
     let alive = Arc::new(AtomicBool::new(true));
@@ -195,6 +202,12 @@ fn start(config: &Config) -> Result<(), Failure> {
     });
     remove_run_files();
     Ok(served?)
+}
+
+/// How events wait for their pods.
+fn waiting(config: &Config, pods: Arc<Store>, counters: &Counters) -> Waiting {
+    let delay = Duration::from_secs(config.event_cache_retry_delay.into());
+    Waiting::new(pods, config.event_cache_retries, delay, counters.pods.clone())
 }
 
 /// With the first change of policies goes what an agent before this one has left. If the disk does not

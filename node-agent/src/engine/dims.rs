@@ -211,6 +211,12 @@ fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> 
         Matcher::Mask { arg, mask } => {
             Conjunct { dim: DimKey::Mask(reading(*arg), *mask), not: false, keys: Vec::new() }
         }
+        // No policy compiles to it yet: nothing is of it.
+        Matcher::Workload(_) => Conjunct {
+            dim: DimKey::Lineage { inner: false, not: false, values: Vec::new() },
+            not: false,
+            keys: Vec::new(),
+        },
     }
 }
 
@@ -229,7 +235,7 @@ pub fn values(m: &Matcher) -> (usize, usize) {
         Matcher::Pid { values, .. } => (values.len(), 0),
         Matcher::Namespace { values, .. } => (values.len(), 0),
         Matcher::Int { ranges, .. } => (ranges.len(), 0),
-        Matcher::Mask { .. } => (0, 0),
+        Matcher::Mask { .. } | Matcher::Workload(_) => (0, 0),
     }
 }
 
