@@ -28,7 +28,7 @@ fn matcher(matcher: &mut Matcher) {
             values.dedup();
         }
         Matcher::Int { ranges, .. } => merge(ranges),
-        Matcher::Mask { .. } => {}
+        Matcher::Mask { .. } | Matcher::Workload(_) => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tetragon_api::plan::{FORMAT, Mode, Plan};
+use tetragon_api::plan::{Mode, Plan};
 use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED, OptionName};
 
 use crate::args::args;
@@ -47,8 +47,8 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     let hooks = hooks.iter().map(HookDraft::finish).collect::<Option<Vec<_>>>();
     read.plan = hooks.map(|hooks| {
         let hooks = hooks.into_iter().flatten().collect();
-        let (name, namespace) = (read.name.clone(), read.namespace.clone());
-        let mut plan = Plan { format: FORMAT, name, namespace, mode, node_selector, hooks };
+        let namespace = read.namespace.clone();
+        let mut plan = Plan { namespace, mode, node_selector, ..Plan::new(&read.name, hooks) };
         normalise::plan(&mut plan);
         plan
     });

@@ -52,6 +52,8 @@ pub(super) fn values(matcher: &Matcher) -> Values {
         Matcher::Namespace { not, values, .. } => (*not, values.iter().map(|v| Set::Namespace(*v)).collect()),
         Matcher::Int { not, ranges, .. } => (*not, ranges.iter().map(|r| Set::Int(*r)).collect()),
         Matcher::Mask { mask, .. } => (false, vec![Set::Mask(*mask)]),
+        // Compared with nothing: it is in no dimension above.
+        Matcher::Workload(_) => (false, Vec::new()),
     };
     Values { not, sets }
 }
