@@ -125,7 +125,8 @@ impl Btf {
     /// The value of a constant of an enum.
     pub fn constant(&self, name: &str) -> Option<u32> {
         let enums = (1..self.types.len() as u32).filter_map(|id| self.header(id));
-        let mut all = enums.filter(|h| h.0 == KIND_ENUM).flat_map(|(_, n, p)| (0..n).map(move |i| p + 12 + 8 * i));
+        let mut all =
+            enums.filter(|h| h.0 == KIND_ENUM).flat_map(|(_, n, p)| (0..n).map(move |i| p + 12 + 8 * i));
         let at = all.find(|at| self.field(*at).is_some_and(|off| self.name(off) == name))?;
         self.field(at + 4)
     }

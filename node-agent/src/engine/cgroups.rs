@@ -150,7 +150,11 @@ mod tests {
         let container = ids["a/b/kubepods/pod4/c"];
         all.get_mut(&container).unwrap().workload = FIRST;
         let of = |p: &str| workload(&all, ids[p]);
-        assert_eq!(of("a/b/kubepods/pod4/c/inner/deeper"), FIRST, "what is in a container is the container's");
+        assert_eq!(
+            of("a/b/kubepods/pod4/c/inner/deeper"),
+            FIRST,
+            "what is in a container is the container's"
+        );
         assert_eq!(of("a/b/kubepods/pod4"), UNKNOWN);
     }
 

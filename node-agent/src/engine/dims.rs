@@ -6,7 +6,8 @@ use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_abi::config::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::{
-    ArgType, Hook, IntRange, Matcher, NamespaceKind, NamespaceValue, Plan, Selector, TextOp, UnknownContainers,
+    ArgType, Hook, IntRange, Matcher, NamespaceKind, NamespaceValue, Plan, Selector, TextOp,
+    UnknownContainers,
 };
 use tetragon_api::workload::{Container, Pods, Workloads};
 
@@ -109,7 +110,9 @@ impl DimKey {
             DimKey::Binary(_, l) | DimKey::Parent(_, l) | DimKey::Pid(_, l) | DimKey::Namespace(_, l) => {
                 *l = n;
             }
-            DimKey::Int(_, l) | DimKey::IntRange(_, l) | DimKey::Text(_, _, l) | DimKey::Workload(l) => *l = n,
+            DimKey::Int(_, l) | DimKey::IntRange(_, l) | DimKey::Text(_, _, l) | DimKey::Workload(l) => {
+                *l = n
+            }
             DimKey::Mask(..) | DimKey::Lineage { .. } => {}
         }
         d

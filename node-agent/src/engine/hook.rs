@@ -302,6 +302,11 @@ impl Hook {
         Ok(self.body.linker.add_container(number, container) && self.body.write_new()?)
     }
 
+    /// It will soon have no room for another container.
+    pub fn is_nearly_full(&self) -> bool {
+        self.body.linker.is_nearly_full()
+    }
+
     /// Takes the number of a container out that nobody has any more; see [`Hook::clean`].
     pub fn remove_container(&mut self, number: u64) {
         self.body.linker.remove_container(number);

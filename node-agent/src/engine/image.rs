@@ -308,14 +308,30 @@ impl Engine {
                 full.push(attach.clone());
             }
         }
-        if full.is_empty() {
-            return Ok(());
-        }
+        if full.is_empty() { Ok(()) } else { Ok(self.enlarge(&full)?) }
+    }
+
+    /// Gives hooks more room for containers.
+    fn enlarge(&mut self, full: &[Attach]) -> Result<(), HookError> {
         let grown = full.iter().try_for_each(|attach| self.grow(attach)).and_then(|()| self.switch(&[]));
         for h in self.hooks.values_mut() {
             h.discard();
         }
-        Ok(grown?)
+        grown
+    }
+
+    /// Gives hooks more room before it is needed: it takes long.
+    fn enlarge_early(&mut self) {
+        let nearly = self.hooks.iter().filter(|(_, h)| h.is_nearly_full());
+        let full: Vec<Attach> = nearly.map(|(attach, _)| attach.clone()).collect();
+        if self.ahead || full.is_empty() {
+            return;
+        }
+        if let Err(e) = self.enlarge(&full) {
+            tracing::warn!(
+                "cannot make room for more containers, the next that has none will try again: {e}"
+            );
+        }
     }
 
     /// Links a hook anew, with room for more.
@@ -577,10 +593,13 @@ impl Engine {
     }
 
     /// Loads the idle slot's program of one hook that lacks it: the next change of values then loads
-    /// nothing. If none does, takes out what is known of containers that are no more. For when nothing else is to be done: the kernel takes long to check a program, and
+    /// nothing. If none does: takes out what is known of containers that are no more, and makes room for more. For when nothing else is to be done: the kernel takes long to check a program, and
     /// what is in force does not need this one.
     pub fn complete(&mut self) {
-        let Some(attach) = self.halves.pop() else { return self.tidy() };
+        let Some(attach) = self.halves.pop() else {
+            self.tidy();
+            return self.enlarge_early();
+        };
         let Some(hook) = self.hooks.get_mut(&attach) else { return };
         let idle = ((self.state & 1) ^ 1) as usize;
         if let Err(e) = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, self.state)) {

@@ -260,8 +260,9 @@ pub struct Linker {
     workload_values: usize,
 }
 
-/// Containers that there is room for at least: more than kubelet runs by itself.
-const CONTAINERS: usize = 256;
+/// Containers that there is room for at least: those of the 110 pods that kubelet runs by itself, many
+/// times over, because more room means a program to load.
+const CONTAINERS: usize = 1024;
 
 /// An empty set.
 pub const EMPTY: Set = Set { words: [0; MAX_WORDS] };
@@ -382,6 +383,11 @@ impl Linker {
     /// Some policy asks for the workload.
     pub fn asks_workload(&self) -> bool {
         self.shape.workloads > 0
+    }
+
+    /// Most of the room for containers is used.
+    pub fn is_nearly_full(&self) -> bool {
+        self.asks_workload() && self.context.containers.len() > self.shape.workloads / 4 * 3
     }
 
     /// What it was told of the node and the hook.
@@ -817,7 +823,7 @@ impl Needs {
         self.dims.sort();
         let room = |n: usize, least: usize| (n + n / 4).next_power_of_two().max(least);
         let asked = self.dims.iter().filter(|d| d.is_workload()).count();
-        let workloads = if asked == 0 { 0 } else { room(containers, CONTAINERS) };
+        let workloads = if asked == 0 { 0 } else { room(containers + containers / 4, CONTAINERS) };
         Shape {
             words: room(self.words, 2).min(MAX_WORDS),
             // Arrays need no power of two.

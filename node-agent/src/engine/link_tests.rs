@@ -305,13 +305,35 @@ fn expected(all: &[Arc<Unit>], case: &Case, there: usize) -> Vec<(u64, usize)> {
     let decide = |u: &Arc<Unit>| {
         let plan = &u.policy.plan;
         let asked = |w: &Workloads| runs_in(w, plan, case.from, there);
-        let holds = |m: &Matcher| if let Matcher::Workload(w) = m { asked(w) } else { matches(m, &case.call) };
+        let holds =
+            |m: &Matcher| if let Matcher::Workload(w) = m { asked(w) } else { matches(m, &case.call) };
         let first = u.plan().selectors.iter().position(|s| s.matchers.iter().all(holds))?;
         plan.workloads.as_ref().is_none_or(asked).then_some((u.policy.id, first))
     };
     let mut found: Vec<_> = all.iter().filter_map(decide).collect();
     found.sort_unstable();
     found
+}
+
+/// What does not fit is said, and fits in the shape that is made next.
+#[test]
+fn there_is_room_for_containers_and_then_for_more() {
+    let selector = Selector { label: None, matchers: Vec::new(), actions: Actions::default() };
+    let hook = Hook { selectors: vec![selector], ..Hook::new("f", Target::Function("f".into())) };
+    let pods = Workloads { host: false, pods: Some(Pods::default()) };
+    let plan = Plan { workloads: Some(pods), ..Plan::new("p", vec![hook]) };
+    let policy = Arc::new(PolicyInput { id: 1, policy: 1, plan: Arc::new(plan), enforce: true });
+    let unit = Arc::new(Unit { policy, hook: 0 });
+    let mut l = Linker::build(context(), std::slice::from_ref(&unit)).0;
+    let c = Arc::new(container(0));
+    let fit = (10..).take_while(|n| l.add_container(*n, &c)).count() as u64;
+    assert!(fit > 1000 && l.is_nearly_full());
+    assert!(!l.context().containers.contains_key(&(10 + fit)), "what has no room is not known");
+    l.remove_container(10);
+    l.take_old();
+    assert!(l.add_container(9999, &c), "who goes makes room");
+    let mut larger = Linker::build(l.context().clone(), &[unit]).0;
+    assert!(!larger.is_nearly_full() && larger.add_container(5000, &c));
 }
 
 proptest! {

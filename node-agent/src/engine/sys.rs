@@ -462,10 +462,8 @@ fn c_path(path: &Path) -> Result<CString> {
 
 /// Runs a raw tracepoint's program once, with these arguments; what it returns.
 pub fn run(prog: &OwnedFd, args: &[u64]) -> Result<u32> {
-    let mut attr = Attr::new()
-        .u32(0, prog.as_raw_fd() as u32)
-        .u32(40, size_of_val(args) as u32)
-        .ptr(48, args.as_ptr());
+    let mut attr =
+        Attr::new().u32(0, prog.as_raw_fd() as u32).u32(40, size_of_val(args) as u32).ptr(48, args.as_ptr());
     attr.call(10, 72)?;
     Ok(attr.read(4))
 }

@@ -144,7 +144,8 @@ pub(crate) fn run() -> Result<String> {
     let linked = bench::now() - begin;
     (0..3).for_each(|_| s.bench.engine.complete());
     let policies = MANY as i64 - 100;
-    let of_policy = ((kernel_memory()? - real) / policies, (s.bench.engine.map_memory() - counted) as i64 / policies);
+    let of_policy =
+        ((kernel_memory()? - real) / policies, (s.bench.engine.map_memory() - counted) as i64 / policies);
     // Folders first: cgroups themselves are large.
     for i in 0..MANY {
         fs::create_dir_all(Path::new(PODS).join(format!("pod{}/c", s.made + i)))?;
@@ -168,7 +169,7 @@ pub(crate) fn run() -> Result<String> {
     }
     Ok(format!(
         "{text}; a policy: {} bytes really, {} counted; a cgroup: {} really, {} counted; {} policies linked in {} \
-         us; a container known in {} us (median), {} (worst, a table grows), {last} ns (like one that is known)",
+         us; a container known in {} us (median), {} (worst), {last} ns (like one that is known)",
         of_policy.0,
         of_policy.1,
         of_cgroup.0,

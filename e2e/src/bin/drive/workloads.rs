@@ -175,7 +175,8 @@ impl Tree {
     }
     /// Those that containers have: `.../podN/cM`.
     fn of_containers(&self) -> Vec<String> {
-        let is = |n: &&String| n.rsplit('/').nth(1).is_some_and(|above| above.contains("pod")) && n.contains("/c");
+        let is =
+            |n: &&String| n.rsplit('/').nth(1).is_some_and(|above| above.contains("pod")) && n.contains("/c");
         self.all.keys().filter(is).filter(|n| !n.contains("/n")).cloned().collect()
     }
 }
@@ -203,7 +204,9 @@ impl Walk {
         let (root, all) = (root.to_owned(), BTreeMap::new());
         let mut tree = Tree { root, all, here: String::new(), made: 0 };
         // These are there before the engine is.
-        for name in ["host", "host/inner", "kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"] {
+        for name in
+            ["host", "host/inner", "kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"]
+        {
             tree.make(name)?;
         }
         let bench = Bench::start(16 << 20, Seen::new(), note)?;
@@ -307,7 +310,8 @@ impl Walk {
     /// Removes a cgroup with nothing in it; half the time one of its name is made at once.
     fn remove(&mut self) -> Result<()> {
         let all = &self.tree.all;
-        let inside = |n: &str| all.keys().any(|o| o.strip_prefix(n).is_some_and(|rest| rest.starts_with('/')));
+        let inside =
+            |n: &str| all.keys().any(|o| o.strip_prefix(n).is_some_and(|rest| rest.starts_with('/')));
         let names: Vec<String> =
             all.keys().filter(|n| n.contains('/') && !inside(n) && **n != self.tree.here).cloned().collect();
         let Some(name) = self.random.pick(&names) else { return Ok(()) };
@@ -336,7 +340,12 @@ impl Walk {
             }
         }
         let first = wrong.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-        ensure!(wrong.is_empty(), "{} of {} calls are judged wrongly: {first}", wrong.len(), self.expected.len());
+        ensure!(
+            wrong.is_empty(),
+            "{} of {} calls are judged wrongly: {first}",
+            wrong.len(),
+            self.expected.len()
+        );
         Ok((self.expected.len(), self.expected.iter().filter(|e| !e.0.is_empty()).count()))
     }
 }
@@ -420,7 +429,11 @@ fn one(root: &str) -> Result<String> {
     let root = Path::new(root);
     let mut walk = Walk::start(root)?;
     let hierarchy = walk.bench.engine.hierarchy().context("the engine finds no cgroups")?.describe();
-    let found = walk.bench.engine.hierarchy().is_some_and(|h| h.root.ends_with(root.strip_prefix("/").unwrap_or(root)));
+    let found = walk
+        .bench
+        .engine
+        .hierarchy()
+        .is_some_and(|h| h.root.ends_with(root.strip_prefix("/").unwrap_or(root)));
     ensure!(found, "the engine has {hierarchy}");
     for n in 0..STEPS {
         walk.step().with_context(|| format!("step {n}"))?;
