@@ -238,10 +238,11 @@ impl Source {
         let help = "Events that were made and not delivered, by where they were lost";
         out.counters("tetragon_missed_events", help, samples)?;
         let op = |op, n| (vec![("msg_op", op), ("error", "ENOSPC")], n);
-        let ops = [op("5", l.exec), op("7", l.exit), op("13", l.call), op("23", l.fork)];
+        let ops =
+            [op("5", l.exec), op("7", l.exit), op("13", l.call), op("23", l.fork), op("25", l.cgroup_record)];
         out.counters("tetragon_bpf_missed_events", "Records that found the ring buffer full", ops)?;
         out.counter("tetragon_bpf_sent_records", "Records put into the ring buffer", l.sent)?;
-        let tables = [("path", l.path), ("process", l.process), ("executable", l.exe)];
+        let tables = [("path", l.path), ("process", l.process), ("executable", l.exe), ("cgroup", l.cgroup)];
         let samples = tables.map(|(what, n)| (vec![("what", what)], n));
         out.counters(
             "tetragon_bpf_overflows",
