@@ -111,7 +111,7 @@ impl DimKey {
                 *l = n;
             }
             DimKey::Int(_, l) | DimKey::IntRange(_, l) | DimKey::Text(_, _, l) | DimKey::Workload(l) => {
-                *l = n
+                *l = n;
             }
             DimKey::Mask(..) | DimKey::Lineage { .. } => {}
         }
