@@ -52,8 +52,9 @@ pub struct Pods {
     pub containers: Option<LabelSelector>,
 }
 
-/// What policies can ask of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What policies can ask of a container. Without a name it is one of a pod of which no more is known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Container {
     /// Namespace of its pod.
     pub namespace: String,
@@ -81,8 +82,15 @@ impl Workloads {
 }
 
 impl Pods {
-    /// Whether a container is meant.
+    /// Whether a container is meant. One whose name is not known yet is meant by no `containerSelector`.
     pub fn select(&self, container: &Container) -> bool {
+        let named = !container.name.is_empty();
+        self.may_select(container) && (named || self.containers.is_none())
+    }
+
+    /// Whether a container is meant, or can be as soon as its name is known.
+    pub fn may_select(&self, container: &Container) -> bool {
+        let named = !container.name.is_empty();
         let fields = || {
             let [name, repo] = CONTAINER_FIELDS;
             [(name, &container.name), (repo, &container.repo)]
@@ -91,7 +99,7 @@ impl Pods {
         };
         self.namespace.as_ref().is_none_or(|namespace| *namespace == container.namespace)
             && self.labels.as_ref().is_none_or(|labels| labels.matches(&container.labels))
-            && self.containers.as_ref().is_none_or(|selector| selector.matches(&fields()))
+            && self.containers.as_ref().is_none_or(|selector| !named || selector.matches(&fields()))
     }
 }
 
@@ -143,6 +151,8 @@ mod tests {
             containers: selector("repo", "docker.io/library/nginx"),
         };
         assert!(wanted.select(&container()));
+        let unnamed = Container { name: String::new(), repo: String::new(), ..container() };
+        assert!(!wanted.select(&unnamed) && wanted.may_select(&unnamed));
         for other in [
             Container { namespace: "staging".into(), ..container() },
             Container { labels: BTreeMap::new(), ..container() },

@@ -130,7 +130,7 @@ impl Assembler {
             Record::Exec(exec) => out(self.exec(exec), None),
             Record::Exit(exit) => out(self.exit(exit), None),
             Record::Call(call) => self.call(call, out),
-            // Of interest to who knows the node's containers: no event.
+            // The pipeline hands it to who classifies cgroups: no event.
             Record::Cgroup(_) => {}
         }
     }

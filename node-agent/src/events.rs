@@ -12,7 +12,7 @@ use tetragon_api::event::GetEventsResponse;
 use crate::assemble::Assembler;
 use crate::clock;
 use crate::counters::{Counters, add, get};
-use crate::engine::{Match, Record};
+use crate::engine::{CgroupRecord, Match, Record};
 use crate::export::{Exporter, FLUSH_AFTER};
 use crate::hub::Hub;
 use crate::pods::wait::Waiting;
@@ -42,6 +42,8 @@ pub struct Pipeline {
     hub: Arc<Hub>,
     /// Events whose pod is not known yet.
     waiting: Waiting,
+    /// Who is told of pods' cgroups.
+    cgroups: Box<dyn Fn(&CgroupRecord) + Send>,
     counters: Arc<Counters>,
     flushed: Instant,
     ticked: Instant,
@@ -56,13 +58,19 @@ impl Pipeline {
     pub fn new(assembler: Assembler, exporter: Exporter, hub: Arc<Hub>, counters: Arc<Counters>) -> Pipeline {
         let now = Instant::now();
         let told = counters.kernel_lost();
-        let waiting = Waiting::none();
-        Pipeline { assembler, exporter, hub, waiting, counters, flushed: now, ticked: now, told, seen: 0 }
+        let (waiting, cgroups) = (Waiting::none(), Box::new(|_: &CgroupRecord| ()));
+        let (flushed, ticked, seen) = (now, now, 0);
+        Pipeline { assembler, exporter, hub, waiting, cgroups, counters, flushed, ticked, told, seen }
     }
 
     /// Events wait for their pods.
     pub fn with_waiting(self, waiting: Waiting) -> Pipeline {
         Pipeline { waiting, ..self }
+    }
+
+    /// Somebody is told of pods' cgroups.
+    pub fn with_cgroups(self, cgroups: impl Fn(&CgroupRecord) + Send + 'static) -> Pipeline {
+        Pipeline { cgroups: Box::new(cgroups), ..self }
     }
 
     /// Tells of the processes that ran before.
@@ -77,8 +85,10 @@ impl Pipeline {
     /// Takes a record.
     pub fn record(&mut self, record: &Record) {
         add(&self.counters.received, 1);
-        if matches!(record, Record::Exec(_)) {
-            add(&self.counters.execs, 1);
+        match record {
+            Record::Exec(_) => add(&self.counters.execs, 1),
+            Record::Cgroup(cgroup) => (self.cgroups)(cgroup),
+            _ => {}
         }
         let Pipeline { assembler, exporter, hub, waiting, counters, .. } = self;
         let now = Instant::now();

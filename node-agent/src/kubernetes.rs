@@ -188,7 +188,7 @@ impl Kubernetes {
         let pods = pods::watch::Watcher {
             client: client.clone(),
             node: self.node.clone(),
-            store: self.pods,
+            store: self.pods.clone(),
             annotations: self.annotations,
             counts: counters.pods.clone(),
         };
@@ -200,6 +200,7 @@ impl Kubernetes {
             counters,
             counts: self.counts,
             view,
+            pods: self.pods,
             interval: self.interval,
         };
         spawn("the watch of pods", alive, pods.run(phases.clone()));

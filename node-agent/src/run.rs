@@ -34,6 +34,7 @@ use crate::hub::Hub;
 use crate::kubernetes::local::Local;
 use crate::kubernetes::{Kubernetes, Tasks};
 use crate::metrics::Metrics;
+use crate::pods::classifier::Classifier;
 use crate::pods::store::Store;
 use crate::pods::wait::Waiting;
 use crate::process::{Cache, Options};
@@ -124,7 +125,12 @@ fn start(config: &Config) -> Result<(), Failure> {
         None => (assembler, Waiting::none()),
     };
     let pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
-    let mut pipeline = pipeline.with_waiting(waiting);
+    let (commands, requests) = mpsc::channel();
+    let told = commands.clone();
+    let mut pipeline = pipeline.with_waiting(waiting).with_cgroups(move |record| {
+        // Nobody takes it at the end.
+        let _ = told.send(Command::Cgroup(record.clone()));
+    });
     pipeline.seed(&infos);
     drop(infos);
     let alive = Arc::new(AtomicBool::new(true));
@@ -133,7 +139,10 @@ fn start(config: &Config) -> Result<(), Failure> {
     let facts = engine.engine.facts().clone();
     tracing::debug!("{facts:?}");
     let old = engine.engine.has_old_hooks();
-    let mut control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    let root = engine.engine.hierarchy().map(|h| h.root.clone());
+    let classifier = Classifier::new(root, kubernetes.is_some().then_some(&*config.plan_dir));
+    let control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    let mut control = control.with_classifier(classifier);
     let (kubernetes, local) = kubernetes.unzip();
     if let (Some(kubernetes), Some(local)) = (&kubernetes, local.flatten()) {
         control = control.with_cluster(Cluster {
@@ -148,7 +157,6 @@ fn start(config: &Config) -> Result<(), Failure> {
         return Err(Failure::Wrong(messages));
     }
     drop(files);
-    let (commands, requests) = mpsc::channel();
     let controlling = spawn("control", {
         let alive = alive.clone();
         move || {
@@ -161,6 +169,13 @@ fn start(config: &Config) -> Result<(), Failure> {
         spawn("watch", move || watch_folder(folder, watch, &commands))?;
     }
 
+    if let Some(kubernetes) = &kubernetes {
+        let commands = commands.clone();
+        kubernetes.pods().subscribe(move |change| {
+            // Nobody takes it at the end.
+            let _ = commands.send(Command::Pods(change));
+        });
+    }
     let labels: Vec<&str> = config.metric_labels().collect();
     let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));
     let ready = Arc::new(AtomicBool::new(false));

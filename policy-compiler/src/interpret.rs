@@ -70,7 +70,11 @@ pub fn decide(plan: &Plan, hook: &Hook, call: &Call) -> Option<usize> {
 fn runs_in(asked: &Workloads, unknown: UnknownContainers, workload: &Workload) -> bool {
     let known = match workload {
         Workload::Host => asked.select(None),
-        Workload::Container(container) => asked.select(Some(container)),
+        Workload::Container(container) => {
+            let may = unknown == UnknownContainers::FailClosed
+                && asked.pods.as_ref().is_some_and(|pods| pods.may_select(container));
+            asked.select(Some(container)) || may
+        }
         Workload::Unknown => unknown == UnknownContainers::FailClosed && asked.pods.is_some(),
     };
     known || asked.is_everything()

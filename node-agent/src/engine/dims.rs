@@ -195,7 +195,8 @@ fn workload(w: &Workloads, plan: &Plan, cx: &Context) -> Conjunct {
     let closed = plan.unknown_containers == UnknownContainers::FailClosed;
     // Who asks for the host and for all pods asks nothing.
     let unknown = (w.is_everything() || closed && w.pods.is_some()).then_some(UNKNOWN);
-    let selected = |c: &Container| w.select(Some(c));
+    let selected =
+        |c: &Container| w.select(Some(c)) || closed && w.pods.as_ref().is_some_and(|pods| pods.may_select(c));
     let containers = cx.containers.iter().filter(|(_, c)| selected(c)).map(|(n, _)| *n);
     let numbers = unknown.into_iter().chain(w.host.then_some(HOST)).chain(containers);
     Conjunct { dim: DimKey::Workload(0), not: false, keys: numbers.map(number).collect() }

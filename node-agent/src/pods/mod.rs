@@ -2,16 +2,19 @@
 //! of it.
 //!
 //! ```text
-//! Pods of the node --watch--> object --> store --changes--> who asks (the kernel's classes)
+//! Pods of the node --watch--> object --> store --changes--> classes --> the kernel's table of cgroups
 //!                                          ^
 //! cgroup of a process --places--> Place ---+--message--> process.pod of events, that `wait` for it
 //! ```
 //!
 //! A container is known by its id and a pod by its uid, never by a name: of two pods with one name, in
 //! turn, neither is taken for the other. `cgroup`, `object`, `workload`, `probe` and `message` are
-//! functions of what they are given; `store` has no client and no thread of its own.
+//! functions of what they are given; `store` and `classes` have no client and no
+//! thread of their own.
 
 pub mod cgroup;
+pub mod classes;
+pub mod classifier;
 pub mod counts;
 pub mod message;
 pub mod object;

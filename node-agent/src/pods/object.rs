@@ -10,9 +10,6 @@ use tetragon_api::workload;
 
 use super::workload::workload;
 
-/// The label that Tetragon adds to those of a pod, for podSelectors.
-pub const NAMESPACE_LABEL: &str = "k8s:io.kubernetes.pod.namespace";
-
 /// Where a static pod's mirror says what cgroups call the pod.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
@@ -184,7 +181,8 @@ impl Pod {
     /// What policies can ask of a container, or of the pod as long as none of its containers is known.
     pub fn identity(&self, container: Option<&Container>) -> workload::Container {
         let mut labels = self.labels.clone();
-        labels.entry(NAMESPACE_LABEL.to_owned()).or_insert_with(|| self.namespace.clone());
+        let own = [&self.namespace, &self.name, &self.workload, &self.workload_kind];
+        labels.extend(workload::EXTRA_LABELS.map(str::to_owned).into_iter().zip(own.map(Clone::clone)));
         workload::Container {
             namespace: self.namespace.clone(),
             labels,

@@ -151,7 +151,7 @@ fn a_pod_whose_containers_are_being_created() {
     let identity = pod.identity(None);
     assert_eq!((identity.namespace.as_str(), identity.name.as_str()), ("production", ""));
     assert_eq!(identity.labels["app"], "web");
-    assert_eq!(identity.labels[NAMESPACE_LABEL], "production");
+    assert_eq!(identity.labels[workload::POD_NAMESPACE], "production");
 }
 
 /// A static pod is older than its mirror, and cgroups have its own uid.
