@@ -5,9 +5,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: demo test setup bootstrap
 
-# Install what is missing, build, boot a real kernel with the agent and four policies, and watch.
+# Install what is missing, build, start a real cluster with two kernels, apply policies, and watch.
 demo: setup
-	@cargo xtask demo alone
+	@cargo xtask demo
 
 # The same set-up, then every test.
 test: bootstrap

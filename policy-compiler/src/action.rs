@@ -239,7 +239,7 @@ const VOID_HOOKS: &[&str] = &[
 fn is_void(hook: &str) -> bool {
     VOID_HOOKS.contains(&hook)
         || hook.starts_with("inode_post_")
-        || hook.contains("_post_")
+        || hook.starts_with("path_post_")
         || hook.starts_with("bpf_map_free")
 }
 
@@ -327,6 +327,22 @@ fn rate_scope(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<RateScope> {
             let help = suggest::one_of(name, &["thread", "process", "global"]);
             cx.report(Code::UnknownName, &item.place, message).help(help);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_void;
+
+    /// Not everything that comes after something has no result: these three are asked.
+    #[test]
+    fn hooks_after_the_fact_that_can_still_deny() {
+        for hook in ["file_post_open", "kernel_post_read_file", "kernel_post_load_data", "file_open"] {
+            assert!(!is_void(hook), "{hook}");
+        }
+        for hook in ["inode_post_setattr", "path_post_mknod", "task_free"] {
+            assert!(is_void(hook), "{hook}");
         }
     }
 }

@@ -37,6 +37,14 @@ pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
+/// cargo for all crates together, for the target. What one step builds the others use: with a choice of
+/// crates, cargo would build what they need anew with other features.
+pub(crate) fn workspace<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = cargo(args);
+    command.args(["--workspace", "--target", TARGET]);
+    command
+}
+
 /// Writes the custom resources of `config/crd/`.
 pub(crate) fn crds() -> Result<()> {
     let example = ["run", "--quiet", "--package", "tetragon-api", "--features", "crd", "--example", "crds"];
@@ -72,8 +80,7 @@ impl Agent {
 
 /// Builds the agent and `tetra` of this repository.
 pub(crate) fn agent(release: bool) -> Result<Agent> {
-    let mut build =
-        cargo(["build", "--quiet", "--package", "tetragon-agent", "--package", "tetra", "--target", TARGET]);
+    let mut build = workspace(["build", "--quiet", "--bin", "tetragon", "--bin", "tetra"]);
     if release {
         build.arg("--release");
     }

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::build::{TARGET, cargo};
+use crate::build::{TARGET, workspace};
 use crate::tools::{cache, command, find, root, run, say};
 
-/// The programs and the packages that they are from.
-const PROGRAMS: &[(&str, &str)] =
-    &[("tetragon", "tetragon-agent"), ("tetragon-operator", "tetragon-operator"), ("tetra", "tetra")];
+/// The programs.
+const PROGRAMS: &[&str] = &["tetragon", "tetragon-operator", "tetra"];
 /// The images, which are stages of the Dockerfile.
 const IMAGES: &[&str] = &["tetragon", "tetragon-operator"];
 
@@ -41,17 +40,15 @@ pub(crate) fn image(options: Options) -> Result<i32> {
 fn programs(options: Options) -> Result<PathBuf> {
     let profile = if options.release { "release" } else { "debug" };
     say(&format!("building the programs ({profile})"));
-    let mut build = cargo(["build", "--quiet", "--target", TARGET]);
-    for (program, package) in PROGRAMS {
-        build.args(["--package", package, "--bin", program]);
-    }
+    let mut build = workspace(["build", "--quiet"]);
+    build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
     if options.release {
         build.arg("--release");
     }
     run(&mut build)?;
     let to = root().join("target/dist");
     fs::create_dir_all(&to)?;
-    for (program, _) in PROGRAMS {
+    for program in PROGRAMS {
         let built = root().join("target").join(TARGET).join(profile).join(program);
         // As a new file: the one before may be running. Without symbols, as the Dockerfile makes them:
         // nodes in guests are slow to take an image.

@@ -36,7 +36,7 @@ enum Xtask {
     Conformance(conformance::Options),
     /// Write config/crd/ from the types of api-types/
     Crds,
-    /// Boot a kernel with the agent and four policies, provoke each, and watch
+    /// Install on a cluster of two kernels, apply policies, and watch; or the agent alone
     Demo(demo::Options),
     /// Build the programs that are delivered, static, into target/dist
     Dist(dist::Options),
@@ -71,5 +71,15 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        super::Xtask::command().debug_assert();
     }
 }

@@ -1,37 +1,78 @@
 //! The tests that need Kubernetes, each on a cluster of its own that is taken down afterwards: the parts
 //! against a bare control plane (the newest and the oldest), and the whole on real nodes.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use crate::build::{TARGET, cargo};
+use crate::build::workspace;
 use crate::cluster;
-use crate::tools::{itself, run, say};
+use crate::tools::{itself, root, run, say};
 
-/// Kubernetes' versions that the parts are tested with.
-const VERSIONS: [&str; 2] = ["1.37", "1.24"];
+/// Kubernetes' versions that the parts are tested with, and the order of the tests: they mostly wait, so both
+/// versions are tested at once; `k8s` judges by what processes of this machine do, so one at a time.
+const VERSIONS: [(&str, [&str; 3]); 2] =
+    [("1.37", ["api", "policies", "k8s"]), ("1.24", ["k8s", "api", "policies"])];
 
-/// The chart's objects, the operator and the agent, each alone, against a real API server.
+/// Held by who runs `k8s`.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The chart's objects, the operator and the agent, each alone, against real API servers.
 pub(crate) fn parts() -> Result<()> {
-    for version in VERSIONS {
+    // What both would build at once, and make.
+    run(workspace(["test", "--no-run"]).args(["--test", "api", "--test", "policies", "--test", "k8s"]))?;
+    let folder = root().join("target/api");
+    std::fs::create_dir_all(&folder)?;
+    std::thread::scope(|scope| {
+        let start = |(version, tests)| {
+            let log = folder.join(format!("{version}.log"));
+            say(&format!("Kubernetes {version}: the tests write to {}", log.display()));
+            (version, scope.spawn(move || part(version, tests, &log)))
+        };
+        let all = VERSIONS.map(start);
+        let ended = all.map(|(version, thread)| match thread.join() {
+            Ok(result) => result.with_context(|| format!("Kubernetes {version}")),
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        // Both have ended; the first error is told, the other one stands in its log.
+        ended.into_iter().collect()
+    })
+}
+
+/// One version, on a cluster of its own.
+fn part(version: &str, tests: [&str; 3], log: &Path) -> Result<()> {
+    let mut shown = File::create(log)?;
+    let tested =
         with_cluster(&format!("parts-{}", version.replace('.', "-")), &["--version", version], |env| {
-            say(&format!("the chart against Kubernetes {version}"));
-            run(itself(["chart-test", "--only", "API server"])?.envs(env.iter().cloned()))?;
-            let tests =
-                [("tetragon-operator", "api"), ("tetragon-operator", "policies"), ("tetragon-agent", "k8s")];
-            for (package, test) in tests {
-                say(&format!("{package} against Kubernetes {version}"));
-                let test = ["test", "--package", package, "--features", "api-tests", "--test", test];
-                run(cargo(test)
-                    .args(["--target", TARGET])
-                    .envs(env.iter().cloned())
-                    .env("INSTA_UPDATE", "no"))?;
+            logged(itself(["chart-test", "--only", "API server"])?.envs(env.iter().cloned()), &shown)?;
+            for test in tests {
+                let begin = Instant::now();
+                let _alone = (test == "k8s").then(|| ALONE.lock());
+                let mut command = workspace(["test", "--test", test]);
+                logged(command.envs(env.iter().cloned()).env("INSTA_UPDATE", "no"), &shown)
+                    .with_context(|| format!("`{test}` failed"))?;
+                say(&format!(
+                    "Kubernetes {version}: {test} passed after {:.0} s",
+                    begin.elapsed().as_secs_f64()
+                ));
             }
             Ok(())
-        })?;
+        });
+    if tested.is_err() {
+        shown.flush()?;
+        eprintln!("{}", std::fs::read_to_string(log)?);
     }
-    Ok(())
+    tested
+}
+
+/// Runs a command whose output goes to a file.
+fn logged(command: &mut Command, log: &File) -> Result<()> {
+    run(command.stdout(log.try_clone()?).stderr(log.try_clone()?))
 }
 
 /// Everything installed by helm on a node of this machine and one in a guest.
@@ -39,11 +80,10 @@ pub(crate) fn whole() -> Result<()> {
     this(&["image"])?;
     with_cluster("whole", &["--nodes", "host:1,guest:1"], |env| {
         for image in ["tetragon", "tetragon-operator"] {
-            let archive = crate::tools::root().join(format!("target/image/{image}.tar"));
+            let archive = root().join(format!("target/image/{image}.tar"));
             this(&["cluster", "load-image", "--name", "whole", &archive.display().to_string()])?;
         }
-        let test = ["test", "--package", "tetragon-e2e", "--test", "cluster", "--target", TARGET];
-        run(cargo(test).envs(env.iter().cloned()).env("TETRAGON_CLUSTER", "1"))
+        run(workspace(["test", "--test", "cluster"]).envs(env.iter().cloned()))
     })
 }
 

@@ -6,17 +6,20 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::build::{TARGET, cargo};
+use crate::build::{cargo, workspace};
 use crate::tools::{root, run, say};
 use crate::{chart, conformance, setup, suite};
 
 /// Which steps.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only these steps, separated by commas
+    /// Only these steps, separated by commas; without it all of them
     #[arg(long, value_name = "STEPS", value_delimiter = ',')]
     only: Vec<Step>,
 }
+
+/// Tests that run only when they are named: they need guests, an API server, a search server.
+const NAMED: [&str; 6] = ["e2e", "search", "api", "policies", "k8s", "cluster"];
 
 /// A step. The order is theirs: cheap ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,40 +47,26 @@ enum Step {
 }
 
 impl Step {
-    /// Runs when no step is named. The others need the cluster's components, which take a quarter of an hour
-    /// to build the first time.
-    fn is_default(self) -> bool {
-        !matches!(self, Step::Chart | Step::Search | Step::Api | Step::Cluster)
-    }
-
     fn run(self) -> Result<()> {
         match self {
             Step::Setup => setup::install(),
             Step::Fmt => fmt(),
             Step::Clippy => {
-                let lints = ["--workspace", "--all-targets", "--target", TARGET, "--", "-D", "warnings"];
-                run(cargo(["clippy", "--quiet"]).args(lints))
+                let mut lints = workspace(["clippy", "--quiet"]);
+                lints.arg("--all-targets").args(NAMED.iter().flat_map(|name| ["--test", name]));
+                run(lints.args(["--", "-D", "warnings"]))
             }
-            Step::Unit => {
-                run(cargo(["test", "--workspace", "--exclude", "tetragon-e2e", "--target", TARGET])
-                    .env("INSTA_UPDATE", "no"))
-            }
+            Step::Unit => run(workspace(["test"]).env("INSTA_UPDATE", "no")),
             Step::Chart => match chart::run(&chart::Options::default())? {
                 0 => Ok(()),
                 _ => bail!("the chart has failed"),
             },
-            Step::Search => {
-                let test = ["test", "--package", "tetragon-e2e", "--test", "search", "--target", TARGET];
-                run(cargo(test).env("TETRAGON_SEARCH", "1"))
-            }
+            Step::Search => run(&mut workspace(["test", "--test", "search"])),
             Step::Conformance => match conformance::run(&conformance::Options::quick())? {
                 0 => Ok(()),
                 _ => bail!("cases failed"),
             },
-            Step::E2e => {
-                let test = ["test", "--package", "tetragon-e2e", "--test", "e2e", "--target", TARGET];
-                run(cargo(test).env("TETRAGON_E2E", "1"))
-            }
+            Step::E2e => run(&mut workspace(["test", "--test", "e2e"])),
             Step::Api => suite::parts(),
             Step::Cluster => suite::whole(),
         }
@@ -119,7 +108,7 @@ fn run_steps(steps: &[Step]) -> i32 {
 
 /// `cargo xtask test`.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
-    let chosen = |s: &&Step| if options.only.is_empty() { s.is_default() } else { options.only.contains(s) };
+    let chosen = |s: &&Step| options.only.is_empty() || options.only.contains(s);
     let steps: Vec<Step> = Step::value_variants().iter().filter(chosen).copied().collect();
     Ok(run_steps(&steps))
 }

@@ -1,9 +1,9 @@
 //! Tests of the whole from outside, on real kernels: what runs in each guest is `drive` (a program of
 //! this crate), which judges itself.
 //!
-//! They take minutes and need what `cargo xtask setup` installs, so that a plain `cargo test` says
-//! "ignored"; `cargo xtask test --only e2e` runs them, or TETRAGON_E2E=1 with the flags for static
-//! programs. TETRAGON_SCENARIOS=outlive,losses runs those scenarios only, TETRAGON_KERNELS=6.1 those guests.
+//! They take minutes and need what `cargo xtask setup` installs, and the flags for static programs: `cargo
+//! xtask test --only e2e` runs them. TETRAGON_SCENARIOS=outlive,losses runs those scenarios only,
+//! TETRAGON_KERNELS=6.1 those guests.
 
 mod guest;
 
@@ -30,7 +30,6 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Guests are emulated by one thread each.
     arguments.test_threads.get_or_insert(std::thread::available_parallelism().map_or(2, |n| n.get()));
-    let asked = std::env::var_os("TETRAGON_E2E").is_some_and(|v| v == "1");
     let wanted = |variable: &str| std::env::var(variable).unwrap_or_default();
     let (only, kernels) = (wanted("TETRAGON_SCENARIOS"), wanted("TETRAGON_KERNELS"));
     let is_in = |list: &str, name: &str| list.is_empty() || list.split(',').any(|n| n == name);
@@ -49,7 +48,7 @@ fn main() -> ExitCode {
             numbers.iter().for_each(|line| eprintln!("    {kernel}{append}: {line}"));
             Ok::<(), Failed>(())
         };
-        Some(Trial::test(name, run).with_ignored_flag(!asked))
+        Some(Trial::test(name, run))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

@@ -1,7 +1,6 @@
 //! The Elasticsearch export against a real server (OpenSearch), through kills and restarts of it.
 //!
-//! It needs Java and Maven and half a minute, so that a plain `cargo test` says "ignored"; `cargo
-//! xtask test --only search` runs it, or TETRAGON_SEARCH=1.
+//! It needs Java and Maven and half a minute: `cargo xtask test --only search` runs it.
 
 mod server;
 
@@ -29,9 +28,8 @@ const HITS_MAX: usize = 10_000;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let asked = std::env::var_os("TETRAGON_SEARCH").is_some_and(|v| v == "1");
     let run = || all().map_err(|e| Failed::from(format!("{e:#}")));
-    libtest_mimic::run(&arguments, vec![Trial::test("search", run).with_ignored_flag(!asked)]).exit_code()
+    libtest_mimic::run(&arguments, vec![Trial::test("search", run)]).exit_code()
 }
 
 /// One server for all: its start is what takes the time.

@@ -64,6 +64,22 @@ impl HookError {
 
 const CANNOT_ATTACH: &str = "cannot attach to";
 
+/// Says which right is missing where the kernel only says that one is.
+fn missing_right(error: std::io::Error) -> std::io::Error {
+    if error.kind() != std::io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    // Debian's and Ubuntu's kernels have levels above 2, which ask for more than CAP_PERFMON.
+    let need = match paranoid.trim().parse::<i32>() {
+        Ok(level) if level > 2 => {
+            format!("CAP_SYS_ADMIN is needed, as kernel.perf_event_paranoid is {level}")
+        }
+        _ => "CAP_BPF and CAP_PERFMON are needed, or CAP_SYS_ADMIN".to_owned(),
+    };
+    std::io::Error::new(error.kind(), format!("{error}: {need}"))
+}
+
 /// How pins of hooks begin.
 pub const LINK: &str = "link_";
 
@@ -200,19 +216,15 @@ impl Hook {
             return Ok(());
         }
         let what = format!("{CANNOT_ATTACH} {} as {}", self.attach.name, self.attach.backend.name());
+        let failed = |error| HookError::Call { what, error: missing_right(error) };
         let event = self.attach.name.rsplit('/').next().unwrap_or_default();
         let link = match self.attach.backend {
-            Backend::Lsm | Backend::Fentry => {
-                Link::Tracing(call(&what, sys::attach_tracing(&self.stub, None))?)
-            }
-            Backend::RawTracepoint => {
-                Link::Tracing(call(&what, sys::attach_tracing(&self.stub, Some(event)))?)
-            }
-            Backend::Kprobe => Link::Perf(call(&what, sys::attach_kprobe(&self.stub, &self.attach.name))?),
-            Backend::Tracepoint => {
-                Link::Perf(call(&what, sys::attach_tracepoint(&self.stub, self.details.id))?)
-            }
-        };
+            Backend::Lsm | Backend::Fentry => sys::attach_tracing(&self.stub, None).map(Link::Tracing),
+            Backend::RawTracepoint => sys::attach_tracing(&self.stub, Some(event)).map(Link::Tracing),
+            Backend::Kprobe => sys::attach_kprobe(&self.stub, &self.attach.name).map(Link::Perf),
+            Backend::Tracepoint => sys::attach_tracepoint(&self.stub, self.details.id).map(Link::Perf),
+        }
+        .map_err(failed)?;
         self.pin(shared, &link)?;
         self.link = Some(link);
         Ok(())

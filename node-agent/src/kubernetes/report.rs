@@ -1,7 +1,7 @@
 //! Writes the node's status: server-side apply of its TetragonNode, only when something has changed.
 //!
-//! Changes of state are gathered for a second; numbers alone are told once an interval. Nothing is
-//! written that stands there already.
+//! Changes of state are gathered for a second, and longer where writes take long; numbers alone are told
+//! once an interval. Nothing is written that stands there already.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,9 @@ const MANAGER: &str = "tetragon-agent";
 /// How long changes gather, and by how much more at random: the nodes of a cluster see a new plan at
 /// the same moment.
 const GATHER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(500));
+/// Changes gather for so many times the last write's time, up to the longest: where many nodes tell of many
+/// policies at once the API server is busy with the writes, and each is soon overtaken by the next.
+const WORTH: (u32, Duration) = (10, Duration::from_secs(30));
 /// How long the start waits for the node's uid, so that the object is made once.
 const NODE_WITHIN: Duration = Duration::from_secs(5);
 /// Rests after failed writes: doubled each time, up to the second.
@@ -66,6 +69,8 @@ pub struct Reporter {
     /// The uid of the Node that owns the object there.
     owner: Option<String>,
     rest: Duration,
+    /// How long the last write took.
+    took: Duration,
     told: String,
 }
 
@@ -102,21 +107,29 @@ impl Reporter {
     /// A task that has written nothing.
     pub fn new(parts: Parts) -> Reporter {
         let api = Api::all(parts.client.clone());
-        Reporter { parts, api, written: None, owner: None, rest: RETRY.0, told: String::new() }
+        Reporter {
+            parts,
+            api,
+            written: None,
+            owner: None,
+            rest: RETRY.0,
+            took: Duration::ZERO,
+            told: String::new(),
+        }
     }
 
     /// Writes until the end, and then that the agent is stopped, if that can be done within `last`.
     pub async fn run(mut self, mut phases: watch::Receiver<Phase>, last: Duration) {
         let asked = Instant::now() + NODE_WITHIN;
         let _ = timeout_at(asked, self.parts.view.wait_for(|v| v.asked)).await;
-        let mut due = Some(soon());
+        let mut due = Some(self.soon());
         let mut look = Instant::now() + self.interval();
         let release = loop {
             let next = due.map_or(look, |due| due.min(look));
             tokio::select! {
                 release = stopped(&mut phases) => break release,
-                () = self.parts.board.changed() => due = due.or_else(|| Some(soon())),
-                Ok(()) = self.parts.view.changed() => due = due.or_else(|| Some(soon())),
+                () = self.parts.board.changed() => due = due.or_else(|| Some(self.soon())),
+                Ok(()) = self.parts.view.changed() => due = due.or_else(|| Some(self.soon())),
                 () = sleep_until(next) => {
                     let numbers = look <= Instant::now();
                     if numbers {
@@ -143,6 +156,12 @@ impl Reporter {
         if let Ok(result) = timeout(last, self.write(status)).await {
             self.note(&result);
         }
+    }
+
+    /// When a change is written.
+    fn soon(&self) -> Instant {
+        let busy = (self.took * WORTH.0).min(WORTH.1);
+        Instant::now() + GATHER.0 + busy + GATHER.1.mul_f64(fastrand::f64())
     }
 
     /// Spread a little, so that nodes do not write in step.
@@ -244,8 +263,9 @@ impl Reporter {
             "metadata": {"name": self.parts.node},
             "status": status,
         });
-        let (params, patch) = (params(), Patch::Apply(object));
+        let (params, patch, begin) = (params(), Patch::Apply(object), Instant::now());
         let result = timeout(WITHIN, self.api.patch_status(&self.parts.node, &params, &patch)).await?;
+        self.took = begin.elapsed();
         // Not there any more, or another one: it is looked at again.
         self.written = result.is_ok().then_some(status);
         result?;
@@ -269,9 +289,4 @@ impl Reporter {
 
 fn params() -> PatchParams {
     PatchParams::apply(MANAGER).force()
-}
-
-/// When a change is written.
-fn soon() -> Instant {
-    Instant::now() + GATHER.0 + GATHER.1.mul_f64(fastrand::f64())
 }

@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1000)]
     policies: usize,
     /// Simulated nodes while there are that many policies: every node's object names them all
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 100)]
     nodes_with_policies: usize,
     /// Write the rows to a file, too: a list of objects
     #[arg(long, value_name = "FILE")]
@@ -65,7 +65,6 @@ pub(crate) fn run_all(options: &Options) -> Result<i32> {
     let down = this(&["cluster", "down", "--name", NAME]);
     let rows = rows?;
     down?;
-    print(&rows);
     if let Some(file) = &options.json {
         let all: Vec<Value> = rows.iter().map(Row::json).collect();
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)?;
@@ -107,7 +106,7 @@ fn measure(options: &Options) -> Result<Vec<Row>> {
     // Its node controller would write about nodes that have no kubelet.
     cluster::stop_controllers(NAME)?;
     let bed = Bed::new()?;
-    let mut rows = Vec::new();
+    let mut rows = Table::new();
     {
         let mut fleet = Fleet::start(&bed, options.nodes)?;
         fleet.ready()?;
@@ -133,7 +132,7 @@ fn measure(options: &Options) -> Result<Vec<Row>> {
         rows.push(bed.step("one of them changes", nodes, many, &|bed| bed.apply(&policy(1, "b")), many)?);
         rows.push(bed.idle(nodes, many)?);
     }
-    Ok(rows)
+    Ok(rows.0)
 }
 
 /// A policy like thousands of others: one hook, three values.
@@ -380,15 +379,31 @@ impl Row {
     }
 }
 
-fn print(rows: &[Row]) {
-    println!(
-        "{:<26} {:>6} {:>9} {:>9} {:>12} {:>15} {:>13} {:>10} {:>9}",
-        "WHAT", "NODES", "POLICIES", "READY", "NODE WRITES", "OPERATOR WRITES", "STATUS BYTES", "RSS", "CPU"
-    );
-    for r in rows {
+/// Rows are shown as they are measured: a run takes minutes.
+struct Table(Vec<Row>);
+
+impl Table {
+    fn new() -> Table {
+        println!(
+            "{:<26} {:>6} {:>9} {:>9} {:>12} {:>15} {:>13} {:>10} {:>9}",
+            "WHAT",
+            "NODES",
+            "POLICIES",
+            "READY",
+            "NODE WRITES",
+            "OPERATOR WRITES",
+            "STATUS BYTES",
+            "RSS",
+            "CPU"
+        );
+        Table(Vec::new())
+    }
+
+    fn push(&mut self, r: Row) {
         println!(
             "{:<26} {:>6} {:>9} {:>7.1} s {:>12} {:>15} {:>13} {:>6.1} MiB {:>7.2} s",
             r.what, r.nodes, r.policies, r.seconds, r.node_writes, r.operator_writes, r.status, r.rss, r.cpu
         );
+        self.0.push(r);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::helm::{Chart, NAMESPACE, documents, hook};
-use crate::build::{TARGET, cargo};
+use crate::build::{TARGET, workspace};
 use crate::tools::{command, output, root, run};
 
 /// Kinds without a namespace.
@@ -331,8 +331,7 @@ fn writes_of(rule: &Value) -> Vec<String> {
 
 /// Every key is a flag that the program describes: not one that it merely accepts.
 pub(super) fn keys_are_flags(chart: &Chart) -> Result<()> {
-    let build = ["build", "--quiet", "--target", TARGET, "--package", "tetragon-agent", "--package"];
-    run(cargo(build).arg("tetragon-operator"))?;
+    run(&mut workspace(["build", "--quiet", "--bin", "tetragon", "--bin", "tetragon-operator"]))?;
     let folder = root().join("target").join(TARGET).join("debug");
     let agent = flags(&output(&mut command(folder.join("tetragon"), ["--help"]))?);
     let operator = flags(&output(&mut command(folder.join("tetragon-operator"), ["serve", "--help"]))?);

@@ -18,6 +18,7 @@ use crate::tools::{command, itself, output, root, run as run_command, say};
 
 /// How it is shown.
 #[derive(Debug, Args)]
+#[group(id = "whole")]
 pub(crate) struct Options {
     /// Leave the cluster running, to go on with it
     #[arg(long)]

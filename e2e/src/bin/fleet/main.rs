@@ -25,8 +25,9 @@ use tetragon_api::status::TetragonNode;
 
 use node::Simulated;
 
-/// How long an agent waits for more changes before it writes.
-const COALESCE: Duration = Duration::from_secs(1);
+/// How long an agent waits for more changes before it writes: that, and ten times what its last write took, up
+/// to the second.
+const COALESCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Requests at once.
 const PARALLEL: usize = 64;
 
@@ -106,16 +107,18 @@ async fn follow(client: &Client, namespace: &str, nodes: &[Arc<Simulated>]) -> R
     let config = watcher::Config::default().labels(&format!("{OBJECT_LABEL}={OBJECT_PLAN}"));
     let mut events = watcher(plans, config).default_backoff().boxed();
     let mut known: BTreeMap<String, PlanMeta> = BTreeMap::new();
+    let mut slowest = Duration::ZERO;
     loop {
         let Some(event) = events.next().await else { bail!("the watch has ended") };
         note(&mut known, event);
         let begin = Instant::now();
         // What comes within this time belongs to the same round.
-        let deadline = tokio::time::Instant::now() + COALESCE;
+        let deadline = tokio::time::Instant::now() + COALESCE.0 + (slowest * 10).min(COALESCE.1);
         while let Ok(Some(event)) = tokio::time::timeout_at(deadline, events.next()).await {
             note(&mut known, event);
         }
-        let writes = round(client, nodes, &known).await?;
+        let writes;
+        (writes, slowest) = round(client, nodes, &known).await?;
         let took = begin.elapsed().as_secs_f64();
         println!(
             "{}",
@@ -145,18 +148,28 @@ fn note(known: &mut BTreeMap<String, PlanMeta>, event: Seen) {
     }
 }
 
-/// Every node takes its plans, and writes if that changes what it says.
+/// Every node takes its plans, and writes if that changes what it says. Gives the number of writes and the
+/// time that the slowest took.
 async fn round(
     client: &Client,
     nodes: &[Arc<Simulated>],
     known: &BTreeMap<String, PlanMeta>,
-) -> Result<usize> {
-    let writes = futures::stream::iter(nodes)
-        .map(|node| async move { node.take(client, known).await })
+) -> Result<(usize, Duration)> {
+    let take = |node: &Arc<Simulated>| {
+        let node = node.clone();
+        async move {
+            let begin = Instant::now();
+            let wrote = node.take(client, known).await?;
+            anyhow::Ok(if wrote { (1, begin.elapsed()) } else { (0, Duration::ZERO) })
+        }
+    };
+    futures::stream::iter(nodes)
+        .map(take)
         .buffer_unordered(PARALLEL)
-        .try_fold(0, |sum, wrote| async move { Ok(sum + usize::from(wrote)) })
-        .await?;
-    Ok(writes)
+        .try_fold((0, Duration::ZERO), |(sum, slowest), (wrote, took)| async move {
+            Ok((sum + wrote, slowest.max(took)))
+        })
+        .await
 }
 
 async fn remove(client: &Client, count: usize) -> Result<()> {
