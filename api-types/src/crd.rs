@@ -18,7 +18,7 @@ use crate::status::{
 };
 
 /// Counts up with every change of a definition: an operator does not replace a newer one.
-pub const CRD_VERSION: u32 = 1;
+pub const CRD_VERSION: u32 = 2;
 /// The annotation that says it.
 pub const CRD_VERSION_ANNOTATION: &str = "tetragon-rs.dev/crd-version";
 
@@ -66,6 +66,7 @@ fn policies(kind: &str) -> CustomResourceDefinition {
         {"name": "Reason", "type": "string", "jsonPath": ready("reason")},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
         {"name": "Failed", "type": "integer", "jsonPath": ".status.nodes.failed", "priority": 1},
+        {"name": "Pods", "type": "integer", "jsonPath": ".status.workloads.pods", "priority": 1, "description": "that it selects"},
         {"name": "Message", "type": "string", "jsonPath": ready("message"), "priority": 1},
     ]);
     definition("cilium.io", kind, plural, short, scope, &schema, Some(&columns), true)

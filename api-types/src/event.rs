@@ -80,6 +80,24 @@ impl GetEventsResponse {
         }
     }
 
+    /// The process, its parent and the ancestors, as far as they are there, to be completed.
+    pub fn actors_mut(&mut self) -> Vec<&mut Process> {
+        let (process, parent, ancestors) = match &mut self.event {
+            Some(Event::ProcessExec(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessExit(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessKprobe(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessTracepoint(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessLoader(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessUprobe(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessLsm(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessUsdt(e)) => (&mut e.process, &mut e.parent, &mut e.ancestors),
+            Some(Event::ProcessThrottle(_) | Event::Test(_) | Event::RateLimitInfo(_)) | None => {
+                return Vec::new();
+            }
+        };
+        process.iter_mut().chain(parent).chain(ancestors).collect()
+    }
+
     /// The policy that made the event; `None` for events of the base sensor.
     pub fn policy_name(&self) -> Option<&str> {
         let name = match self.event.as_ref()? {

@@ -9,7 +9,9 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "published")]
 pub mod published;
+pub mod selector;
 #[cfg(feature = "grpc")]
 pub mod service;
 #[cfg(feature = "crd")]
 pub mod status;
+pub mod workload;

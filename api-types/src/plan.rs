@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::policy::LabelSelector;
+use crate::workload::Workloads;
 
 /// The plan format that this build writes and reads. An agent refuses any other.
 pub const FORMAT: u32 = 1;
@@ -30,6 +31,13 @@ pub struct Plan {
     /// `nodeSelector`: the nodes that load it; `None`: all. Its lists are sorted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
+    /// `podSelector`, `containerSelector`, `hostSelector` and the policy's namespace: the processes that
+    /// it is for; `None`: all. It holds for every selector of every hook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<Workloads>,
+    /// What becomes of processes whose container is not known yet.
+    #[serde(default, skip_serializing_if = "UnknownContainers::is_default")]
+    pub unknown_containers: UnknownContainers,
     /// The hooks, in the order of the policy.
     pub hooks: Vec<Hook>,
 }
@@ -38,7 +46,16 @@ impl Plan {
     /// A cluster-wide plan for all nodes, as its author asked for nothing else.
     pub fn new(name: &str, hooks: Vec<Hook>) -> Plan {
         let name = name.to_owned();
-        Plan { format: FORMAT, name, namespace: None, mode: Mode::default(), node_selector: None, hooks }
+        Plan {
+            format: FORMAT,
+            name,
+            namespace: None,
+            mode: Mode::default(),
+            node_selector: None,
+            workloads: None,
+            unknown_containers: UnknownContainers::default(),
+            hooks,
+        }
     }
 
     /// SHA-256 over the canonical form (compact JSON, fields in the order of this file), as 64
@@ -64,6 +81,23 @@ pub enum Mode {
     Enforce,
     /// Enforcing actions are reported, not taken.
     Monitor,
+}
+
+/// Option `unknown-containers` of a policy: what becomes of a process whose container is not known yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownContainers {
+    /// No question about its workload holds, as in Tetragon: `fail-open`.
+    #[default]
+    FailOpen,
+    /// Every one that asks for pods does: `fail-closed`.
+    FailClosed,
+}
+
+impl UnknownContainers {
+    fn is_default(&self) -> bool {
+        *self == UnknownContainers::default()
+    }
 }
 
 /// One entry of `kprobes`, `lsmhooks` or `tracepoints`, for one function (a `list:` is expanded).
@@ -282,6 +316,8 @@ pub enum Matcher {
         /// The union of the values.
         mask: u64,
     },
+    /// `matchWorkloads`, in addition to [`Plan::workloads`].
+    Workload(Workloads),
 }
 
 /// Comparison of texts, byte by byte.

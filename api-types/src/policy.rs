@@ -130,7 +130,7 @@ names! {
     OptionName {
         DisableKprobeMulti = "disable-kprobe-multi", DisableUprobeMulti = "disable-uprobe-multi",
         OverrideMethod = "override-method", PolicyMode = "policy-mode",
-        SleepablePreloadSize = "sleepable-preload-size",
+        SleepablePreloadSize = "sleepable-preload-size", UnknownContainers = "unknown-containers",
     }
 }
 
@@ -616,18 +616,21 @@ object! {
     HostSelector {}
 }
 
-object! {
-    /// A Kubernetes label selector.
-    LabelSelector {
-        /// All of these.
-        match_labels: BTreeMap<String, String>,
-        /// And all of these.
-        match_expressions: Vec<LabelRequirement>,
-    }
+/// A Kubernetes label selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelSelector {
+    /// All of these.
+    #[serde(skip_serializing_if = "is_default")]
+    pub match_labels: BTreeMap<String, String>,
+    /// And all of these.
+    #[serde(skip_serializing_if = "is_default")]
+    pub match_expressions: Vec<LabelRequirement>,
 }
 
 /// A requirement of a label selector.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "crd", derive(schemars::JsonSchema))]
 pub struct LabelRequirement {
     /// Label.

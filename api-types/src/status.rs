@@ -23,7 +23,7 @@ pub const MAX_MESSAGE: usize = 1024;
 pub struct TracingPolicyStatus {
     /// The generation of the policy that this status is about.
     pub observed_generation: i64,
-    /// Accepted, Compiled, Ready; and Reconciling or Stalled while they are true.
+    /// Accepted, Compiled, Ready; and Reconciling, Stalled or SelectsNothing while they are true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// enforce: enforcing actions are taken; monitor: they are reported only; observe: the policy
@@ -36,6 +36,9 @@ pub struct TracingPolicyStatus {
     /// The nodes of the cluster that run an agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodeCounts>,
+    /// What the policy's podSelector and containerSelector select, if it chooses pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<WorkloadCounts>,
     /// What keeps nodes from running the policy, the most frequent first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureGroup>,
@@ -77,6 +80,19 @@ pub struct NodeCounts {
     pub skipped: i32,
     /// `loaded/matched`, for the table of kubectl.
     pub summary: String,
+}
+
+/// What a policy selects, over all nodes that run it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadCounts {
+    /// Pods.
+    pub pods: i32,
+    /// Containers in them.
+    pub containers: i32,
+    /// Since when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty_since: Option<Time>,
 }
 
 /// Nodes that fail, or wait, for the same reason.
@@ -240,6 +256,13 @@ pub struct NodePolicy {
     /// Kernel memory of the policy's own entries, in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub kernel_memory: i64,
+    /// Pods of the node that the policy's podSelector and containerSelector select; of a policy that
+    /// chooses none it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i32>,
+    /// Containers in them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<i32>,
     /// Events reported.
     #[serde(skip_serializing_if = "is_zero")]
     pub events: i64,

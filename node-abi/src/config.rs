@@ -65,8 +65,15 @@ pub struct Offsets {
     pub upid_nr: u32,
     pub upid_ns: u32,
     pub css_set_dfl_cgrp: u32,
+    pub css_set_subsys: u32,
+    pub css_cgroup: u32,
+    pub css_parent: u32,
+    pub cgroup_self: u32,
+    pub cgroup_root: u32,
     pub cgroup_kn: u32,
+    pub cgroup_root_hierarchy_id: u32,
     pub kernfs_node_name: u32,
+    pub kernfs_node_id: u32,
     /// In `struct nsproxy`, by namespace kind; `u32::MAX`: not there (Pid and User are elsewhere).
     pub nsproxy_ns: [u32; NAMESPACES],
     /// Of `ns.inum` in the namespace's struct, by kind; `u32::MAX`: this kernel has none.
@@ -171,6 +178,9 @@ pub const DIM_TEXT_PREFIX: u8 = 16;
 /// A text, its end.
 pub const DIM_TEXT_POSTFIX: u8 = 17;
 
+/// The caller's workload, by number (see [`crate::cgroup`]).
+pub const DIM_WORKLOAD: u8 = 18;
+
 /// What one engine (one slot of one hook) is told.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -191,14 +201,18 @@ pub struct HookConfig {
     pub deny: u32,
     /// 1: some dimension asks about the calling process.
     pub process: u32,
-    /// Not used.
-    pub pad: u32,
+    /// 1: some dimension asks about the caller's workload.
+    pub workload: u32,
     /// 1: some selector has a rate limit.
     pub limits: u32,
     /// 1: the kernel can switch preemption off for a program (`bpf_preempt_disable`).
     pub preempt: u32,
     /// 1: the kernel gives programs the current task as a typed pointer (5.11).
     pub typed_task: u32,
+    /// The cgroup hierarchy that containers are told apart by: its number, 0 is the unified one.
+    pub hierarchy: u32,
+    /// A subsystem of that hierarchy: its index in the kernel and 1; 0: the unified hierarchy.
+    pub subsystem: u32,
     /// How each argument is read.
     pub arg: [ArgSpec; MAX_ARGS],
     /// The dimensions, in order of evaluation.
@@ -218,10 +232,12 @@ impl HookConfig {
         lpm_bytes: 0,
         deny: 0,
         process: 0,
-        pad: 0,
+        workload: 0,
         limits: 0,
         preempt: 0,
         typed_task: 0,
+        hierarchy: 0,
+        subsystem: 0,
         arg: [ArgSpec { kind: 0, raw: 0, text: 0, from: 0 }; MAX_ARGS],
         dim: [DimSpec { kind: 0, arg: 0, group: 0, flags: 0, entry: 0, param: 0 }; MAX_DIMS],
         field: [0; MAX_ARGS],

@@ -191,9 +191,13 @@ pub enum Lost {
     Path = 8,
     /// Records that were put into the ring.
     Sent = 9,
+    /// A cgroup that found its table full.
+    Cgroup = 10,
+    /// A record of a cgroup.
+    CgroupRecord = 11,
 }
 /// Number of counters.
-pub const LOST_COUNTERS: usize = 10;
+pub const LOST_COUNTERS: usize = 12;
 
 /// A text while it is read: it may lie anywhere in `data`, and 16 zero bytes follow it.
 #[repr(C)]

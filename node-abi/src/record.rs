@@ -11,6 +11,8 @@ pub const KIND_EXEC: u32 = 2;
 pub const KIND_EXIT: u32 = 3;
 /// A hook's selectors matched: [`Call`].
 pub const KIND_CALL: u32 = 4;
+/// A pod's cgroup was made or removed: [`CgroupChange`].
+pub const KIND_CGROUP: u32 = 5;
 
 /// Start of every record.
 #[repr(C)]
@@ -94,7 +96,7 @@ pub struct Exec {
     pub nlink: u32,
     /// Inode of the file.
     pub ino: u64,
-    /// Cgroup id in the unified hierarchy.
+    /// Its cgroup's id, in the hierarchy that containers are told apart by.
     pub cgroup: u64,
     /// Length of the arguments before truncation.
     pub args_full: u32,
@@ -119,6 +121,21 @@ pub struct Exit {
     pub code: u32,
     /// Not used.
     pub pad: u32,
+}
+
+/// A cgroup of a pod or in one was made, and no process is in it yet; or it was removed. The header is
+/// about who did that. Followed by its path in the hierarchy.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CgroupChange {
+    /// About who made or removed it.
+    pub header: Header,
+    /// Its id.
+    pub id: u64,
+    /// 1: it was removed.
+    pub gone: u32,
+    /// Length of the path in bytes.
+    pub path: u32,
 }
 
 /// Selectors of a hook matched. Followed by `words` x [`Matched`], then `args` x ([`ArgHeader`] and
@@ -173,4 +190,5 @@ const _: () = assert!(size_of::<Fork>() == 56);
 const _: () = assert!(size_of::<Exit>() == 40);
 const _: () = assert!(size_of::<Credentials>() == 104);
 const _: () = assert!(size_of::<Exec>() == 216);
+const _: () = assert!(size_of::<CgroupChange>() == 48);
 const _: () = assert!(size_of::<ArgHeader>() == 16);

@@ -14,6 +14,9 @@ use tetragon_api::plan::{ArgType, Hook, ShownAction, Target};
 
 use crate::engine::{ArgValue, CallRecord, ExecRecord, Match, Record, function_name};
 use crate::facts::{permission, signal_name, unknown_message};
+use crate::pods::places::Places;
+use crate::pods::store::Store;
+use crate::pods::wait::{Assembled, fill};
 use crate::process::{Cache, Options, Proc, Stats};
 use crate::procfs::{ProcFs, ProcInfo};
 
@@ -44,6 +47,9 @@ pub struct Assembler {
     cluster: String,
     ancestors: AncestorKinds,
     procfs: ProcFs,
+    places: Places,
+    /// The pods of the node, if there is a cluster.
+    pods: Option<Arc<Store>>,
     lookups: u32,
     missing: u64,
 }
@@ -53,6 +59,10 @@ struct Actors {
     process: Process,
     parent: Option<Process>,
     ancestors: Vec<Process>,
+    /// The same, as they are known.
+    known: Vec<Arc<Proc>>,
+    /// The process's pod is in it, or there is none.
+    complete: bool,
 }
 
 impl Assembler {
@@ -64,13 +74,29 @@ impl Assembler {
         ancestors: AncestorKinds,
         procfs: ProcFs,
     ) -> Self {
-        Assembler { cache, options, cluster, ancestors, procfs, lookups: LOOKUPS_PER_SECOND, missing: 0 }
+        Assembler {
+            cache,
+            options,
+            cluster,
+            ancestors,
+            procfs,
+            places: Places::default(),
+            pods: None,
+            lookups: LOOKUPS_PER_SECOND,
+            missing: 0,
+        }
+    }
+
+    /// Events name the pods of these.
+    pub fn with_pods(self, pods: Arc<Store>) -> Self {
+        Assembler { pods: Some(pods), ..self }
     }
 
     /// Once a second: follows the clock, renews the allowance of look-ups in /proc.
     pub fn tick(&mut self) {
         self.cache.clock().refresh();
         self.lookups = LOOKUPS_PER_SECOND;
+        self.places.tick();
     }
 
     /// Numbers of the process cache.
@@ -85,30 +111,27 @@ impl Assembler {
 
     /// Takes over what /proc says at start; one exec event for each program. Threads of the kernel
     /// are known, but have executed nothing.
-    pub fn seed(&mut self, infos: &[ProcInfo], out: &mut dyn FnMut(GetEventsResponse)) {
+    pub fn seed(&mut self, infos: &[ProcInfo], out: &mut dyn FnMut(Assembled)) {
         for (proc, info) in self.cache.seed(infos).into_iter().zip(infos) {
             if info.exe.is_empty() {
                 continue;
             }
             let time = proc.message.start_time;
             let actors = self.actors(&proc, None, self.ancestors.base);
-            let exec = ProcessExec {
-                process: Some(actors.process),
-                parent: actors.parent,
-                ancestors: actors.ancestors,
-            };
-            out(self.envelope(Event::ProcessExec(exec), time));
+            out(self.assembled(actors, time, exec_event));
         }
     }
 
     /// Turns a record into its events: none for a fork, one for an exec or exit, one per match for
     /// a call. `out` also gets the match that an event is for.
-    pub fn record(&mut self, record: &Record, out: &mut dyn FnMut(GetEventsResponse, Option<&Match>)) {
+    pub fn record(&mut self, record: &Record, out: &mut dyn FnMut(Assembled, Option<&Match>)) {
         match record {
             Record::Fork(fork) => self.cache.fork(fork),
             Record::Exec(exec) => out(self.exec(exec), None),
             Record::Exit(exit) => out(self.exit(exit), None),
             Record::Call(call) => self.call(call, out),
+            // The pipeline hands it to who classifies cgroups: no event.
+            Record::Cgroup(_) => {}
         }
     }
 
@@ -132,34 +155,48 @@ impl Assembler {
         }
     }
 
-    fn exec(&mut self, exec: &ExecRecord) -> GetEventsResponse {
-        let proc = self.cache.exec(exec);
-        let mut actors = self.actors(&proc, None, self.ancestors.base);
-        actors.process.binary_properties = proc.binary_properties.clone();
-        let event =
-            ProcessExec { process: Some(actors.process), parent: actors.parent, ancestors: actors.ancestors };
-        self.envelope(Event::ProcessExec(event), Some(self.clock_at(exec.fixed.header.ktime)))
+    /// The event that `make` makes of those who were in it.
+    fn assembled(
+        &self,
+        mut actors: Actors,
+        time: Option<Timestamp>,
+        make: impl FnOnce(Actors) -> Event,
+    ) -> Assembled {
+        let (known, complete) = (std::mem::take(&mut actors.known), actors.complete);
+        Assembled { event: self.envelope(make(actors), time), actors: known, complete }
     }
 
-    fn exit(&mut self, exit: &record::Exit) -> GetEventsResponse {
+    fn exec(&mut self, exec: &ExecRecord) -> Assembled {
+        let Assembler { cache, places, procfs, .. } = self;
+        let tgid = exec.fixed.header.tgid;
+        let proc = cache
+            .exec(exec, |before| places.of(exec.fixed.cgroup, &exec.cgroup, before, || procfs.cgroup(tgid)));
+        let mut actors = self.actors(&proc, None, self.ancestors.base);
+        actors.process.binary_properties = proc.binary_properties.clone();
+        let time = Some(self.clock_at(exec.fixed.header.ktime));
+        self.assembled(actors, time, exec_event)
+    }
+
+    fn exit(&mut self, exit: &record::Exit) -> Assembled {
         let time = Some(self.clock_at(exit.header.ktime));
         let actors = match self.cache.exit(&exit.header) {
             Some(proc) => self.actors(&proc, None, self.ancestors.base),
             None => self.unknown(&exit.header),
         };
         let signal = exit.code & 0x7f;
-        let event = ProcessExit {
-            process: Some(actors.process),
-            parent: actors.parent,
-            ancestors: actors.ancestors,
-            signal: if signal == 0 { String::new() } else { signal_name(signal) },
-            status: if signal == 0 { (exit.code >> 8) & 0xff } else { 0 },
-            time,
-        };
-        self.envelope(Event::ProcessExit(event), time)
+        self.assembled(actors, time, |actors| {
+            Event::ProcessExit(ProcessExit {
+                process: Some(actors.process),
+                parent: actors.parent,
+                ancestors: actors.ancestors,
+                signal: if signal == 0 { String::new() } else { signal_name(signal) },
+                status: if signal == 0 { (exit.code >> 8) & 0xff } else { 0 },
+                time,
+            })
+        })
     }
 
-    fn call(&mut self, call: &CallRecord, out: &mut dyn FnMut(GetEventsResponse, Option<&Match>)) {
+    fn call(&mut self, call: &CallRecord, out: &mut dyn FnMut(Assembled, Option<&Match>)) {
         let proc = self.find(&call.header);
         let time = Some(self.clock_at(call.header.ktime));
         for m in &call.matches {
@@ -174,8 +211,7 @@ impl Assembler {
                 None => self.unknown(&call.header),
             };
             actors.process.refcnt = 1;
-            let event = call_event(hook, m, &call.args, actors);
-            out(self.envelope(event, time), Some(m));
+            out(self.assembled(actors, time, |actors| call_event(hook, m, &call.args, actors)), Some(m));
         }
     }
 
@@ -200,19 +236,36 @@ impl Assembler {
         self.missing += 1;
         let mut process = unknown_message(&self.options, self.cache.clock(), header.tgid, header.process);
         process.tid = Some(header.tid);
-        Actors { process, parent: None, ancestors: Vec::new() }
+        Actors { process, parent: None, ancestors: Vec::new(), known: Vec::new(), complete: true }
     }
 
-    fn actors(&mut self, proc: &Proc, tid: Option<u32>, ancestors: bool) -> Actors {
-        let mut process = proc.message.clone();
+    fn actors(&mut self, proc: &Arc<Proc>, tid: Option<u32>, ancestors: bool) -> Actors {
+        let limit = if ancestors { ANCESTORS_MAX } else { 1 };
+        let mut known = vec![proc.clone()];
+        known.extend(self.cache.ancestors(proc, limit));
+        let (mut process, complete) = self.shown(proc);
         if tid.is_some() {
             process.tid = tid;
         }
-        let limit = if ancestors { ANCESTORS_MAX } else { 1 };
-        let mut above = self.cache.ancestors(proc, limit).into_iter().map(|p| p.message.clone());
+        let mut above = known.iter().skip(1).map(|p| self.shown(p).0);
         let parent = above.next();
-        Actors { process, parent, ancestors: above.collect() }
+        Actors { process, parent, ancestors: above.collect(), known, complete }
     }
+
+    /// What events say of a process, with its pod as far as it is known. True: more cannot be known.
+    fn shown(&self, proc: &Proc) -> (Process, bool) {
+        let mut process = proc.message.clone();
+        let complete = self.pods.as_ref().is_none_or(|pods| fill(pods, &mut process, proc));
+        (process, complete)
+    }
+}
+
+fn exec_event(actors: Actors) -> Event {
+    Event::ProcessExec(ProcessExec {
+        process: Some(actors.process),
+        parent: actors.parent,
+        ancestors: actors.ancestors,
+    })
 }
 
 /// The event of one match.

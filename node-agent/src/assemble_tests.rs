@@ -27,7 +27,7 @@ fn assembler(ancestors: AncestorKinds) -> Assembler {
     // A thread of the kernel has executed nothing.
     let kernel = ProcInfo { tgid: 2, ktime: 10, binary: "[kthreadd]".into(), ..Default::default() };
     let mut seeded = Vec::new();
-    a.seed(&[info, kernel], &mut |e| seeded.push(to_json(&e)));
+    a.seed(&[info, kernel], &mut |e| seeded.push(to_json(&e.event)));
     assert_eq!(seeded.len(), 1);
     assert_eq!(seeded[0]["process_exec"]["process"]["flags"], "procFS rootcwd");
     a
@@ -43,7 +43,7 @@ fn header(tgid: u32, process: u64, ktime: u64) -> record::Header {
 
 fn run(a: &mut Assembler, record: &Record) -> Vec<Value> {
     let mut list = Vec::new();
-    a.record(record, &mut |e, _| list.push(to_json(&e)));
+    a.record(record, &mut |e, _| list.push(to_json(&e.event)));
     list
 }
 

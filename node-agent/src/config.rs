@@ -276,6 +276,23 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_K8S_KUBECONFIG_PATH", value_name = "FILE", default_value = "")]
     pub k8s_kubeconfig_path: String,
 
+    /// How often it is tried to find the pod of an event before it is sent without. With the delay between
+    /// two attempts, that is how long an event of a new container waits at most. 0: not at all.
+    #[arg(long, env = "TETRAGON_EVENT_CACHE_RETRIES", value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(..=3600))]
+    pub event_cache_retries: u32,
+
+    /// Seconds between two attempts. An event is sent as soon as its pod is known, whatever this says.
+    #[arg(long, env = "TETRAGON_EVENT_CACHE_RETRY_DELAY", value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub event_cache_retry_delay: u32,
+
+    /// Deleted pods that are remembered at most, for a minute, because their last events come later.
+    #[arg(long, env = "TETRAGON_DELETED_POD_CACHE_SIZE", value_name = "N", default_value_t = 1024)]
+    pub deleted_pod_cache_size: usize,
+
+    /// Put the annotations of pods into events.
+    #[arg(long, env = "TETRAGON_ENABLE_POD_ANNOTATIONS", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_pod_annotations: bool,
+
     /// With the Kubernetes API: load the cluster's policies. Without: only the node is reported.
     #[arg(long, env = "TETRAGON_ENABLE_TRACING_POLICY_CRD", value_name = "BOOL", default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub enable_tracing_policy_crd: bool,
@@ -342,16 +359,14 @@ const HARMLESS: &[&str] = &[
     "bpf-lib",
     "btf",
     "data-cache-size",
-    "deleted-pod-cache-size",
     "disable-kprobe-multi",
     "enable-cgtrackerid",
     "enable-deprecated-tracingpolicy-grpc",
     "enable-event-metrics",
     "enable-export-aggregation",
+    "enable-policy-filter",
     "enable-policy-filter-cgroup-map",
     "enable-policy-filter-debug",
-    "event-cache-retries",
-    "event-cache-retry-delay",
     "execve-map-entries",
     "execve-map-size",
     "export-aggregation-buffer-size",
@@ -381,13 +396,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("cpuprofile", "use perf"),
     ("cri-endpoint", "containers are known by their cgroup's name"),
     ("disable-process-cache", "the cache is what events get their process from"),
-    ("enable-cgidmap", "pods are not known yet"),
-    ("enable-cgidmap-debug", "pods are not known yet"),
+    ("enable-cgidmap", "a container is always known by its cgroup, whether its name or its path tells it"),
+    ("enable-cgidmap-debug", "see --enable-cgidmap"),
     ("enable-cri", "containers are known by their cgroup's name"),
     ("enable-msg-handling-latency", "there is no latency histogram"),
-    ("enable-pod-annotations", "pods are not known yet"),
-    ("enable-pod-info", "pods are not known yet"),
-    ("enable-policy-filter", "policies cannot select workloads yet"),
+    ("enable-pod-info", "the agent watches the pods of its node"),
     ("enable-process-environment-variables", "the environment is not read"),
     ("export-file-compress", "rotated files are not compressed; compress them with logrotate or a cron job"),
     ("filter-environment-variables", "the environment is not read"),
@@ -632,6 +645,10 @@ mod tests {
             (10, 5, Mode(0o600))
         );
         assert_eq!((c.event_queue_size, c.process_cache_size, c.export_rate_limit), (10_000, 65_536, -1));
+        assert_eq!(
+            (c.event_cache_retries, c.event_cache_retry_delay, c.deleted_pod_cache_size),
+            (15, 2, 1024)
+        );
         assert!(c.release_pinned_bpf && !c.keep_sensors_on_exit && c.export_file().is_none());
         command().debug_assert();
     }

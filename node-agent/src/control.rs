@@ -15,11 +15,13 @@ use tetragon_compiler::{Compiled, Severity, compile_yaml};
 use tokio::sync::{Notify, oneshot};
 
 use crate::counters::{Counters, Kernel as Numbers};
-use crate::engine::{Cause, KernelLosses, PolicyReport};
+use crate::engine::{Cause, CgroupRecord, KernelLosses, PolicyReport};
 use crate::folder::{Change, Folder};
 use crate::kubernetes::local::{Local, Row};
 use crate::kubernetes::plans::Decision;
 use crate::locate::hook_position;
+use crate::pods;
+use crate::pods::classifier::Classifier;
 use crate::policies::{K8S, Outcome, Policy, PolicyKey, STATIC, Store, StoreError};
 use crate::runtime::Kernel;
 use crate::watch::Notice;
@@ -64,6 +66,10 @@ pub enum Command {
     },
     /// There are new decisions about the cluster's policies in the box.
     Plans,
+    /// A pod's cgroup was made or removed.
+    Cgroup(CgroupRecord),
+    /// A pod or a container has come, changed or gone.
+    Pods(pods::Change),
     /// A policy took more enforcing actions than it may.
     OverLimit {
         /// Its number.
@@ -242,6 +248,7 @@ pub struct Control {
     board: Arc<Board>,
     losses: KernelLosses,
     cluster: Option<Cluster>,
+    classifier: Classifier,
 }
 
 impl Control {
@@ -253,7 +260,8 @@ impl Control {
         board: Arc<Board>,
     ) -> Self {
         let (store, losses) = (Store::default(), KernelLosses::default());
-        Control { kernel, store, folders, counters, board, losses, cluster: None }
+        let classifier = Classifier::default();
+        Control { kernel, store, folders, counters, board, losses, cluster: None, classifier }
     }
 
     /// The policies of a cluster are loaded too.
@@ -262,9 +270,16 @@ impl Control {
         self
     }
 
+    /// Cgroups are classified.
+    pub fn with_classifier(mut self, classifier: Classifier) -> Self {
+        self.classifier = classifier;
+        self
+    }
+
     /// Loads the policies of the start, which compiled. `Err`: every one of them asks for something
     /// that no kernel like this one has, so that none is worth keeping; what is wrong with each.
     pub fn load(&mut self, files: &[PolicyFile]) -> Result<(), Vec<String>> {
+        self.classifier.start(&mut *self.kernel);
         let mut wrong = Vec::new();
         for file in files {
             log_findings(&file.compiled);
@@ -318,6 +333,7 @@ impl Control {
                 Ok(command) => self.serve(command),
                 Err(RecvTimeoutError::Timeout) => {
                     self.publish_numbers(false);
+                    self.classifier.tick(self.losses.cgroup_record, &mut *self.kernel);
                     self.kernel.complete();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -345,6 +361,8 @@ impl Control {
                 let _ = reply.send(self.change(&name, &namespace, &domain, &what));
             }
             Command::Plans => self.plans(),
+            Command::Cgroup(record) => self.classifier.cgroup(&record, &mut *self.kernel),
+            Command::Pods(change) => self.classifier.change(change, &mut *self.kernel),
             Command::OverLimit { policy } => {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.local.limit(policy, &mut self.store);

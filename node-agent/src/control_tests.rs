@@ -5,9 +5,12 @@ use std::sync::mpsc;
 
 use tetragon_api::event::TracingPolicyState;
 use tetragon_api::plan::Target;
+use tetragon_api::workload::Container;
 
 use super::*;
-use crate::engine::{ApplyReport, Backend, Cause, HookReport, PolicyInput, ProgramStats};
+use crate::engine::{
+    ApplyReport, Backend, Cause, Classified, EngineError, HookReport, PolicyInput, ProgramStats,
+};
 
 #[path = "control_cluster_tests.rs"]
 mod cluster;
@@ -46,6 +49,12 @@ impl Script {
 }
 
 impl Kernel for Script {
+    fn classify(&mut self, _: u64, _: Container) -> Result<Classified, EngineError> {
+        Ok(Classified::Done)
+    }
+    fn forget(&mut self, _: u64) -> Result<(), EngineError> {
+        Ok(())
+    }
     fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
         let names = policies.iter().map(|p| p.plan.name.clone()).collect();
         self.0.lock().unwrap().applied.push(names);

@@ -14,16 +14,17 @@ use crate::engine::function_name;
 use crate::engine::{KernelLosses, Match, ProgramStats};
 use crate::kubernetes::counts::Counts;
 use crate::kubernetes::limit::Window;
+use crate::pods;
 use crate::process::Stats;
 
-/// Binaries that have a series of their own, by kind of event and by policy and hook; the rest is
+/// Workloads and binaries that have a series of their own, by kind of event and by policy and hook; the rest is
 /// counted together, so that a node that runs ever new files does not fill the agent's memory.
-const BINARIES_MAX: usize = 4096;
+const SERIES_MAX: usize = 4096;
 
 /// Hooks remembered by number. A changed policy has new numbers.
 const NUMBERS_MAX: usize = 16_384;
 
-/// The label of binaries that have no series of their own.
+/// The binary of what has no series of its own.
 const OTHER: &str = "(other)";
 
 /// All counters.
@@ -53,6 +54,8 @@ pub struct Counters {
     pub kubernetes: OnceLock<Arc<Counts>>,
     /// Who is told the number of a policy that takes more actions than it may.
     pub over_limit: OnceLock<Alarm>,
+    /// Pods, and events that wait for theirs.
+    pub pods: Arc<pods::counts::Counts>,
     events: Mutex<EventCounts>,
     cache: Mutex<Stats>,
     kernel: Mutex<Kernel>,
@@ -87,16 +90,73 @@ impl KernelLosses {
     }
 }
 
-/// Events by kind and binary, and by policy, hook and binary.
-#[derive(Debug, Default)]
+/// Labels that say whose an event was: namespace, workload, pod, binary.
+pub const WHOSE: [&str; 4] = ["namespace", "workload", "pod", "binary"];
+
+/// Where the pod stands in [`WHOSE`].
+const POD: usize = 2;
+
+/// Numbers by whose the events were: the values of [`WHOSE`], with a NUL between them.
+#[derive(Clone, Debug, Default)]
+pub struct Series(HashMap<String, u64>);
+
+impl Series {
+    /// Values of [`WHOSE`] and their number, sorted.
+    pub fn list(&self) -> Vec<([&str; 4], u64)> {
+        let mut list: Vec<_> = self.0.iter().map(|(key, n)| (split(key), *n)).collect();
+        list.sort_unstable();
+        list
+    }
+
+    /// The number of all.
+    pub fn sum(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    fn add(&mut self, key: &str, n: u64) {
+        if let Some(count) = self.0.get_mut(key) {
+            *count += n;
+            return;
+        }
+        let other = || format!("\0\0\0{OTHER}");
+        let key = if self.0.len() < SERIES_MAX { key.to_owned() } else { other() };
+        *self.0.entry(key).or_default() += n;
+    }
+}
+
+/// The values in a key.
+fn split(key: &str) -> [&str; 4] {
+    let mut parts = key.splitn(4, '\0');
+    [(); 4].map(|()| parts.next().unwrap_or_default())
+}
+
+/// Events by kind, and by policy and hook; both by whose they were.
+#[derive(Debug)]
 pub struct EventCounts {
     /// By kind.
-    pub kinds: HashMap<EventType, HashMap<String, u64>>,
+    pub kinds: HashMap<EventType, Series>,
     /// By hook of a policy.
     pub hooks: Vec<HookCounts>,
     /// By number of the policy: names are not unique among domains.
     pub policies: HashMap<u64, PolicyCounts>,
     by_number: HashMap<(u64, usize), usize>,
+    /// Which of [`WHOSE`] are kept apart.
+    kept: [bool; 4],
+    /// Room for a key.
+    key: String,
+}
+
+impl Default for EventCounts {
+    fn default() -> EventCounts {
+        EventCounts {
+            kinds: HashMap::new(),
+            hooks: Vec::new(),
+            policies: HashMap::new(),
+            by_number: HashMap::new(),
+            kept: [true; 4],
+            key: String::new(),
+        }
+    }
 }
 
 /// What a policy did.
@@ -119,8 +179,8 @@ pub struct HookCounts {
     pub namespace: Option<String>,
     /// `kprobe:security_file_open`, `lsm:file_open`, `tracepoint:sched/sched_process_exec`.
     pub hook: String,
-    /// By binary.
-    pub binaries: HashMap<String, u64>,
+    /// By whose they were.
+    pub series: Series,
     /// What was done.
     pub actions: TracingPolicyActionCounters,
     /// The signals among it, by number, and whether they were sent (false: monitor mode).
@@ -175,18 +235,68 @@ impl Counters {
 }
 
 impl EventCounts {
-    /// Counts an event, and the match that it is for. The result is a policy that has just taken more
-    /// actions than it may.
-    pub fn event(&mut self, event: &GetEventsResponse, m: Option<&Match>) -> Option<u64> {
-        let binary = event.process().map_or("", |p| p.binary.as_str());
-        bump(self.kinds.entry(event.event_type()).or_default(), binary);
-        if let Some(m) = m
-            && let Some(counts) = self.hook(m)
-        {
-            bump(&mut counts.binaries, binary);
+    /// Counts an event, and the match that it is for.
+    pub fn event(&mut self, event: &GetEventsResponse, m: Option<&Match>) {
+        let mut key = std::mem::take(&mut self.key);
+        self.write_key(&mut key, event);
+        self.kinds.entry(event.event_type()).or_default().add(&key, 1);
+        if let Some(counts) = m.and_then(|m| self.hook(m)) {
+            counts.series.add(&key, 1);
+        }
+        self.key = key;
+    }
+
+    fn write_key(&self, key: &mut String, event: &GetEventsResponse) {
+        key.clear();
+        let process = event.process();
+        let pod = process.and_then(|p| p.pod.as_ref());
+        let of_pod = pod.map_or([""; 3], |p| [&p.namespace, &p.workload, &p.name].map(String::as_str));
+        let binary = process.map_or("", |p| p.binary.as_str());
+        for (i, value) in of_pod.into_iter().chain([binary]).enumerate() {
+            if i > 0 {
+                key.push('\0');
+            }
+            if self.kept[i] {
+                key.push_str(value);
+            }
+        }
+    }
+
+    /// Only these of [`WHOSE`] are kept apart from now on, and in what was counted.
+    pub fn keep(&mut self, labels: &[String]) {
+        let kept = WHOSE.map(|name| labels.iter().any(|l| l == name));
+        self.kept = kept;
+        let series = self.kinds.values_mut().chain(self.hooks.iter_mut().map(|h| &mut h.series));
+        for series in series {
+            for (key, n) in std::mem::take(series).0 {
+                let parts = split(&key);
+                let wanted: Vec<&str> =
+                    parts.iter().zip(kept).map(|(part, kept)| if kept { *part } else { "" }).collect();
+                series.add(&wanted.join("\0"), n);
+            }
+        }
+    }
+
+    /// Series of pods that are gone, by namespace and name, end.
+    pub fn forget_pods(&mut self, pods: &[(String, String)]) {
+        if pods.is_empty() || !self.kept[POD] {
+            return;
+        }
+        let namespace = self.kept[0];
+        let of_pod = |key: &str| {
+            let [ns, _, name, _] = split(key);
+            pods.iter().any(|(n, p)| p == name && (n == ns || !namespace))
+        };
+        let series = self.kinds.values_mut().chain(self.hooks.iter_mut().map(|h| &mut h.series));
+        series.for_each(|s| s.0.retain(|key, _| !of_pod(key)));
+    }
+
+    /// Counts what a policy did. The result is a policy that has just taken more actions than it may.
+    pub fn taken(&mut self, m: &Match) -> Option<u64> {
+        if let Some(counts) = self.hook(m) {
             count_action(counts, m);
         }
-        m.filter(|m| self.count_policy(m)).map(|m| m.policy.policy)
+        self.count_policy(m).then_some(m.policy.policy)
     }
 
     fn count_policy(&mut self, m: &Match) -> bool {
@@ -237,7 +347,7 @@ impl EventCounts {
                         policy: plan.name.clone(),
                         namespace: plan.namespace.clone(),
                         hook,
-                        binaries: HashMap::new(),
+                        series: Series::default(),
                         actions: TracingPolicyActionCounters::default(),
                         signals: BTreeMap::new(),
                     });
@@ -280,15 +390,6 @@ pub fn hook_label(target: &Target) -> String {
     format!("{kind}:{}", function_name(target))
 }
 
-fn bump(series: &mut HashMap<String, u64>, binary: &str) {
-    if let Some(count) = series.get_mut(binary) {
-        *count += 1;
-        return;
-    }
-    let name = if series.len() < BINARIES_MAX { binary } else { OTHER };
-    *series.entry(name.to_owned()).or_default() += 1;
-}
-
 fn count_action(of_hook: &mut HookCounts, m: &Match) {
     let hook = m.policy.plan.hooks.get(m.hook);
     let Some(selector) = hook.and_then(|h| h.selectors.get(m.selector)) else { return };
@@ -329,22 +430,24 @@ mod tests {
     #[test]
     fn a_changed_policy_keeps_its_series() {
         let mut counts = EventCounts::default();
-        counts.event(&event("/a"), Some(&matched(1, true)));
-        counts.event(&event("/a"), Some(&matched(2, false)));
+        for m in [matched(1, true), matched(2, false)] {
+            counts.taken(&m);
+            counts.event(&event("/a"), Some(&m));
+        }
         counts.event(&event("/b"), None);
         assert_eq!(counts.hooks.len(), 1);
         assert_eq!(
-            (counts.hooks[0].hook.as_str(), counts.hooks[0].binaries["/a"]),
-            ("kprobe:__x64_sys_setns", 2)
+            (counts.hooks[0].hook.as_str(), counts.hooks[0].series.list()),
+            ("kprobe:__x64_sys_setns", vec![(["", "", "", "/a"], 2)])
         );
-        assert_eq!(counts.kinds[&EventType::ProcessKprobe]["/b"], 1);
+        assert_eq!(counts.kinds[&EventType::ProcessKprobe].list()[1], (["", "", "", "/b"], 1));
         let actions = counts.actions("p", None);
         assert_eq!((actions.signal, actions.monitor_signal, actions.post), (1, 1, 2));
         assert_eq!(counts.hooks[0].signals, BTreeMap::from([((9, true), 1), ((9, false), 1)]));
         counts.forget("p", None);
         assert_eq!(counts.actions("p", None), TracingPolicyActionCounters::default());
         counts.event(&event("/a"), Some(&matched(2, false)));
-        assert_eq!(counts.hooks[0].binaries["/a"], 1);
+        assert_eq!(counts.hooks[0].series.sum(), 1);
     }
 
     #[test]
@@ -352,32 +455,60 @@ mod tests {
         let mut counts = EventCounts::default();
         counts.set_limit(1, Some(2));
         for _ in 0..5 {
-            assert_eq!(counts.event(&event("/a"), Some(&matched(1, false))), None, "monitor mode takes none");
+            assert_eq!(counts.taken(&matched(1, false)), None, "monitor mode takes none");
         }
         let mut told = Vec::new();
         for n in 0..5 {
             // The same limit again changes nothing.
             counts.set_limit(1, Some(2).filter(|_| n < 3));
-            told.push(counts.event(&event("/a"), Some(&matched(2, true))).is_some());
+            told.push(counts.taken(&matched(2, true)).is_some());
         }
         assert_eq!(told, [false, false, true, false, false]);
         assert_eq!((counts.policies[&1].events, counts.policies[&1].actions), (10, 5));
         // Another limit begins anew.
         counts.set_limit(1, Some(1));
-        assert_eq!(counts.event(&event("/a"), Some(&matched(2, true))), None);
-        assert_eq!(counts.event(&event("/a"), Some(&matched(2, true))), Some(1));
+        assert_eq!(counts.taken(&matched(2, true)), None);
+        assert_eq!(counts.taken(&matched(2, true)), Some(1));
         counts.retain(|policy| policy != 1);
         assert!(counts.policies.is_empty());
     }
 
     #[test]
     fn series_are_bounded() {
-        let mut series = HashMap::new();
-        for n in 0..BINARIES_MAX + 100 {
-            bump(&mut series, &format!("/bin/{n}"));
+        let mut series = Series::default();
+        for n in 0..SERIES_MAX + 100 {
+            series.add(&format!("ns\0w\0p\0/bin/{n}"), 1);
         }
-        bump(&mut series, "/bin/0");
-        assert_eq!(series.len(), BINARIES_MAX + 1);
-        assert_eq!((series[OTHER], series["/bin/0"]), (100, 2));
+        series.add("ns\0w\0p\0/bin/0", 1);
+        let list = series.list();
+        assert_eq!(list.len(), SERIES_MAX + 1);
+        assert_eq!((list[0], list[1]), ((["", "", "", OTHER], 100), (["ns", "w", "p", "/bin/0"], 2)));
+    }
+
+    #[test]
+    fn events_are_counted_by_whose_they_were() {
+        let of = |namespace: &str, pod: &str| {
+            serde_json::from_value(serde_json::json!({"process_exec": {"process": {
+                "binary": "/a", "pod": {"namespace": namespace, "name": pod, "workload": "web"}
+            }}}))
+            .unwrap()
+        };
+        let mut counts = EventCounts::default();
+        for (namespace, pod) in [("n", "web-1"), ("n", "web-1"), ("n", "web-2"), ("m", "web-1")] {
+            counts.event(&of(namespace, pod), None);
+        }
+        let list = |counts: &EventCounts| -> Vec<String> {
+            let list = counts.kinds[&EventType::ProcessExec].list();
+            list.iter().map(|(whose, n)| format!("{} {n}", whose.join("|"))).collect()
+        };
+        assert_eq!(list(&counts), ["m|web|web-1|/a 1", "n|web|web-1|/a 2", "n|web|web-2|/a 1"]);
+        counts.forget_pods(&[("n".into(), "web-1".into())]);
+        assert_eq!(list(&counts), ["m|web|web-1|/a 1", "n|web|web-2|/a 1"]);
+        // What is not kept apart is one series, also of what was counted before.
+        counts.keep(&["namespace".into()]);
+        counts.event(&of("n", "web-3"), None);
+        assert_eq!(list(&counts), ["m||| 1", "n||| 2"]);
+        counts.forget_pods(&[("n".into(), "web-2".into())]);
+        assert_eq!(list(&counts), ["m||| 1", "n||| 2"], "a counter does not go back");
     }
 }

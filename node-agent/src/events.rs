@@ -12,9 +12,10 @@ use tetragon_api::event::GetEventsResponse;
 use crate::assemble::Assembler;
 use crate::clock;
 use crate::counters::{Counters, add, get};
-use crate::engine::{Match, Record};
+use crate::engine::{CgroupRecord, Match, Record};
 use crate::export::{Exporter, FLUSH_AFTER};
 use crate::hub::Hub;
+use crate::pods::wait::Waiting;
 use crate::procfs::ProcInfo;
 use crate::runtime::Records;
 
@@ -39,6 +40,10 @@ pub struct Pipeline {
     assembler: Assembler,
     exporter: Exporter,
     hub: Arc<Hub>,
+    /// Events whose pod is not known yet.
+    waiting: Waiting,
+    /// Who is told of pods' cgroups.
+    cgroups: Box<dyn Fn(&CgroupRecord) + Send>,
     counters: Arc<Counters>,
     flushed: Instant,
     ticked: Instant,
@@ -53,24 +58,45 @@ impl Pipeline {
     pub fn new(assembler: Assembler, exporter: Exporter, hub: Arc<Hub>, counters: Arc<Counters>) -> Pipeline {
         let now = Instant::now();
         let told = counters.kernel_lost();
-        Pipeline { assembler, exporter, hub, counters, flushed: now, ticked: now, told, seen: 0 }
+        let (waiting, cgroups) = (Waiting::none(), Box::new(|_: &CgroupRecord| ()));
+        let (flushed, ticked, seen) = (now, now, 0);
+        Pipeline { assembler, exporter, hub, waiting, cgroups, counters, flushed, ticked, told, seen }
+    }
+
+    /// Events wait for their pods.
+    pub fn with_waiting(self, waiting: Waiting) -> Pipeline {
+        Pipeline { waiting, ..self }
+    }
+
+    /// Somebody is told of pods' cgroups.
+    pub fn with_cgroups(self, cgroups: impl Fn(&CgroupRecord) + Send + 'static) -> Pipeline {
+        Pipeline { cgroups: Box::new(cgroups), ..self }
     }
 
     /// Tells of the processes that ran before.
     pub fn seed(&mut self, infos: &[ProcInfo]) {
-        let Pipeline { assembler, exporter, hub, counters, .. } = self;
-        assembler.seed(infos, &mut |event| deliver(exporter, hub, counters, event, None));
+        let Pipeline { assembler, exporter, hub, waiting, counters, .. } = self;
+        let now = Instant::now();
+        let mut out = |event, m: Option<&Match>| deliver(exporter, hub, counters, event, m);
+        assembler.seed(infos, &mut |event| waiting.pass(event, None, now, &mut out));
         self.publish_numbers();
     }
 
     /// Takes a record.
     pub fn record(&mut self, record: &Record) {
         add(&self.counters.received, 1);
-        if matches!(record, Record::Exec(_)) {
-            add(&self.counters.execs, 1);
+        match record {
+            Record::Exec(_) => add(&self.counters.execs, 1),
+            Record::Cgroup(cgroup) => (self.cgroups)(cgroup),
+            _ => {}
         }
-        let Pipeline { assembler, exporter, hub, counters, .. } = self;
-        assembler.record(record, &mut |event, m| deliver(exporter, hub, counters, event, m));
+        let Pipeline { assembler, exporter, hub, waiting, counters, .. } = self;
+        let now = Instant::now();
+        let mut out = |event, m: Option<&Match>| deliver(exporter, hub, counters, event, m);
+        assembler.record(record, &mut |event, m| {
+            m.into_iter().for_each(|m| count_action(counters, m));
+            waiting.pass(event, m, now, &mut out);
+        });
         self.seen += 1;
         if self.seen >= RECORDS_PER_LOOK {
             self.seen = 0;
@@ -80,6 +106,7 @@ impl Pipeline {
 
     /// Does what is due.
     fn look(&mut self, now: Instant) {
+        self.release(|waiting, out| waiting.release(now, out));
         if now.saturating_duration_since(self.ticked) >= TICK {
             self.ticked = now;
             self.tick(now);
@@ -87,6 +114,15 @@ impl Pipeline {
         if self.exporter.is_dirty() && now.saturating_duration_since(self.flushed) >= FLUSH_AFTER {
             self.flush(now);
         }
+    }
+
+    /// Delivers events that have waited.
+    fn release(
+        &mut self,
+        which: impl FnOnce(&mut Waiting, &mut dyn FnMut(GetEventsResponse, Option<&Match>)),
+    ) {
+        let Pipeline { exporter, hub, waiting, counters, .. } = self;
+        which(waiting, &mut |event, m| deliver(exporter, hub, counters, event, m));
     }
 
     fn flush(&mut self, now: Instant) {
@@ -104,6 +140,9 @@ impl Pipeline {
         let assembler = &self.assembler;
         self.hub.tell_losses(|lost| assembler.losses(lost, clock::monotonic()));
         self.publish_numbers();
+        if let Some(store) = self.waiting.store() {
+            self.counters.events().forget_pods(&store.take_forgotten());
+        }
     }
 
     /// Says in the stream what the kernel could not put into it.
@@ -127,6 +166,7 @@ impl Pipeline {
 
     /// The end: everything that is known is told and written.
     pub fn finish(&mut self) {
+        self.release(Waiting::finish);
         self.tell_kernel_losses();
         if let Some(dropped) = self.exporter.limited() {
             let event = self.assembler.losses(dropped, clock::monotonic());
@@ -139,6 +179,15 @@ impl Pipeline {
     }
 }
 
+/// Counts what a policy did, at once: a policy that takes more actions than it may is not to go on because
+/// events wait.
+fn count_action(counters: &Counters, m: &Match) {
+    let over_limit = counters.events().taken(m);
+    if let (Some(policy), Some(alarm)) = (over_limit, counters.over_limit.get()) {
+        (alarm.0)(policy);
+    }
+}
+
 /// Counts an event and hands it on. If nobody wants it, nothing is written.
 fn deliver(
     exporter: &mut Exporter,
@@ -147,10 +196,7 @@ fn deliver(
     event: GetEventsResponse,
     m: Option<&Match>,
 ) {
-    let over_limit = counters.events().event(&event, m);
-    if let (Some(policy), Some(alarm)) = (over_limit, counters.over_limit.get()) {
-        (alarm.0)(policy);
-    }
+    counters.events().event(&event, m);
     exporter.export(&event);
     if hub.is_on() {
         hub.publish(&Arc::new(event));

@@ -13,7 +13,7 @@ use super::*;
 use crate::assemble::AncestorKinds;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::counters::Kernel;
+use crate::counters::{Kernel, Series};
 use crate::engine::KernelLosses;
 use crate::filters::{Fields, Filters};
 use crate::process::{Cache, Options};
@@ -113,7 +113,7 @@ fn events_are_counted_exported_and_heard() {
     let (lines, counters) = bed.stop();
     assert_eq!(lines.len(), 3);
     assert_eq!((get(&counters.received), get(&counters.exported), get(&counters.missing_process)), (3, 3, 3));
-    assert_eq!(counters.events().kinds.values().flat_map(|b| b.values()).sum::<u64>(), 3);
+    assert_eq!(counters.events().kinds.values().map(Series::sum).sum::<u64>(), 3);
     assert!(listener.blocking_recv().is_none());
 }
 

@@ -1,5 +1,5 @@
 //! From what the kernel or /proc says to the Process message of events: paths, arguments, flags,
-//! container ids, capabilities, namespaces.
+//! capabilities, namespaces.
 
 use std::fmt::Write as _;
 
@@ -17,12 +17,10 @@ use crate::procfs::ProcInfo;
 
 /// Capabilities that have a name.
 const CAPABILITIES: u32 = 41;
-/// Characters of a container's id that events show.
-const CONTAINER_ID: usize = 31;
 /// The name of a process that has no parent process: the kernel.
 const KERNEL: Key = (0, 1);
 
-/// A process that has just executed a program.
+/// A process that has just executed a program. Its container is put in by who knows it.
 pub fn exec_message(
     exec: &ExecRecord,
     options: &Options,
@@ -50,7 +48,6 @@ pub fn exec_message(
     message.binary = binary;
     message.arguments = arguments(exec.args.get(1..).unwrap_or_default());
     message.flags = flags;
-    message.docker = container_id(&exec.cgroup).unwrap_or_default().to_owned();
     message.in_init_tree = Some(init_tree);
     credentials(&mut message, &fixed.cred, options);
     message
@@ -104,7 +101,7 @@ pub fn proc_message(
     message.binary = info.binary.clone();
     message.arguments = arguments(info.args.get(1..).unwrap_or_default());
     message.flags = flags;
-    message.docker = container_id(&info.cgroup).unwrap_or_default().to_owned();
+    message.docker = info.place.shown().to_owned();
     message.in_init_tree = Some(init_tree);
     credentials(&mut message, &info.cred, options);
     message
@@ -275,16 +272,6 @@ pub fn absolute(cwd: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The id of the container that a cgroup belongs to, cut as events show it:
-/// `docker-<id>.scope`, `cri-containerd-<id>.scope`, `system.slice:docker:<id>`, `<id>`.
-pub fn container_id(cgroup: &str) -> Option<&str> {
-    let name = cgroup.rsplit('/').next()?;
-    let name = name.strip_suffix(".scope").or_else(|| name.strip_suffix(".service")).unwrap_or(name);
-    let id = name.rsplit(['-', ':']).next()?;
-    let id = id.get(..CONTAINER_ID)?;
-    id.bytes().all(|b| b.is_ascii_hexdigit()).then_some(id)
-}
-
 /// `st_mode` as `ls -l` shows it, such as `-rw-r--r--`.
 pub fn permission(mode: u32) -> String {
     let kind = match mode & libc::S_IFMT {
@@ -344,27 +331,6 @@ mod tests {
         assert_eq!(absolute("/tmp/w", "x/../y"), "/tmp/w/y");
         assert_eq!(absolute("/tmp", "/usr/../bin/x"), "/usr/../bin/x");
         assert_eq!(absolute("/a", "../../../x"), "/x");
-    }
-
-    #[test]
-    fn container_ids() {
-        let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-        let cut = Some("0123456789abcdef0123456789abcde");
-        for name in [
-            format!("docker-{id}.scope"),
-            format!("cri-containerd-{id}.scope"),
-            format!("crio-{id}.scope"),
-            format!("/kubepods/besteffort/pod1/{id}"),
-            format!("kubelet-kubepods.slice:cri-containerd:{id}"),
-            id.to_owned(),
-        ] {
-            assert_eq!(container_id(&name), cut, "{name}");
-        }
-        for name in
-            ["", "user.slice", "session-1.scope", "init.scope", "a-very-long-name-of-a-service-that-is-no-id"]
-        {
-            assert_eq!(container_id(name), None, "{name}");
-        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tetragon_api::event::{
     CapFilter, CapFilterSet, Capabilities, EventType, FieldFilter, FieldFilterAction, Filter,
     GetEventsResponse, Process,
 };
+use tetragon_api::selector::{SelectorError, TextSelector};
 use thiserror::Error;
 
 /// Why a filter cannot be used.
@@ -40,6 +41,9 @@ pub enum FilterError {
         /// Why.
         source: regex::Error,
     },
+    /// A text that is no label selector.
+    #[error("labels: {0}")]
+    Labels(#[from] SelectorError),
     /// A member that does nothing here yet.
     #[error("{field}: not supported yet: {instead}")]
     Unsupported {
@@ -157,6 +161,7 @@ struct Compiled {
     pod: Option<RegexSet>,
     container_id: Option<RegexSet>,
     container_name: Option<RegexSet>,
+    labels: Vec<TextSelector>,
     /// `pid_set` and the descendants seen so far.
     family: HashSet<u32>,
 }
@@ -189,6 +194,7 @@ impl Compiled {
             pod: expressions("pod_regex", &filter.pod_regex)?,
             container_id: expressions("container_id", &filter.container_id)?,
             container_name: expressions("container_name_regex", &filter.container_name_regex)?,
+            labels: filter.labels.iter().map(|l| TextSelector::parse(l)).collect::<Result<_, _>>()?,
             family: filter.pid_set.iter().copied().collect(),
             filter: filter.clone(),
         })
@@ -256,14 +262,19 @@ impl Compiled {
         let pod = process.pod.as_ref();
         let container = pod.and_then(|p| p.container.as_ref());
         let namespace = pod.map_or("", |p| p.namespace.as_str());
-        let probe = container.is_some_and(|c| c.maybe_exec_probe);
+        // What a probe starts is of the probe.
+        let is_probe = |p: &Process| {
+            let container = p.pod.as_ref().and_then(|pod| pod.container.as_ref());
+            container.is_some_and(|c| c.maybe_exec_probe)
+        };
+        let probe = is_probe(process) || event.parent().is_some_and(is_probe);
         (f.namespace.is_empty() || f.namespace.iter().any(|n| n == namespace))
             && self.namespace.as_ref().is_none_or(|set| set.is_match(namespace))
             && self.pod.as_ref().is_none_or(|set| pod.is_some_and(|p| set.is_match(&p.name)))
             && self.container_name.as_ref().is_none_or(|set| container.is_some_and(|c| set.is_match(&c.name)))
             && f.health_check.is_none_or(|wanted| wanted == probe)
-            // Labels are of pods, and pods are not known yet.
-            && f.labels.is_empty()
+            && (self.labels.is_empty()
+                || pod.is_some_and(|p| self.labels.iter().any(|l| l.matches(&p.pod_labels))))
     }
 
     fn state(&self, event: &GetEventsResponse) -> bool {

@@ -80,6 +80,63 @@ fn each_member_takes_and_leaves() {
     }
 }
 
+fn of_pod() -> GetEventsResponse {
+    event(json!({"process_exec": {
+        "process": {"pid": 7, "binary": "/bin/cat", "docker": "0202020202020202020202020202020", "pod": {
+            "namespace": "production", "name": "web-5d4f8b7c9-x7k2p", "workload": "web", "workload_kind": "Deployment",
+            "pod_labels": {"app": "web", "tier": "front"},
+            "container": {"id": "containerd://0202", "name": "nginx"}
+        }},
+        "parent": {"pid": 6, "binary": "/bin/sh", "pod": {
+            "namespace": "production", "name": "web-5d4f8b7c9-x7k2p",
+            "container": {"name": "nginx", "maybe_exec_probe": true}
+        }}
+    }}))
+}
+
+#[test]
+fn members_about_pods() {
+    let e = of_pod();
+    for (filter, taken) in [
+        (r#"{"namespace":["production"]}"#, true),
+        (r#"{"namespace":["prod",""]}"#, false),
+        (r#"{"namespace_regex":["^prod"]}"#, true),
+        (r#"{"pod_regex":["^web-"]}"#, true),
+        (r#"{"pod_regex":["^db-","x7k2p$"]}"#, true),
+        (r#"{"pod_regex":["^db-"]}"#, false),
+        (r#"{"container_name_regex":["^nginx$"]}"#, true),
+        (r#"{"container_id":["^0202"]}"#, true),
+        (r#"{"labels":["app=web"]}"#, true),
+        (r#"{"labels":["app=shop","tier in (front)"]}"#, true),
+        (r#"{"labels":["app=web,tier=back"]}"#, false),
+        (r#"{"labels":[""]}"#, true),
+        // Its parent may be a probe.
+        (r#"{"health_check":true}"#, true),
+        (r#"{"health_check":false}"#, false),
+        (r#"{"namespace":["production"],"pod_regex":["^db-"]}"#, false),
+    ] {
+        assert_eq!(takes(filter, &e), taken, "{filter}");
+    }
+    assert!(!takes(r#"{"labels":[""]}"#, &kprobe()), "no process of the host has labels");
+}
+
+/// Tetragon's own deny list: no events of the host, of the system's namespaces, of health checks.
+#[test]
+fn the_default_deny_list() {
+    let list = "{\"health_check\":true}\n{\"namespace\":[\"\", \"cilium\", \"kube-system\"]}";
+    let mut filters = Filters::new(&[], &parse_filters(list).unwrap()).unwrap();
+    assert!(!filters.pass(&kprobe()) && !filters.pass(&of_pod()));
+    let mut no_probe = of_pod();
+    for actor in no_probe.actors_mut().into_iter().skip(1) {
+        actor.pod = None;
+    }
+    assert!(filters.pass(&no_probe));
+    for actor in no_probe.actors_mut().into_iter().take(1) {
+        actor.pod.as_mut().unwrap().namespace = "kube-system".into();
+    }
+    assert!(!filters.pass(&no_probe));
+}
+
 #[test]
 fn deny_wins() {
     let list = |text| parse_filters(text).unwrap();
@@ -130,6 +187,7 @@ fn wrong_filters_say_why() {
         ("[1]", "filter 0:"),
         (r#"{"binary_regex":["("]}"#, "binary_regex: regex parse error"),
         (r#"{"event_set":["PROCESS_NAP"]}"#, "PROCESS_NAP"),
+        (r#"{"labels":["app is web"]}"#, "labels: \"app is web\" is no label selector"),
         (r#"{"cel_expression":["true"]}"#, "cel_expression: not supported yet"),
         (
             r#"{"capabilities":{"effective":{"any":["CAP_KILL"],"none":["CAP_CHOWN"]}}}"#,

@@ -6,6 +6,8 @@
 //! TetragonNode <--report--- status: what is said of it <----- rows ------+
 //! ```
 //!
+//! The pods of the node are watched for [`crate::pods`].
+//!
 //! The operator has compiled and published the policies; here they are chosen, verified, kept on disk and
 //! handed to the control thread, which loads them beside those of files and gRPC. Of the files, `plans`,
 //! `limit` and `status` know neither client nor clock; `watch` and `report` hold the client; `local` and
@@ -24,6 +26,8 @@ use crate::config::Config;
 use crate::control::{Board, Command, DecisionBox};
 use crate::counters::{Alarm, Counters};
 use crate::engine::Facts;
+use crate::pods;
+use crate::pods::store::Store;
 use cache::{Cache, Found};
 use client::Access;
 use counts::Counts;
@@ -83,6 +87,9 @@ pub struct Kubernetes {
     decisions: Arc<DecisionBox>,
     /// Plans of the disk; `None`: the cluster's policies are not loaded here.
     known: Option<Vec<(String, Arc<Plan>)>>,
+    pods: Arc<Store>,
+    /// Events show the annotations of pods.
+    annotations: bool,
 }
 
 /// What the agent is about to do.
@@ -118,6 +125,8 @@ impl Kubernetes {
             counts: counts.clone(),
             decisions: Arc::default(),
             known: None,
+            pods: Arc::new(Store::new(config.deleted_pod_cache_size, counters.pods.clone())),
+            annotations: config.enable_pod_annotations,
         };
         if !config.enable_tracing_policy_crd {
             return Ok((kubernetes, None));
@@ -141,6 +150,11 @@ impl Kubernetes {
     /// Where decisions for the control thread lie.
     pub fn decisions(&self) -> Arc<DecisionBox> {
         self.decisions.clone()
+    }
+
+    /// The pods of the node.
+    pub fn pods(&self) -> Arc<Store> {
+        self.pods.clone()
     }
 
     /// Starts watching and reporting; to be called inside the runtime. A task that panics ends the agent
@@ -171,6 +185,13 @@ impl Kubernetes {
         let plans = self.known.map(|known| Plans::new(&self.node, known));
         let watcher = Watcher::new(client.clone(), &self.access.namespace, &self.node, plans, out, seen);
         let told = view.clone();
+        let pods = pods::watch::Watcher {
+            client: client.clone(),
+            node: self.node.clone(),
+            store: self.pods.clone(),
+            annotations: self.annotations,
+            counts: counters.pods.clone(),
+        };
         let parts = Parts {
             client,
             node: self.node,
@@ -179,8 +200,10 @@ impl Kubernetes {
             counters,
             counts: self.counts,
             view,
+            pods: self.pods,
             interval: self.interval,
         };
+        spawn("the watch of pods", alive, pods.run(phases.clone()));
         spawn("the watch of plans", alive, watcher.run(phases.clone()));
         let reporter = spawn("the node's status", alive, Reporter::new(parts).run(phases, LAST_STATUS));
         Ok(Tasks { phase, reporter, told })
@@ -202,7 +225,7 @@ impl Tasks {
 }
 
 /// Waits for the end. True: everything is taken down.
-async fn stopped(phases: &mut channel::Receiver<Phase>) -> bool {
+pub(crate) async fn stopped(phases: &mut channel::Receiver<Phase>) -> bool {
     match phases.wait_for(|phase| *phase != Phase::Run).await.as_deref() {
         Ok(Phase::Stop { release }) => *release,
         // Nobody can stop us any more: that is the end too.

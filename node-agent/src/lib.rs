@@ -17,6 +17,7 @@ pub mod hub;
 pub mod kubernetes;
 pub mod locate;
 pub mod metrics;
+pub mod pods;
 pub mod policies;
 pub mod process;
 pub mod procfs;

@@ -1,6 +1,6 @@
 //! Metrics, as Prometheus reads them, from the counters and the board; and the two health paths.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tetragon_api::event::TracingPolicyState;
 
 use crate::control::Board;
-use crate::counters::{Counters, EventCounts, Kernel, get};
+use crate::counters::{Counters, EventCounts, Kernel, WHOSE, get};
 use crate::elasticsearch::counts::{Counts, Loss};
 use crate::facts::signal_name;
 use crate::kubernetes;
@@ -39,7 +39,8 @@ impl Metrics {
     /// Metrics of one agent. `labels`: those of namespace, workload, pod and binary that are kept.
     pub fn new(counters: Arc<Counters>, board: Arc<Board>, node: &str, labels: &[&str]) -> Metrics {
         let mut registry = Registry::default();
-        let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+        let labels: Vec<String> = labels.iter().map(|l| (*l).to_owned()).collect();
+        counters.events().keep(&labels);
         registry.register_collector(Box::new(Source { counters, board, node: node.to_owned(), labels }));
         Metrics { registry }
     }
@@ -140,6 +141,7 @@ impl Collector for Source {
         self.policies(&mut out)?;
         programs(&mut out, &kernel)?;
         self.pipeline(&mut out)?;
+        pods(&mut out, &self.counters.pods)?;
         if let Some(counts) = self.counters.elasticsearch.get() {
             elasticsearch(&mut out, counts)?;
         }
@@ -151,30 +153,16 @@ impl Collector for Source {
 }
 
 impl Source {
-    /// The labels of an event, without those that are not kept. There are no pods yet.
-    fn event_labels<'a>(&'a self, first: &[(&'a str, &'a str)], binary: &'a str) -> Labels<'a> {
+    /// The labels of an event, without those that are not kept.
+    fn event_labels<'a>(&'a self, first: &[(&'a str, &'a str)], whose: [&'a str; 4]) -> Labels<'a> {
         let mut labels = first.to_vec();
-        for name in ["namespace", "workload", "pod", "binary"] {
-            if self.keeps(name) {
-                labels.push((name, if name == "binary" { binary } else { "" }));
-            }
-        }
+        labels.extend(WHOSE.into_iter().zip(whose).filter(|(name, _)| self.keeps(name)));
         labels.push(("node_name", &self.node));
         labels
     }
 
     fn keeps(&self, label: &str) -> bool {
         self.labels.iter().any(|l| l == label)
-    }
-
-    /// The series by binary, or their sum under no name when the label is not kept.
-    fn by_binary<'a>(&self, series: &'a HashMap<String, u64>) -> Vec<(&'a str, u64)> {
-        if !self.keeps("binary") {
-            return vec![("", series.values().sum())];
-        }
-        let mut list: Vec<_> = series.iter().map(|(binary, n)| (binary.as_str(), *n)).collect();
-        list.sort_unstable();
-        list
     }
 
     fn events(&self, out: &mut Out<'_>) -> Result<(), Error> {
@@ -184,16 +172,12 @@ impl Source {
         kinds.sort_unstable_by_key(|(kind, _)| **kind);
         let samples = kinds.iter().flat_map(|(kind, series)| {
             let kind = kind.as_str_name();
-            self.by_binary(series)
-                .into_iter()
-                .map(move |(binary, n)| (self.event_labels(&[("type", kind)], binary), n))
+            series.list().into_iter().map(move |(whose, n)| (self.event_labels(&[("type", kind)], whose), n))
         });
         out.counters("tetragon_events", "Events by kind and workload", samples)?;
         let samples = counts.hooks.iter().flat_map(|h| {
             let first = [("policy", h.policy.as_str()), ("hook", h.hook.as_str())];
-            self.by_binary(&h.binaries)
-                .into_iter()
-                .map(move |(binary, n)| (self.event_labels(&first, binary), n))
+            h.series.list().into_iter().map(move |(whose, n)| (self.event_labels(&first, whose), n))
         });
         out.counters("tetragon_policy_events", "Events by policy and hook", samples)?;
         self.actions(out, counts)?;
@@ -254,10 +238,11 @@ impl Source {
         let help = "Events that were made and not delivered, by where they were lost";
         out.counters("tetragon_missed_events", help, samples)?;
         let op = |op, n| (vec![("msg_op", op), ("error", "ENOSPC")], n);
-        let ops = [op("5", l.exec), op("7", l.exit), op("13", l.call), op("23", l.fork)];
+        let ops =
+            [op("5", l.exec), op("7", l.exit), op("13", l.call), op("23", l.fork), op("25", l.cgroup_record)];
         out.counters("tetragon_bpf_missed_events", "Records that found the ring buffer full", ops)?;
         out.counter("tetragon_bpf_sent_records", "Records put into the ring buffer", l.sent)?;
-        let tables = [("path", l.path), ("process", l.process), ("executable", l.exe)];
+        let tables = [("path", l.path), ("process", l.process), ("executable", l.exe), ("cgroup", l.cgroup)];
         let samples = tables.map(|(what, n)| (vec![("what", what)], n));
         out.counters(
             "tetragon_bpf_overflows",
@@ -322,6 +307,32 @@ impl Source {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         out.gauges("tetragon_build_info", "Always 1; the labels say what runs", [(version, 1)])
     }
+}
+
+/// The pods of the node, and events that wait for theirs.
+fn pods(out: &mut Out<'_>, c: &crate::pods::counts::Counts) -> Result<(), Error> {
+    out.gauge("tetragon_event_cache_entries", "Events that wait for their pod", get(&c.waiting))?;
+    out.counter("tetragon_event_cache_inserts", "Events that had to wait", get(&c.inserts))?;
+    let retries = [(vec![("entry_type", "pod_info")], get(&c.retries))];
+    out.counters(
+        "tetragon_event_cache_fetch_retries",
+        "Attempts that did not find what is waited for",
+        retries,
+    )?;
+    let failures = c.failures();
+    let failures =
+        failures.iter().map(|(kind, n)| (vec![("entry_type", "pod_info"), ("event_type", *kind)], *n));
+    let help = "Events that were sent without what they had waited for";
+    out.counters("tetragon_event_cache_fetch_failures", help, failures)?;
+    let watched = [(vec![("watcher", "k8s")], get(&c.watched))];
+    out.counters("tetragon_watcher_events", "What the watch of pods was told", watched)?;
+    let errors = [(vec![("watcher", "k8s"), ("error", "failed_to_get_pod")], get(&c.not_found))];
+    out.counters("tetragon_watcher_errors", "Pods that were asked for and are not known", errors)?;
+    // Counters, but Tetragon's names have no `_total`, which this format would add.
+    let help = "Look-ups that found a deleted pod";
+    out.gauge("tetragon_watcher_delete_pod_cache_hits", help, get(&c.deleted_hits))?;
+    let help = "Deleted pods forgotten early, because there were too many";
+    out.gauge("tetragon_watcher_delete_pod_cache_evictions", help, get(&c.deleted_evictions))
 }
 
 /// The export to Elasticsearch: taken = delivered + duplicate + lost + what waits.

@@ -17,6 +17,18 @@ fn counters() -> Arc<Counters> {
     c.events().event(&event("/bin/cat"), None);
     c.events().event(&event("/bin/cat"), None);
     c.events().event(&event("/bin/\"odd\""), None);
+    let mut of_pod = event("/bin/sh");
+    for process in of_pod.actors_mut() {
+        process.pod = Some(tetragon_api::event::Pod {
+            namespace: "production".into(),
+            name: "web-1".into(),
+            workload: "web".into(),
+            ..Default::default()
+        });
+    }
+    c.events().event(&of_pod, None);
+    c.pods.waiting.store(2, Ordering::Relaxed);
+    c.pods.failed("PROCESS_EXEC");
     let mut killer = HookCounts { policy: "p".into(), hook: "kprobe:x".into(), ..HookCounts::default() };
     killer.actions.post = 4;
     killer.signals.insert((9, true), 2);
@@ -85,6 +97,12 @@ fn the_seeds_names_and_tetragons() {
         r#"tetragon_elasticsearch_batches_total{code="200"} 1"#,
         r#"tetragon_elasticsearch_item_errors_total{reason="mapper_parsing_exception"} 1"#,
         "tetragon_elasticsearch_spool_events 0",
+        r#"tetragon_events_total{type="PROCESS_EXEC",namespace="production",workload="web",pod="web-1",binary="/bin/sh",node_name="n1"} 1"#,
+        "tetragon_event_cache_entries 2",
+        "tetragon_event_cache_inserts_total 0",
+        r#"tetragon_event_cache_fetch_retries_total{entry_type="pod_info"} 0"#,
+        r#"tetragon_event_cache_fetch_failures_total{entry_type="pod_info",event_type="PROCESS_EXEC"} 1"#,
+        "tetragon_watcher_delete_pod_cache_hits 0",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
     }
@@ -96,8 +114,12 @@ fn the_seeds_names_and_tetragons() {
 #[test]
 fn labels_that_are_not_kept_are_summed() {
     let text = openmetrics(&["pod"]);
-    let line = r#"tetragon_events_total{type="PROCESS_EXEC",pod="",node_name="n1"} 3"#;
-    assert!(text.lines().any(|l| l == line), "{text}");
+    for line in [
+        r#"tetragon_events_total{type="PROCESS_EXEC",pod="",node_name="n1"} 3"#,
+        r#"tetragon_events_total{type="PROCESS_EXEC",pod="web-1",node_name="n1"} 1"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{text}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! id and the time of the fork or exec). Parents stay while they have children; the rest is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,8 @@ use tetragon_api::event::Process;
 use crate::clock::Clock;
 use crate::engine::ExecRecord;
 use crate::facts;
+use crate::pods::cgroup::Place;
+use crate::pods::object::{Container, Pod};
 use crate::procfs::ProcInfo;
 
 /// Name of a process: thread group id, and the time of its fork or last exec.
@@ -50,6 +52,12 @@ pub struct Proc {
     pub binary_properties: Option<tetragon_api::event::BinaryProperties>,
     /// Permitted capabilities.
     pub permitted: u64,
+    /// The container that it is in.
+    pub place: Place,
+    /// Its id in its own PID namespace, 0 in the host's.
+    pub nspid: u32,
+    /// The pod that it was found in: it may outlive what is known of that.
+    pub pod: OnceLock<(Arc<Pod>, Arc<Container>)>,
 }
 
 impl Proc {
@@ -69,7 +77,7 @@ enum Body {
     Known(Arc<Proc>),
     /// It is a fork of this program that has executed nothing yet. Most forks execute or end soon:
     /// the message is made when somebody asks.
-    Fork { of: Option<Arc<Proc>>, init_tree: bool },
+    Fork { of: Option<Arc<Proc>>, init_tree: bool, nspid: u32 },
 }
 
 #[derive(Debug)]
@@ -153,15 +161,17 @@ impl Cache {
         let of = parent.and_then(|p| self.program(p));
         let init_tree = fork.flags & PROC_INIT_TREE != 0;
         let key = (fork.header.tgid, fork.header.process);
-        self.insert(key, parent, Body::Fork { of, init_tree });
+        self.insert(key, parent, Body::Fork { of, init_tree, nspid: fork.nspid });
     }
 
-    /// A program was executed. The result is the process as it is from now on.
-    pub fn exec(&mut self, exec: &ExecRecord) -> Arc<Proc> {
+    /// A program was executed. The result is the process as it is from now on. `place` says where, from
+    /// where it was before, or what made it.
+    pub fn exec(&mut self, exec: &ExecRecord, place: impl FnOnce(&Place) -> Place) -> Arc<Proc> {
         let fixed = &exec.fixed;
         let tgid = fixed.header.tgid;
         let old = self.resolve(tgid, fixed.old_ktime);
-        let old_permitted = old.and_then(|o| self.program(o)).map(|p| p.permitted);
+        let before = old.and_then(|o| self.program(o));
+        let old_permitted = before.as_ref().map(|p| p.permitted);
         // The first program of a process has the process's parent; a later one has the one before.
         let forked =
             old.and_then(|o| self.entries.get(&o)).is_some_and(|e| matches!(e.body, Body::Fork { .. }));
@@ -172,13 +182,19 @@ impl Cache {
             None => self.latest(fixed.parent).filter(|p| p.0 != tgid),
         };
         let key = (tgid, fixed.header.process);
-        let message = facts::exec_message(exec, &self.options, &self.clock, key, parent);
+        let before = before.or_else(|| self.program(parent?));
+        let place = place(&before.map(|p| p.place.clone()).unwrap_or_default());
+        let mut message = facts::exec_message(exec, &self.options, &self.clock, key, parent);
+        message.docker = place.shown().to_owned();
         let proc = Arc::new(Proc {
             key,
             parent,
             message,
             binary_properties: facts::binary_properties(exec, old_permitted),
             permitted: fixed.cred.caps[1],
+            place,
+            nspid: fixed.nspid,
+            pod: OnceLock::new(),
         });
         self.insert(key, parent, Body::Known(proc.clone()));
         if let Some(old) = old.filter(|o| *o != key) {
@@ -209,7 +225,7 @@ impl Cache {
         let entry = self.entries.get(&key)?;
         match &entry.body {
             Body::Known(proc) => Some(proc.clone()),
-            Body::Fork { of, init_tree } => {
+            Body::Fork { of, init_tree, nspid } => {
                 let message = facts::fork_message(
                     of.as_deref(),
                     *init_tree,
@@ -219,8 +235,16 @@ impl Cache {
                     entry.parent,
                 );
                 let permitted = of.as_ref().map_or(0, |p| p.permitted);
-                let proc =
-                    Arc::new(Proc { key, parent: entry.parent, message, binary_properties: None, permitted });
+                let proc = Arc::new(Proc {
+                    key,
+                    parent: entry.parent,
+                    message,
+                    binary_properties: None,
+                    permitted,
+                    place: of.as_ref().map(|p| p.place.clone()).unwrap_or_default(),
+                    nspid: *nspid,
+                    pod: of.as_ref().map(|p| p.pod.clone()).unwrap_or_default(),
+                });
                 // A fork that nobody knows the program of is not remembered as known.
                 if of.is_some() {
                     self.bytes += proc.size();
@@ -262,7 +286,17 @@ impl Cache {
         let key = (info.tgid, info.ktime);
         let message = facts::proc_message(info, &self.options, &self.clock, key, parent);
         let permitted = info.cred.caps[1];
-        let proc = Arc::new(Proc { key, parent, message, binary_properties: None, permitted });
+        let (place, nspid) = (info.place.clone(), info.nspid);
+        let proc = Arc::new(Proc {
+            key,
+            parent,
+            message,
+            binary_properties: None,
+            permitted,
+            place,
+            nspid,
+            pod: OnceLock::new(),
+        });
         self.insert(key, parent, Body::Known(proc.clone()));
         proc
     }

@@ -63,7 +63,7 @@ fn fork_then_exec_has_the_forker_as_parent() {
     let mut c = cache(100);
     seed(&mut c, 1, 10);
     fork(&mut c, (1, 10), (20, 100));
-    let proc = c.exec(&exec_record(100, (20, 110), "/bin/cat", PROC_CLONE));
+    let proc = c.exec(&exec_record(100, (20, 110), "/bin/cat", PROC_CLONE), Place::clone);
     let m = &proc.message;
     assert_eq!((m.binary.as_str(), m.arguments.as_str()), ("/bin/cat", "arg"));
     assert_eq!(m.flags, "execve rootcwd clone");
@@ -81,8 +81,8 @@ fn exec_without_fork_has_the_program_before_as_parent() {
     let mut c = cache(100);
     seed(&mut c, 1, 10);
     fork(&mut c, (1, 10), (20, 100));
-    c.exec(&exec_record(100, (20, 110), "/bin/trig", PROC_CLONE));
-    let proc = c.exec(&exec_record(110, (20, 120), "/bin/true", 0));
+    c.exec(&exec_record(100, (20, 110), "/bin/trig", PROC_CLONE), Place::clone);
+    let proc = c.exec(&exec_record(110, (20, 120), "/bin/true", 0), Place::clone);
     assert_eq!(proc.message.flags, "execve rootcwd");
     assert_eq!(proc.message.parent_exec_id, id((20, 110)));
     let names: Vec<_> = c.ancestors(&proc, 9).iter().map(|p| p.message.binary.clone()).collect();
@@ -106,7 +106,7 @@ fn a_fork_that_was_shown_before_its_exec_is_still_a_clone() {
     seed(&mut c, 1, 10);
     fork(&mut c, (1, 10), (20, 100));
     assert!(c.find(20, 100).is_some());
-    let proc = c.exec(&exec_record(100, (20, 110), "/bin/cat", PROC_CLONE));
+    let proc = c.exec(&exec_record(100, (20, 110), "/bin/cat", PROC_CLONE), Place::clone);
     assert_eq!(proc.message.parent_exec_id, id((1, 10)));
 }
 
@@ -115,7 +115,7 @@ fn parents_survive_their_exit_while_children_live() {
     let mut c = cache(100_000);
     seed(&mut c, 1, 10);
     fork(&mut c, (1, 10), (20, 100));
-    c.exec(&exec_record(100, (20, 110), "/bin/sh", PROC_CLONE));
+    c.exec(&exec_record(100, (20, 110), "/bin/sh", PROC_CLONE), Place::clone);
     fork(&mut c, (20, 110), (21, 200));
     c.exit(&header(20, 110));
     // Far more processes than the queue of ended ones holds.
@@ -123,7 +123,7 @@ fn parents_survive_their_exit_while_children_live() {
         fork(&mut c, (1, 10), (1000 + n, 1000 + u64::from(n)));
         c.exit(&header(1000 + n, 1000 + u64::from(n)));
     }
-    let child = c.exec(&exec_record(200, (21, 210), "/bin/cat", PROC_CLONE));
+    let child = c.exec(&exec_record(200, (21, 210), "/bin/cat", PROC_CLONE), Place::clone);
     let names: Vec<_> = c.ancestors(&child, 9).iter().map(|p| p.message.binary.clone()).collect();
     assert_eq!(names, ["/bin/sh", "/sbin/init"]);
     // With the child, what was kept for it goes.
@@ -144,7 +144,10 @@ fn the_cache_is_bounded_and_counts_evictions() {
     // A program that executes itself for ever: each is the parent of the next.
     fork(&mut c, (1, 10), (20, 100));
     for n in 0..5000u64 {
-        c.exec(&exec_record(100 + n, (20, 101 + n), "/bin/loop", if n == 0 { PROC_CLONE } else { 0 }));
+        c.exec(
+            &exec_record(100 + n, (20, 101 + n), "/bin/loop", if n == 0 { PROC_CLONE } else { 0 }),
+            Place::clone,
+        );
     }
     let stats = c.stats();
     assert!(stats.size <= 1000 && stats.evictions >= 3900, "{stats:?}");
@@ -168,7 +171,7 @@ fn memory_is_accounted_to_the_byte() {
             c.find(pid, time);
         }
         if n % 2 == 0 {
-            c.exec(&exec_record(time, (pid, time + 1), "/bin/cat", PROC_CLONE));
+            c.exec(&exec_record(time, (pid, time + 1), "/bin/cat", PROC_CLONE), Place::clone);
         }
         if n % 5 != 0 {
             c.exit(&header(pid, time + u64::from(n % 2 == 0)));
@@ -208,11 +211,11 @@ fn an_exec_whose_fork_was_lost_finds_its_parent() {
     seed(&mut c, 1, 10);
     let mut record = exec_record(100, (20, 110), "/bin/cat", PROC_CLONE);
     record.fixed.parent = 1;
-    assert_eq!(c.exec(&record).message.parent_exec_id, id((1, 10)));
+    assert_eq!(c.exec(&record, Place::clone).message.parent_exec_id, id((1, 10)));
     // A parent that nobody knows is not made up.
     let mut record = exec_record(100, (30, 110), "/bin/cat", PROC_CLONE);
     record.fixed.parent = 29;
-    assert_eq!(c.exec(&record).message.parent_exec_id, "");
+    assert_eq!(c.exec(&record, Place::clone).message.parent_exec_id, "");
 }
 
 #[test]
@@ -235,7 +238,7 @@ fn nested_pid_namespaces_are_flagged() {
     };
     c.fork(&fork);
     assert_eq!(c.find(20, 100).unwrap().message.flags, "execve inInitTree");
-    let proc = c.exec(&exec_record(100, (20, 110), "/bin/true", PROC_CLONE | PROC_INIT_TREE));
+    let proc = c.exec(&exec_record(100, (20, 110), "/bin/true", PROC_CLONE | PROC_INIT_TREE), Place::clone);
     assert_eq!(proc.message.flags, "execve rootcwd clone inInitTree");
     assert_eq!(proc.message.in_init_tree, Some(true));
 }
@@ -250,7 +253,7 @@ fn flags_and_credentials_when_asked_for() {
     record.fixed.cred.caps = [0, 0b11, 0b1];
     record.fixed.cred.auid = 1000;
     record.fixed.cred.ns = [5, 6, 0, 0, 0, 0, 0, 0, 0, 0];
-    let m = c.exec(&record).message.clone();
+    let m = c.exec(&record, Place::clone).message.clone();
     assert_eq!(m.binary, "/tmp/run");
     assert_eq!(m.flags, "execve truncArgs nocwd");
     let cap = m.cap.unwrap();

@@ -6,6 +6,7 @@ use tetragon_abi::config::NAMESPACES;
 use tetragon_abi::record::Credentials;
 
 use crate::clock::Clock;
+use crate::pods::cgroup::Place;
 
 /// Longest argument text that is kept, as from the kernel.
 const ARGS_MAX: usize = 4096;
@@ -33,8 +34,8 @@ pub struct ProcInfo {
     pub args_cut: bool,
     /// Working directory; empty if it cannot be read.
     pub cwd: String,
-    /// Last part of its cgroup's path.
-    pub cgroup: String,
+    /// The container that it is in.
+    pub place: Place,
     /// Its id in its own PID namespace, 0 in the host's.
     pub nspid: u32,
     /// Credentials and namespaces.
@@ -91,11 +92,16 @@ impl ProcFs {
         if let Ok(bytes) = std::fs::read(dir.join("cmdline")) {
             (info.args, info.args_cut) = parse_cmdline(&bytes);
         }
-        info.cgroup = read_text(&dir.join("cgroup")).map(|t| parse_cgroup(&t)).unwrap_or_default();
+        info.place = self.cgroup(tgid).and_then(|text| Place::of_file(&text, "")).unwrap_or_default();
         info.cred.auid =
             read_text(&dir.join("loginuid")).and_then(|t| t.trim().parse().ok()).unwrap_or(u32::MAX);
         info.cred.ns = namespaces(&dir.join("ns"));
         Some(info)
+    }
+
+    /// `/proc/PID/cgroup`; `None`: there is no such process.
+    pub fn cgroup(&self, tgid: u32) -> Option<String> {
+        read_text(&self.root.join(tgid.to_string()).join("cgroup"))
     }
 
     /// The namespaces of the node's first process; 0: not known.
@@ -172,14 +178,6 @@ fn parse_cmdline(bytes: &[u8]) -> (Vec<String>, bool) {
     (bytes.split(|b| *b == 0).map(|a| String::from_utf8_lossy(a).into_owned()).collect(), cut)
 }
 
-/// The last part of the path in the unified hierarchy; without one, of the first that has a path.
-fn parse_cgroup(text: &str) -> String {
-    let paths = || text.lines().filter_map(|l| Some((l.split(':').next()?, l.splitn(3, ':').nth(2)?)));
-    let unified = paths().find(|(id, path)| *id == "0" && *path != "/");
-    let found = unified.or_else(|| paths().find(|(_, path)| *path != "/"));
-    found.and_then(|(_, path)| path.rsplit('/').next()).unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn status_and_cgroup() {
+    fn status() {
         let mut info = ProcInfo::default();
         let text =
             "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nNSpid:\t900\t12\t1\nCapPrm:\t000001ffffffffff\n";
@@ -218,9 +216,6 @@ mod tests {
         let mut host = ProcInfo::default();
         parse_status("NSpid:\t900\n", &mut host);
         assert_eq!(host.nspid, 0);
-        assert_eq!(parse_cgroup("12:pids:/a/b\n0::/kubepods/pod1/abc\n"), "abc");
-        assert_eq!(parse_cgroup("1:name=systemd:/docker/xyz\n0::/\n"), "xyz");
-        assert_eq!(parse_cgroup("0::/\n"), "");
     }
 
     #[test]

@@ -34,6 +34,9 @@ use crate::hub::Hub;
 use crate::kubernetes::local::Local;
 use crate::kubernetes::{Kubernetes, Tasks};
 use crate::metrics::Metrics;
+use crate::pods::classifier::Classifier;
+use crate::pods::store::Store;
+use crate::pods::wait::Waiting;
 use crate::process::{Cache, Options};
 use crate::procfs::{ProcFs, ProcInfo};
 use crate::runtime::Records;
@@ -117,7 +120,17 @@ fn start(config: &Config) -> Result<(), Failure> {
     let (assembler, infos) = processes(config, &mut engine)?;
     let hub = Arc::new(Hub::new(config.event_queue_size as usize, counters.clone()));
     let board = Arc::new(Board::default());
-    let mut pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
+    let (assembler, waiting) = match kubernetes.as_ref().map(|(k, _)| k.pods()) {
+        Some(pods) => (assembler.with_pods(pods.clone()), waiting(config, pods, &counters)),
+        None => (assembler, Waiting::none()),
+    };
+    let pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
+    let (commands, requests) = mpsc::channel();
+    let told = commands.clone();
+    let mut pipeline = pipeline.with_waiting(waiting).with_cgroups(move |record| {
+        // Nobody takes it at the end.
+        let _ = told.send(Command::Cgroup(record.clone()));
+    });
     pipeline.seed(&infos);
     drop(infos);
     let alive = Arc::new(AtomicBool::new(true));
@@ -126,7 +139,10 @@ fn start(config: &Config) -> Result<(), Failure> {
     let facts = engine.engine.facts().clone();
     tracing::debug!("{facts:?}");
     let old = engine.engine.has_old_hooks();
-    let mut control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    let root = engine.engine.hierarchy().map(|h| h.root.clone());
+    let classifier = Classifier::new(root, kubernetes.is_some().then_some(&*config.plan_dir));
+    let control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    let mut control = control.with_classifier(classifier);
     let (kubernetes, local) = kubernetes.unzip();
     if let (Some(kubernetes), Some(local)) = (&kubernetes, local.flatten()) {
         control = control.with_cluster(Cluster {
@@ -141,7 +157,6 @@ fn start(config: &Config) -> Result<(), Failure> {
         return Err(Failure::Wrong(messages));
     }
     drop(files);
-    let (commands, requests) = mpsc::channel();
     let controlling = spawn("control", {
         let alive = alive.clone();
         move || {
@@ -154,6 +169,13 @@ fn start(config: &Config) -> Result<(), Failure> {
         spawn("watch", move || watch_folder(folder, watch, &commands))?;
     }
 
+    if let Some(kubernetes) = &kubernetes {
+        let commands = commands.clone();
+        kubernetes.pods().subscribe(move |change| {
+            // Nobody takes it at the end.
+            let _ = commands.send(Command::Pods(change));
+        });
+    }
     let labels: Vec<&str> = config.metric_labels().collect();
     let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));
     let ready = Arc::new(AtomicBool::new(false));
@@ -195,6 +217,12 @@ fn start(config: &Config) -> Result<(), Failure> {
     });
     remove_run_files();
     Ok(served?)
+}
+
+/// How events wait for their pods.
+fn waiting(config: &Config, pods: Arc<Store>, counters: &Counters) -> Waiting {
+    let delay = Duration::from_secs(config.event_cache_retry_delay.into());
+    Waiting::new(pods, config.event_cache_retries, delay, counters.pods.clone())
 }
 
 /// With the first change of policies goes what an agent before this one has left. If the disk does not

@@ -2,7 +2,11 @@
 
 use std::os::fd::AsFd;
 
-use crate::engine::{ApplyReport, Engine, KernelLosses, PolicyInput, ProgramStats, Reader, Record};
+use tetragon_api::workload::Container;
+
+use crate::engine::{
+    ApplyReport, Classified, Engine, EngineError, KernelLosses, PolicyInput, ProgramStats, Reader, Record,
+};
 
 /// The kernel's side: policies in, numbers out.
 pub trait Kernel: Send + 'static {
@@ -10,6 +14,10 @@ pub trait Kernel: Send + 'static {
     fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport;
     /// Does some of what can wait for a moment without requests; see [`Engine::complete`].
     fn complete(&mut self) {}
+    /// Says whose a cgroup is; see [`Engine::classify`].
+    fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError>;
+    /// A cgroup is nobody's any more; see [`Engine::forget`].
+    fn forget(&mut self, cgroup: u64) -> Result<(), EngineError>;
     /// What was lost.
     fn losses(&self) -> KernelLosses;
     /// Loaded programs.
@@ -26,6 +34,12 @@ impl Kernel for Engine {
     }
     fn complete(&mut self) {
         Engine::complete(self);
+    }
+    fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
+        Engine::classify(self, cgroup, container)
+    }
+    fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
+        Engine::forget(self, cgroup)
     }
     fn losses(&self) -> KernelLosses {
         Engine::losses(self)

@@ -2,6 +2,7 @@
 //! on kernels that refuse everything else.
 
 use crate::{
+    cgroups,
     engine::{innermost, namespace, process, task},
     kernel::{get, half, put, read, word},
     maps::*,
@@ -191,7 +192,7 @@ unsafe fn exec(s: *mut Scratch, record: *mut u8, bprm: u64) -> u64 {
         (*r).file_gid = half(inode.wrapping_add(offset!(inode_i_gid)));
         (*r).nlink = half(inode.wrapping_add(offset!(inode_i_nlink)));
         (*r).ino = word(inode.wrapping_add(offset!(inode_i_ino)));
-        (*r).cgroup = generated::bpf_get_current_cgroup_id();
+        (*r).cgroup = cgroups::current();
         texts(s, record, task, bprm);
         let end = get(&raw const (*s).end);
         if end > RECORD_MAX as u64 {
@@ -302,10 +303,7 @@ unsafe fn texts(s: *mut Scratch, record: *mut u8, task: u64, bprm: u64) {
         copy(s, record, lens.add(2), CWD);
         copy(s, record, lens.add(3), EXE);
 
-        let css = word(task.wrapping_add(offset!(task_cgroups)));
-        let group = word(css.wrapping_add(offset!(css_set_dfl_cgrp)));
-        let node = word(group.wrapping_add(offset!(cgroup_kn)));
-        let name = word(node.wrapping_add(offset!(kernfs_node_name)));
+        let name = word(cgroups::node(task).wrapping_add(offset!(kernfs_node_name)));
         let end = get(&raw const (*s).end);
         if end > ROOM {
             return;

@@ -2,6 +2,7 @@
 //! scheme.
 
 use crate::{
+    cgroups,
     kernel::{get, half, mask63, put, read, word},
     maps::*,
     text,
@@ -16,8 +17,8 @@ const ANCESTORS: usize = 9;
 /// The caller cannot match.
 pub const NOBODY: u32 = u32::MAX;
 
-/// The cheapest question first, before any memory is claimed: whether the caller's binary leaves
-/// anything to be asked. Returns the entry that it has (0: none), or [`NOBODY`].
+/// The cheapest question first, before any memory is claimed: whether the caller's binary, or else its
+/// workload, leaves anything to be asked. Returns the entry that it has (0: none), or [`NOBODY`].
 #[inline(always)]
 pub fn gate() -> u32 {
     // SAFETY: maps are looked up with keys and values of their types.
@@ -29,9 +30,13 @@ pub fn gate() -> u32 {
         if !gated() {
             return 0;
         }
-        let tgid = (generated::bpf_get_current_pid_tgid() >> 32) as u32;
-        let p: *const Proc = lookup(&PROCS, (&raw const tgid).cast());
-        let key = if p.is_null() { Hash128 { a: 0, b: 0 } } else { (*p).exe };
+        let key = if config!(dim[0].kind) == DIM_WORKLOAD {
+            Hash128 { a: cgroups::workload(), b: 0 }
+        } else {
+            let tgid = (generated::bpf_get_current_pid_tgid() >> 32) as u32;
+            let p: *const Proc = lookup(&PROCS, (&raw const tgid).cast());
+            if p.is_null() { Hash128 { a: 0, b: 0 } } else { (*p).exe }
+        };
         let found: *const u32 = lookup(&EXACT, (&raw const key).cast());
         let id = if found.is_null() { 0 } else { *found };
         let e: *const Entry = at(&ENTRIES, id);
@@ -42,10 +47,19 @@ pub fn gate() -> u32 {
     }
 }
 
-/// The first dimension is answered by [`gate`]: the binary as a whole, and nothing else about it.
+/// The first dimension is answered by [`gate`]: the binary as a whole, or the workload, and nothing
+/// else about it.
 #[inline(always)]
 fn gated() -> bool {
-    config!(dims) > 0 && config!(dim[0].kind) == DIM_BINARY && config!(dim[0].flags) & LAST != 0
+    config!(dims) > 0
+        && (config!(dim[0].kind) == DIM_BINARY || config!(dim[0].kind) == DIM_WORKLOAD)
+        && config!(dim[0].flags) & LAST != 0
+}
+
+/// Some dimension that [`gate`] has not answered asks about the workload.
+#[inline(always)]
+fn asks_workload() -> bool {
+    config!(workload) != 0 && !(gated() && config!(dim[0].kind) == DIM_WORKLOAD)
 }
 
 /// Some dimension asks about the calling process.
@@ -66,6 +80,10 @@ pub unsafe fn judge(s: *mut Scratch, first: u64) -> u64 {
         let tgid = (generated::bpf_get_current_pid_tgid() >> 32) as u32;
         if asks_process() {
             process(&raw mut (*s).proc, tgid);
+        }
+        if asks_workload() {
+            // Once: all of a call is judged by one answer.
+            put(&raw mut (*s).workload, cgroups::workload());
         }
         integers(s);
         put(&raw mut (*s).live, (*head).live);
@@ -196,6 +214,7 @@ unsafe fn dimension(s: *mut Scratch, tgid: u32, d: usize) {
                 executable(s, d, &raw const (*p).parent_exe, kind == DIM_PARENT_PREFIX)
             }
             DIM_PID => number(s, d, tgid as u64),
+            DIM_WORKLOAD => number(s, d, get(&raw const (*s).workload)),
             DIM_NSPID => number(s, d, (*p).nspid as u64),
             DIM_PID_FOLLOW | DIM_NSPID_FOLLOW => lineage(s, d, tgid, kind == DIM_NSPID_FOLLOW),
             DIM_NAMESPACE => number(s, d, namespace(task(), a) as u64),

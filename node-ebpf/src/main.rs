@@ -9,6 +9,7 @@
 #![feature(asm_experimental_arch)]
 
 mod base;
+mod cgroups;
 mod engine;
 mod kernel;
 mod maps;

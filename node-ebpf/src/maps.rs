@@ -8,6 +8,7 @@ use aya_ebpf::{
 };
 use core::ptr::read_volatile;
 use tetragon_abi::{
+    cgroup::Cgroup,
     config::{HookConfig, Offsets},
     engine::*,
     hash::Hash128,
@@ -49,6 +50,9 @@ pub static PROCS: HashMap<u32, Proc> = HashMap::with_max_entries(32768, 0);
 /// Paths of executables by their hash.
 #[map]
 pub static EXES: HashMap<Hash128, Exe> = HashMap::with_max_entries(4096, 0);
+/// Cgroups by id: whose processes are in them.
+#[map]
+pub static CGROUPS: HashMap<u64, Cgroup> = HashMap::with_max_entries(16384, 0);
 /// Scratch memory, claimed by the program that uses it.
 #[map]
 pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(CLAIMS, 0);
@@ -97,6 +101,8 @@ pub struct Scratch {
     pub file: [u64; MAX_TEXTS],
     /// By text: the `struct path`.
     pub path: [u64; MAX_TEXTS],
+    /// The caller's workload.
+    pub workload: u64,
     /// The calling process.
     pub proc: Proc,
     /// For a look-up of an ancestor.
@@ -231,6 +237,18 @@ pub unsafe fn output(record: *const u8, len: u64) -> bool {
         let flags =
             if generated::bpf_ringbuf_query(ring, AVAILABLE) < WAKE { NO_WAKEUP } else { FORCE_WAKEUP };
         generated::bpf_ringbuf_output(ring, record.cast_mut().cast(), len, flags) == 0
+    }
+}
+
+/// The same for what is rare and must reach the agent at once.
+///
+/// # Safety
+/// As for [`output`].
+#[inline(always)]
+pub unsafe fn output_now(record: *const u8, len: u64) -> bool {
+    unsafe {
+        let ring = (&raw const EVENTS).cast_mut().cast();
+        generated::bpf_ringbuf_output(ring, record.cast_mut().cast(), len, FORCE_WAKEUP) == 0
     }
 }
 

@@ -147,7 +147,7 @@ fn join(lines: &[String]) -> String {
 mod tests {
     use super::*;
     use kube::core::ApiResource;
-    use tetragon_api::policy::KIND;
+    use tetragon_api::policy::{KIND, KIND_NAMESPACED};
 
     fn object(spec: &Value, rollout: Option<&str>) -> DynamicObject {
         let resource = ApiResource {
@@ -179,6 +179,20 @@ mod tests {
         assert_eq!(version.status.size as usize, serde_json::to_string(&version.plan).unwrap().len());
         assert_eq!(compiled.rollout.as_ref().unwrap().as_ref().unwrap().0, "soak=1m");
         assert_eq!(compiled.fault(), None);
+    }
+
+    #[test]
+    fn a_namespaced_policy_is_for_its_namespace() {
+        let spec = json!({"kprobes": [{"call": "security_file_open", "syscall": false}]});
+        let of = |namespace: &str| {
+            let mut policy = policy();
+            (policy.kind, policy.namespace) = (KIND_NAMESPACED.into(), Some(namespace.into()));
+            compile(&object(&spec, None), &policy).version.unwrap()
+        };
+        let (a, b) = (of("a"), of("b"));
+        let pods = a.plan.workloads.as_ref().and_then(|w| w.pods.as_ref()).unwrap();
+        assert_eq!((a.plan.namespace.as_deref(), pods.namespace.as_deref()), (Some("a"), Some("a")));
+        assert_ne!(a.status.digest, b.status.digest);
     }
 
     #[test]

@@ -343,10 +343,11 @@ async fn steps(
     let published =
         Published { version: &version, tally: &tally, rollout: next.as_ref(), warnings: &warnings, fault };
     let status = sum_up(subject, &compiled, Some(&published), &time);
+    let empty = status::until_selects_nothing(&status, &time);
     let later = write(leader, subject, memory, status).await?;
     match refused {
         Some(error) => Err(error),
-        None => Ok([again, later].into_iter().flatten().min()),
+        None => Ok([again, empty, later].into_iter().flatten().min()),
     }
 }
 

@@ -7,7 +7,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tetragon_api::status::TracingPolicyStatus;
 
 use crate::rollout::{COMPLETE, PROGRESSING, STOPPED};
-use crate::status::{ACCEPTED, READY};
+use crate::status::{ACCEPTED, READY, SELECTS_NOTHING};
 use crate::{reason, text};
 
 /// Longest note that the API server takes.
@@ -28,10 +28,14 @@ pub struct Happening {
 
 /// What happened between two statuses.
 pub fn happenings(old: &TracingPolicyStatus, new: &TracingPolicyStatus) -> Vec<Happening> {
-    [refused(old, new), published(old, new), rollout(old, new), ready(old, new)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        refused(old, new),
+        published(old, new),
+        rollout(old, new),
+        ready(old, new),
+        selects_nothing(old, new),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 fn condition<'a>(status: &'a TracingPolicyStatus, ty: &str) -> Option<(&'a str, &'a str, &'a str)> {
@@ -97,6 +101,16 @@ fn ready(old: &TracingPolicyStatus, new: &TracingPolicyStatus) -> Option<Happeni
         warning: is != "True",
         reason: why.into(),
         action: "Load",
+        note: message.into(),
+    })
+}
+
+fn selects_nothing(old: &TracingPolicyStatus, new: &TracingPolicyStatus) -> Option<Happening> {
+    let (_, why, message) = condition(new, SELECTS_NOTHING)?;
+    condition(old, SELECTS_NOTHING).is_none().then(|| Happening {
+        warning: true,
+        reason: why.into(),
+        action: "Select",
         note: message.into(),
     })
 }
@@ -189,6 +203,15 @@ mod tests {
         assert_eq!(told(&invalid, &again), [word(true, "Invalid")], "another generation, another finding");
         assert_eq!(told(&pending, &failed), [word(true, "LoadFailed")]);
         assert_eq!(told(&loaded, &plan(pending, "b")), [word(false, "Published")]);
+    }
+
+    #[test]
+    fn that_nothing_is_selected_is_told_once() {
+        let some = status(1, &[("Ready", "True", "Loaded")]);
+        let none = status(1, &[("Ready", "True", "Loaded"), ("SelectsNothing", "True", "NoPods")]);
+        assert_eq!(told(&some, &none), [(true, "NoPods".to_owned())]);
+        assert_eq!(told(&none, &none), []);
+        assert_eq!(told(&none, &some), []);
     }
 
     #[test]

@@ -17,8 +17,8 @@ use tetragon_api::status::NodeCapabilities;
 use tokio::sync::watch as channel;
 
 pub use changes::{Changed, Scope};
-pub use reports::Report;
-pub use tally::{Group, Part, Tally, Wanted};
+pub use reports::{Report, Selected};
+pub use tally::{Group, Part, Sum, Tally, Wanted};
 
 use changes::Changes;
 use reports::Reports;

@@ -23,6 +23,8 @@ pub const ROLLOUT_STOPPED: &str = "RolloutStopped";
 pub const HOOK_NOT_AVAILABLE: &str = "HookNotAvailable";
 /// The kernel or the agent refused the policy.
 pub const LOAD_FAILED: &str = "LoadFailed";
+/// No pod on any node is one that the policy is for.
+pub const NO_PODS: &str = "NoPods";
 /// The policy's nodeSelector leaves the node out.
 pub const NODE_SELECTOR: &str = "NodeSelector";
 /// More enforcing actions in a minute than the rollout allows.

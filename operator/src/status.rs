@@ -3,11 +3,13 @@
 //! Conditions follow kstatus: Ready tells whether all nodes run the policy as it stands; Reconciling is
 //! there only while waiting helps, Stalled only while it does not: an edit or a repair is needed.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tetragon_api::published::mode_name;
 use tetragon_api::status::{
     FailureGroup, MAX_FAILURES, MAX_MESSAGE, MAX_SAMPLES, MAX_WARNINGS, NodeCounts, RolloutStatus,
-    TracingPolicyStatus,
+    TracingPolicyStatus, WorkloadCounts,
 };
 
 use crate::compile::{Compiled, Fault, Version};
@@ -26,8 +28,14 @@ pub const RECONCILING: &str = "Reconciling";
 /// Waiting does not help.
 pub const STALLED: &str = "Stalled";
 
+/// The policy chooses pods, and there has been none on any node for a while.
+pub const SELECTS_NOTHING: &str = "SelectsNothing";
+
 /// The order in which they stand.
-const CONDITIONS: [&str; 5] = [ACCEPTED, COMPILED, READY, RECONCILING, STALLED];
+const CONDITIONS: [&str; 6] = [ACCEPTED, COMPILED, READY, RECONCILING, STALLED, SELECTS_NOTHING];
+
+/// For so long a policy may be there before its pods, without a warning.
+pub const EMPTY_FOR: Duration = Duration::from_secs(600);
 
 /// Bytes of a status as JSON, at most.
 pub const MAX_STATUS: usize = 16 << 10;
@@ -65,6 +73,7 @@ pub fn aggregate(known: &Known<'_>) -> TracingPolicyStatus {
         plan: known.version.map(|v| v.status.clone()),
         nodes: known.version.map(|_| counts(tally)),
         failures: if known.version.is_some() { failures(&tally.groups) } else { Vec::new() },
+        workloads: workloads(known),
         warnings: warnings(known),
         rollout: known.rollout.cloned().map(|r| RolloutStatus {
             message: text::cut(&r.message, MAX_MESSAGE),
@@ -80,6 +89,7 @@ pub fn aggregate(known: &Known<'_>) -> TracingPolicyStatus {
         Some(ready(known)),
         reconciling(known, stalled.is_some()),
         stalled,
+        selects_nothing(known, status.workloads.as_ref()),
     ];
     status.conditions = conditions.into_iter().flatten().map(|draft| draft.finish(known)).collect();
     fit(&mut status);
@@ -251,6 +261,51 @@ fn reconciling(known: &Known<'_>, stalled: bool) -> Option<Draft> {
             }
         }
     })
+}
+
+/// What the policy selects, as far as nodes say it.
+fn workloads(known: &Known<'_>) -> Option<WorkloadCounts> {
+    let version = known.version?;
+    version.plan.workloads.as_ref()?.pods.as_ref()?;
+    let sum = known.tally.selected;
+    if sum.nodes == 0 {
+        return None;
+    }
+    // Of a node that runs it and does not say, it is not known that it has none.
+    let empty = sum.pods == 0 && sum.nodes == known.tally.matched.loaded;
+    // Another version selects something else.
+    let same = known.previous.plan.as_ref().is_some_and(|plan| plan.digest == version.status.digest);
+    let before = known.previous.workloads.as_ref().filter(|_| same).and_then(|w| w.empty_since.clone());
+    let n = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
+    Some(WorkloadCounts {
+        pods: n(sum.pods),
+        containers: n(sum.containers),
+        empty_since: empty.then(|| before.unwrap_or_else(|| known.time.clone())),
+    })
+}
+
+/// For how long nothing has been selected.
+fn empty_for(workloads: Option<&WorkloadCounts>, time: &Time) -> Option<Duration> {
+    let since = workloads?.empty_since.as_ref()?;
+    // A clock that was put back says nothing of how long it has been.
+    Some(Duration::try_from(time.0.duration_since(since.0)).unwrap_or_default())
+}
+
+fn selects_nothing(known: &Known<'_>, workloads: Option<&WorkloadCounts>) -> Option<Draft> {
+    empty_for(workloads, known.time).filter(|empty| *empty >= EMPTY_FOR)?;
+    let since = workloads?.empty_since.as_ref()?;
+    let message = format!(
+        "it selects no pod on {} since {}: look at podSelector, containerSelector and the namespace",
+        text::nodes(known.tally.selected.nodes),
+        since.0
+    );
+    Some(Draft::new(SELECTS_NOTHING, true, reason::NO_PODS, message))
+}
+
+/// When to look again, to say that nothing is selected.
+pub fn until_selects_nothing(status: &TracingPolicyStatus, time: &Time) -> Option<Duration> {
+    let empty = empty_for(status.workloads.as_ref(), time)?;
+    EMPTY_FOR.checked_sub(empty).filter(|rest| !rest.is_zero())
 }
 
 fn mode(known: &Known<'_>) -> String {

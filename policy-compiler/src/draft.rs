@@ -63,6 +63,19 @@ pub(crate) struct MatcherDraft {
     pub(crate) values: Vec<Place>,
 }
 
+impl MatcherDraft {
+    /// How many values a Plan has for it.
+    pub(crate) fn size(&self) -> usize {
+        let Matcher::Workload(workloads) = &self.matcher else { return self.values.len() };
+        let pods = workloads.pods.iter().flat_map(|p| [&p.labels, &p.containers]).flatten();
+        pods.map(|s| {
+            let values: usize = s.match_expressions.iter().map(|r| 1 + r.values.len()).sum();
+            s.match_labels.len() + values
+        })
+        .sum()
+    }
+}
+
 impl HookDraft {
     /// The hooks of the Plan, one for each target. `None` if something could not be read.
     pub(crate) fn finish(&self) -> Option<Vec<Hook>> {

@@ -1,7 +1,8 @@
 //! The language's reference interpreter: what a hook decides about a call, on plain values. It is the
 //! specification that the kernel's decisions are tested against, so it is kept obvious, not fast.
 
-use tetragon_api::plan::{Hook, IntRange, Matcher, NamespaceValue, TextOp};
+use tetragon_api::plan::{Hook, IntRange, Matcher, NamespaceValue, Plan, TextOp, UnknownContainers};
+use tetragon_api::workload::{Container, Workloads};
 
 /// A call of a hooked function, as a policy sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,8 @@ pub struct Call {
     pub parent_binary: Option<String>,
     /// The calling process, and then its ancestors as far as they are known, the parent first.
     pub lineage: Vec<Process>,
+    /// Where the calling process runs.
+    pub workload: Workload,
     /// Inode numbers of the calling task's namespaces, by [`tetragon_api::plan::NamespaceKind`].
     pub namespaces: [u32; 10],
     /// Those of the node's first process.
@@ -30,6 +33,17 @@ pub struct Process {
     pub namespace_pid: u32,
 }
 
+/// Where a process runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// In no pod.
+    Host,
+    /// In a container that is known.
+    Container(Container),
+    /// In a container of which nothing is known yet.
+    Unknown,
+}
+
 /// The value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -42,13 +56,32 @@ pub enum Value {
     Missing,
 }
 
-/// The selector that decides about a call: the first that matches. `None`: the call is not reported.
-pub fn decide(hook: &Hook, call: &Call) -> Option<usize> {
-    hook.selectors.iter().position(|s| s.matchers.iter().all(|m| matches(m, call)))
+/// The selector of a plan's hook that decides about a call: the first that matches. `None`: the call is
+/// not reported.
+pub fn decide(plan: &Plan, hook: &Hook, call: &Call) -> Option<usize> {
+    let unknown = plan.unknown_containers;
+    if plan.workloads.as_ref().is_some_and(|asked| !runs_in(asked, unknown, &call.workload)) {
+        return None;
+    }
+    hook.selectors.iter().position(|s| s.matchers.iter().all(|m| matches(m, unknown, call)))
+}
+
+/// A question about the workload. What asks nothing holds for every process.
+fn runs_in(asked: &Workloads, unknown: UnknownContainers, workload: &Workload) -> bool {
+    let known = match workload {
+        Workload::Host => asked.select(None),
+        Workload::Container(container) => {
+            let may = unknown == UnknownContainers::FailClosed
+                && asked.pods.as_ref().is_some_and(|pods| pods.may_select(container));
+            asked.select(Some(container)) || may
+        }
+        Workload::Unknown => unknown == UnknownContainers::FailClosed && asked.pods.is_some(),
+    };
+    known || asked.is_everything()
 }
 
 /// One matcher on a call.
-pub fn matches(matcher: &Matcher, call: &Call) -> bool {
+pub fn matches(matcher: &Matcher, unknown: UnknownContainers, call: &Call) -> bool {
     match matcher {
         Matcher::Binary { op, not, values } => path(call.binary.as_deref(), *op, values) != *not,
         Matcher::ParentBinary { op, not, values } => path(call.parent_binary.as_deref(), *op, values) != *not,
@@ -79,6 +112,7 @@ pub fn matches(matcher: &Matcher, call: &Call) -> bool {
             Some(Value::Int(int)) => int & i128::from(*mask) != 0,
             _ => false,
         },
+        Matcher::Workload(asked) => runs_in(asked, unknown, &call.workload),
     }
 }
 
@@ -97,18 +131,29 @@ fn within(int: i128, range: IntRange) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tetragon_api::workload::{POD_NAMESPACE, POD_WORKLOAD_KIND};
+
     use super::*;
     use crate::compile_yaml;
 
-    fn hook(selectors: &str) -> Hook {
+    fn plan(selectors: &str) -> Plan {
+        policy("TracingPolicy", "[]", "", selectors)
+    }
+
+    fn policy(kind: &str, options: &str, spec: &str, selectors: &str) -> Plan {
+        let metadata = if kind == "TracingPolicy" { "{name: p}" } else { "{name: p, namespace: shop}" };
         let text = format!(
-            "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {{name: p}}\nspec:\n  kprobes:\n  \
+            "apiVersion: cilium.io/v1alpha1\nkind: {kind}\nmetadata: {metadata}\nspec:\n  options: {options}\n{spec}  kprobes:\n  \
              - call: security_mmap_file\n    syscall: false\n    args:\n    - {{index: 0, type: file}}\n    \
              - {{index: 1, type: int}}\n    selectors: {selectors}\n"
         );
         let compiled = compile_yaml("p.yaml", &text);
         let plan = compiled.policies.into_iter().next().and_then(|p| p.plan);
-        plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics)).hooks.remove(0)
+        plan.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
+    }
+
+    fn decide(plan: &Plan, call: &Call) -> Option<usize> {
+        super::decide(plan, &plan.hooks[0], call)
     }
 
     fn call() -> Call {
@@ -120,6 +165,7 @@ mod tests {
                 Process { pid: 90, namespace_pid: 1 },
                 Process { pid: 1, namespace_pid: 0 },
             ],
+            workload: Workload::Host,
             namespaces: [10, 11, 12, 99, 14, 15, 16, 17, 18, 19],
             host_namespaces: [10, 11, 12, 13, 14, 15, 16, 17, 18, 19],
             args: vec![Value::Text("/etc/shadow".into()), Value::Int(-1)],
@@ -158,20 +204,20 @@ mod tests {
             ("[{matchArgs: [{index: 1, operator: InMap, values: ['3', '-2:0']}]}]", true),
             ("[{matchArgs: [{args: [1], index: 0, operator: NotEqual, values: ['5']}]}]", true),
         ] {
-            assert_eq!(decide(&hook(selector), &call()).is_some(), expected, "{selector}");
+            assert_eq!(decide(&plan(selector), &call()).is_some(), expected, "{selector}");
         }
     }
 
     #[test]
     fn matchers_are_anded_and_the_first_selector_decides() {
-        let hook = hook(
+        let plan = plan(
             "[{matchArgs: [{index: 0, operator: Prefix, values: [/etc]}, {index: 1, operator: Equal, values: ['5']}]}, \
              {matchBinaries: [{operator: In, values: [/usr/bin/cat]}]}, {}]",
         );
-        assert_eq!(decide(&hook, &call()), Some(1));
+        assert_eq!(decide(&plan, &call()), Some(1));
         let five = Call { args: vec![Value::Text("/etc/x".into()), Value::Int(5)], ..call() };
-        assert_eq!(decide(&hook, &five), Some(0));
-        assert_eq!(decide(&hook, &Call { binary: None, ..call() }), Some(2));
+        assert_eq!(decide(&plan, &five), Some(0));
+        assert_eq!(decide(&plan, &Call { binary: None, ..call() }), Some(2));
     }
 
     #[test]
@@ -183,10 +229,87 @@ mod tests {
             "[{matchArgs: [{index: 1, operator: NotEqual, values: ['5']}]}]",
             "[{matchArgs: [{index: 1, operator: Mask, values: ['1']}]}]",
         ] {
-            assert_eq!(decide(&hook(selector), &missing), None, "{selector}");
+            assert_eq!(decide(&plan(selector), &missing), None, "{selector}");
         }
         let unknown = Call { binary: None, ..call() };
-        assert!(decide(&hook("[{matchBinaries: [{operator: NotIn, values: [/x]}]}]"), &unknown).is_some());
-        assert!(decide(&hook("[{matchBinaries: [{operator: In, values: [/x]}]}]"), &unknown).is_none());
+        assert!(decide(&plan("[{matchBinaries: [{operator: NotIn, values: [/x]}]}]"), &unknown).is_some());
+        assert!(decide(&plan("[{matchBinaries: [{operator: In, values: [/x]}]}]"), &unknown).is_none());
+    }
+
+    fn web() -> Container {
+        Container {
+            namespace: "shop".into(),
+            labels: [("app", "web"), (POD_NAMESPACE, "shop"), (POD_WORKLOAD_KIND, "Deployment")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            name: "nginx".into(),
+            repo: "docker.io/library/nginx".into(),
+        }
+    }
+
+    /// What a question says of: the host, a container, one of another namespace, an unknown one, and an
+    /// unknown one when it fails closed.
+    fn judged(kind: &str, spec: &str, selectors: &str) -> [bool; 5] {
+        let plan = |option: &str| {
+            policy(kind, &format!("[{{name: unknown-containers, value: {option}}}]"), spec, selectors)
+        };
+        let (open, closed) = (plan("fail-open"), plan("fail-closed"));
+        let mut other = web();
+        other.namespace = "bank".into();
+        other.labels.insert(POD_NAMESPACE.into(), "bank".into());
+        let runs = |plan: &Plan, workload: Workload| decide(plan, &Call { workload, ..call() }).is_some();
+        [
+            runs(&open, Workload::Host),
+            runs(&open, Workload::Container(web())),
+            runs(&open, Workload::Container(other)),
+            runs(&open, Workload::Unknown),
+            runs(&closed, Workload::Unknown),
+        ]
+    }
+
+    /// The table of Tetragon's documentation, and what is not known.
+    #[test]
+    fn workloads_decide_as_the_language_says() {
+        let label = "{matchLabels: {app: web}}";
+        let no_label = "{matchExpressions: [{key: app, operator: NotIn, values: [web]}]}";
+        let shop = format!("{{matchLabels: {{\"{POD_NAMESPACE}\": shop}}}}");
+        let nginx = "{matchExpressions: [{key: repo, operator: In, values: [docker.io/library/nginx]}]}";
+        let sidecar = "{matchLabels: {name: sidecar}}";
+        for (asked, expected) in [
+            (vec![], [true, true, true, true, true]),
+            (vec![("podSelector", "{}")], [false, true, true, false, true]),
+            (vec![("podSelector", label)], [false, true, true, false, true]),
+            (vec![("podSelector", no_label)], [false, false, false, false, true]),
+            (vec![("podSelector", shop.as_str())], [false, true, false, false, true]),
+            (vec![("containerSelector", nginx)], [false, true, true, false, true]),
+            (vec![("containerSelector", sidecar)], [false, false, false, false, true]),
+            (
+                vec![("podSelector", label), ("containerSelector", sidecar)],
+                [false, false, false, false, true],
+            ),
+            (vec![("hostSelector", "{}")], [true, false, false, false, false]),
+            (vec![("hostSelector", "{}"), ("podSelector", "{}")], [true, true, true, true, true]),
+            (vec![("hostSelector", "{}"), ("podSelector", &shop)], [true, true, false, false, true]),
+            (vec![("hostSelector", "{}"), ("containerSelector", sidecar)], [true, false, false, false, true]),
+        ] {
+            let of_policy: String = asked.iter().map(|(key, value)| format!("  {key}: {value}\n")).collect();
+            assert_eq!(judged("TracingPolicy", &of_policy, "[{}]"), expected, "{of_policy}");
+            let fields: Vec<_> = asked.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+            let of_selector = format!("[{{matchWorkloads: {{{}}}}}]", fields.join(", "));
+            assert_eq!(judged("TracingPolicy", "", &of_selector), expected, "{of_selector}");
+        }
+    }
+
+    #[test]
+    fn a_namespaced_policy_is_for_pods_of_its_namespace() {
+        let kind = "TracingPolicyNamespaced";
+        assert_eq!(judged(kind, "", "[{}]"), [false, true, false, false, true]);
+        assert_eq!(judged(kind, "  podSelector: {}\n", "[{}]"), [false, true, false, false, true]);
+        let other = "  podSelector: {matchLabels: {app: other}}\n";
+        assert_eq!(judged(kind, other, "[{}]"), [false, false, false, false, true]);
+        let selectors = "[{matchWorkloads: {podSelector: {matchLabels: {app: other}}}}, {}]";
+        let plan = policy(kind, "[]", "", selectors);
+        let in_web = Call { workload: Workload::Container(web()), ..call() };
+        assert_eq!(decide(&plan, &in_web), Some(1), "the first selector is for others");
     }
 }

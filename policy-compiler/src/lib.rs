@@ -45,6 +45,7 @@ mod source;
 mod suggest;
 mod syscalls;
 mod value;
+mod workloads;
 mod yaml;
 
 use tetragon_api::plan::Plan;

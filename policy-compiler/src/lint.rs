@@ -5,8 +5,10 @@ mod hooks;
 mod paths;
 mod reach;
 mod sets;
+mod workloads;
 
 use tetragon_api::plan::Mode;
+use tetragon_api::workload::Workloads;
 
 use crate::codes::Code;
 use crate::diagnostic::Cx;
@@ -14,7 +16,13 @@ use crate::draft::{HookDraft, MatcherDraft};
 use crate::node::Place;
 
 /// Looks at a policy without errors. `spec` and `mode` are where these stand.
-pub(crate) fn run(cx: &mut Cx<'_>, policy: &[HookDraft], spec: &Place, mode: (Mode, Option<&Place>)) {
+pub(crate) fn run(
+    cx: &mut Cx<'_>,
+    policy: &[HookDraft],
+    spec: &Place,
+    mode: (Mode, Option<&Place>),
+    asked: Option<&Workloads>,
+) {
     if policy.is_empty() {
         cx.report(Code::NoHooks, spec, "the policy watches nothing")
             .help("write kprobes, lsmhooks or tracepoints");
@@ -36,6 +44,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, policy: &[HookDraft], spec: &Place, mode: (Mo
         paths::look(cx, hook);
         reach::contradictions(cx, hook);
         reach::selectors(cx, hook);
+        workloads::look(cx, hook, asked);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tetragon_api::plan::{FORMAT, Mode, Plan};
+use tetragon_api::plan::{FORMAT, Matcher, Mode, Plan, UnknownContainers};
 use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED, OptionName};
+use tetragon_api::workload::Workloads;
 
 use crate::args::args;
 use crate::call::{self, Lists};
@@ -11,8 +12,8 @@ use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::draft::{HookDraft, HookKind};
 use crate::node::{Fields, Item, Node, Place, Value, quote};
-use crate::selector::{self, Macros};
-use crate::{labels, lint, normalise, schema, suggest};
+use crate::selector::{self, Policy};
+use crate::{labels, lint, normalise, schema, suggest, workloads};
 
 /// What a document says it is.
 pub(crate) struct Read {
@@ -37,18 +38,32 @@ pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     cx.policy = Some(read.name.clone()).filter(|n| !n.is_empty());
     let spec = fields.require(cx, "spec", "write spec: with kprobes, lsmhooks or tracepoints");
     let Some(spec) = spec.and_then(|item| item.fields(cx, schema::SPEC)) else { return read };
-    let node_selector = spec.get("nodeSelector").and_then(|item| labels::selector(cx, item));
-    let (mode, mode_place, hooks) = self::spec(cx, &spec);
+    let node_selector =
+        spec.get("nodeSelector").and_then(|item| labels::selector(cx, item, labels::Of::Nodes));
+    let namespaced = is_namespaced(&fields);
+    let asked = workloads::of_policy(cx, &spec, namespaced, read.namespace.as_deref());
+    let options = options(cx, &spec);
+    let hooks = self::hooks(cx, &spec, read.namespace.as_deref());
     size(cx, &spec, &hooks);
     if cx.errors() > before {
         return read;
     }
-    lint::run(cx, &hooks, &spec.place, (mode, mode_place.as_ref()));
+    lint::run(cx, &hooks, &spec.place, (options.mode, options.mode_place.as_ref()), asked.as_ref());
+    unknown_of_none(cx, &options, &hooks, asked.as_ref());
     let hooks = hooks.iter().map(HookDraft::finish).collect::<Option<Vec<_>>>();
     read.plan = hooks.map(|hooks| {
         let hooks = hooks.into_iter().flatten().collect();
         let (name, namespace) = (read.name.clone(), read.namespace.clone());
-        let mut plan = Plan { format: FORMAT, name, namespace, mode, node_selector, hooks };
+        let mut plan = Plan {
+            format: FORMAT,
+            name,
+            namespace,
+            mode: options.mode,
+            node_selector,
+            workloads: asked,
+            unknown_containers: options.unknown,
+            hooks,
+        };
         normalise::plan(&mut plan);
         plan
     });
@@ -62,9 +77,8 @@ const MAX_VALUES: usize = 1_000_000;
 
 /// Refuses a policy that grows too much when its lists are expanded.
 fn size(cx: &mut Cx<'_>, spec: &Fields<'_>, hooks: &[HookDraft]) {
-    let values = |h: &HookDraft| {
-        1 + h.selectors.iter().flat_map(|s| &s.matchers).map(|m| m.values.len()).sum::<usize>()
-    };
+    let values =
+        |h: &HookDraft| 1 + h.selectors.iter().flat_map(|s| &s.matchers).map(|m| m.size()).sum::<usize>();
     let all: usize = hooks.iter().map(|h| h.targets.len()).sum();
     let total: usize = hooks.iter().map(|h| h.targets.len().saturating_mul(values(h))).sum();
     if all > MAX_HOOKS || total > MAX_VALUES {
@@ -77,14 +91,7 @@ fn size(cx: &mut Cx<'_>, spec: &Fields<'_>, hooks: &[HookDraft]) {
 fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
     let kind = match fields.get("kind").map(|i| (i, &i.node.value)) {
         Some((item, Value::Str(kind))) => {
-            if kind == KIND_NAMESPACED {
-                cx.report(
-                    Code::NotSupportedYet,
-                    &item.place,
-                    format!("not supported yet: kind {KIND_NAMESPACED}"),
-                )
-                .help(format!("kind: {KIND} works: it applies to every process of the node"));
-            } else if kind != KIND {
+            if kind != KIND && kind != KIND_NAMESPACED {
                 let help = suggest::one_of(kind, &[KIND, KIND_NAMESPACED]);
                 cx.report(Code::WrongKind, &item.place, format!("{} is no policy", quote(kind))).help(help);
                 return false;
@@ -121,22 +128,29 @@ fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {
                 .help("a name has lower-case letters, digits, - and ., begins and ends with a letter or digit, and has at most 253 bytes");
         }
     }
+    let namespaced = is_namespaced(document);
+    if namespaced {
+        fields.require(cx, "namespace", "write namespace: NAME, or kind: TracingPolicy for all pods");
+    }
     if let Some(item) = fields.get("namespace")
         && let Some(namespace) = item.text(cx)
     {
-        let namespaced =
-            document.get("kind").is_some_and(|i| i.node.value == Value::Str(KIND_NAMESPACED.into()));
-        if namespaced {
-            read.namespace = Some(namespace.to_owned());
-        } else {
-            cx.report(
-                Code::NamespaceIgnored,
-                &item.place,
-                format!("a {KIND} is cluster-wide: its namespace means nothing"),
-            )
-            .help("leave namespace out");
+        if !namespaced {
+            let message = format!("a {KIND} is cluster-wide: its namespace means nothing");
+            cx.report(Code::NamespaceIgnored, &item.place, message)
+                .help(format!("leave namespace out, or write kind: {KIND_NAMESPACED}"));
+            return;
+        }
+        read.namespace = Some(namespace.to_owned());
+        if namespace.len() > 63 || namespace.contains('.') || !is_subdomain(namespace) {
+            cx.report(Code::BadName, &item.place, format!("{} cannot be a namespace", quote(namespace)))
+                .help("a namespace has at most 63 lower-case letters, digits and -, and begins and ends with a letter or digit");
         }
     }
+}
+
+fn is_namespaced(document: &Fields<'_>) -> bool {
+    document.get("kind").is_some_and(|i| matches!(&i.node.value, Value::Str(kind) if kind == KIND_NAMESPACED))
 }
 
 /// A DNS subdomain of RFC 1123, as Kubernetes wants names.
@@ -150,25 +164,36 @@ pub(crate) fn is_subdomain(name: &str) -> bool {
         })
 }
 
-fn spec(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Option<Place>, Vec<HookDraft>) {
-    let (mode, mode_place) = options(cx, spec);
+fn hooks(cx: &mut Cx<'_>, spec: &Fields<'_>, namespace: Option<&str>) -> Vec<HookDraft> {
     let lists = call::lists(cx, spec);
-    let macros = selector::macros(cx, spec);
+    let policy = Policy { macros: selector::macros(cx, spec), namespace };
     let mut hooks = Vec::new();
     for item in spec.items(cx, "kprobes") {
-        hooks.extend(kprobe(cx, &item, &lists, &macros));
+        hooks.extend(kprobe(cx, &item, &lists, &policy));
     }
     for item in spec.items(cx, "lsmhooks") {
-        hooks.extend(lsm_hook(cx, &item, &macros));
+        hooks.extend(lsm_hook(cx, &item, &policy));
     }
     for item in spec.items(cx, "tracepoints") {
-        hooks.extend(tracepoint(cx, &item, &macros));
+        hooks.extend(tracepoint(cx, &item, &policy));
     }
-    (mode, mode_place, hooks)
+    hooks
 }
 
-fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Option<Place>) {
-    let mut mode = (Mode::default(), None);
+/// What `spec.options` sets.
+#[derive(Default)]
+struct Options {
+    mode: Mode,
+    mode_place: Option<Place>,
+    unknown: UnknownContainers,
+    unknown_place: Option<Place>,
+}
+
+/// The options that do something, or are accepted because they do nothing.
+const OPTIONS: [&str; 3] = ["policy-mode", "unknown-containers", "disable-kprobe-multi"];
+
+fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Options {
+    let mut options = Options::default();
     let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
     for item in spec.items(cx, "options") {
         let Some(fields) = item.fields(cx, schema::OPTION) else { continue };
@@ -180,37 +205,57 @@ fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> (Mode, Option<Place>) {
         }
         match OptionName::from_name(name) {
             Some(OptionName::PolicyMode) => {
-                if let Some(written) = policy_mode(cx, &fields) {
-                    mode = (written, Some(named.place.clone()));
+                let modes = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
+                if let Some(mode) = one_of(cx, &fields, "policy mode", &modes) {
+                    (options.mode, options.mode_place) = (mode, Some(named.place.clone()));
+                }
+            }
+            Some(OptionName::UnknownContainers) => {
+                let values = [
+                    ("fail-open", UnknownContainers::FailOpen),
+                    ("fail-closed", UnknownContainers::FailClosed),
+                ];
+                if let Some(unknown) = one_of(cx, &fields, "way to treat unknown containers", &values) {
+                    (options.unknown, options.unknown_place) = (unknown, Some(named.place.clone()));
                 }
             }
             Some(OptionName::DisableKprobeMulti) => kprobe_multi(cx, &fields, &named.place),
             Some(_) => {
                 cx.report(Code::NotSupportedYet, &named.place, format!("not supported yet: option {name}"))
-                    .help("leave it out: policy-mode and disable-kprobe-multi are accepted");
+                    .help(format!("leave it out: {} are accepted", OPTIONS.join(", ")));
             }
             None => {
                 let names: Vec<_> = OptionName::ALL.iter().map(|o| o.name()).collect();
                 let message = format!("unknown option {}", quote(name));
-                let work = ["policy-mode", "disable-kprobe-multi"];
-                let help = suggest::one_of_those(name, &names, &work);
+                let help = suggest::one_of_those(name, &names, &OPTIONS);
                 cx.report(Code::UnknownName, &named.place, message).help(help);
             }
         }
     }
-    mode
+    options
 }
 
-fn policy_mode(cx: &mut Cx<'_>, option: &Fields<'_>) -> Option<Mode> {
-    let item = option.require(cx, "value", "write value: enforce or value: monitor")?;
-    match item.text(cx)? {
-        "enforce" => Some(Mode::Enforce),
-        "monitor" => Some(Mode::Monitor),
-        other => {
-            let help = suggest::one_of(other, &["enforce", "monitor"]);
-            cx.report(Code::BadValue, &item.place, format!("{} is no policy mode", quote(other))).help(help);
-            None
-        }
+/// The value of an option that is one of a few words.
+fn one_of<T: Copy>(cx: &mut Cx<'_>, option: &Fields<'_>, what: &str, values: &[(&str, T)]) -> Option<T> {
+    let words: Vec<_> = values.iter().map(|(word, _)| *word).collect();
+    let item = option.require(cx, "value", &format!("write value: {}", words.join(" or value: ")))?;
+    let written = item.text(cx)?;
+    let found = values.iter().find(|(word, _)| *word == written).map(|(_, value)| *value);
+    if found.is_none() {
+        let help = suggest::one_of(written, &words);
+        cx.report(Code::BadValue, &item.place, format!("{} is no {what}", quote(written))).help(help);
+    }
+    found
+}
+
+/// `unknown-containers` of a policy that asks for no pods.
+fn unknown_of_none(cx: &mut Cx<'_>, options: &Options, hooks: &[HookDraft], asked: Option<&Workloads>) {
+    let Some(place) = &options.unknown_place else { return };
+    let matchers = hooks.iter().flat_map(|h| &h.selectors).flat_map(|s| &s.matchers);
+    let own = matchers.filter_map(|m| if let Matcher::Workload(w) = &m.matcher { Some(w) } else { None });
+    if !own.chain(asked).any(|w| w.pods.is_some() && !w.is_everything()) {
+        cx.report(Code::NoEffect, place, "unknown-containers changes nothing: the policy chooses no pods")
+            .help("leave it out, or write podSelector or containerSelector");
     }
 }
 
@@ -231,7 +276,7 @@ fn kprobe_multi(cx: &mut Cx<'_>, option: &Fields<'_>, place: &Place) {
     .help("leave it in for Tetragon, or leave it out");
 }
 
-fn kprobe<'n>(cx: &mut Cx<'_>, item: &Item<'n>, lists: &Lists, macros: &Macros<'n>) -> Option<HookDraft> {
+fn kprobe<'n>(cx: &mut Cx<'_>, item: &Item<'n>, lists: &Lists, policy: &Policy<'n>) -> Option<HookDraft> {
     let fields = item.fields(cx, schema::KPROBE)?;
     let (targets, syscall) = call::kprobe(cx, &fields, lists);
     let kind = if syscall { HookKind::Syscall } else { HookKind::Function };
@@ -239,17 +284,17 @@ fn kprobe<'n>(cx: &mut Cx<'_>, item: &Item<'n>, lists: &Lists, macros: &Macros<'
     if let Some(ignore) = fields.get("ignore").and_then(|i| i.fields(cx, schema::IGNORE)) {
         ignore_missing = ignore.boolean(cx, "callNotFound", false);
     }
-    Some(HookDraft { ignore_missing, ..hook(cx, fields, kind, targets, macros) })
+    Some(HookDraft { ignore_missing, ..hook(cx, fields, kind, targets, policy) })
 }
 
-fn lsm_hook<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Option<HookDraft> {
+fn lsm_hook<'n>(cx: &mut Cx<'_>, item: &Item<'n>, policy: &Policy<'n>) -> Option<HookDraft> {
     let fields = item.fields(cx, schema::LSM_HOOK)?;
     let named = fields.require(cx, "hook", "write the LSM hook, as hook: file_open").cloned();
     let target = named.as_ref().and_then(|i| call::lsm(cx, i));
-    Some(hook(cx, fields, HookKind::Lsm, target.into_iter().collect(), macros))
+    Some(hook(cx, fields, HookKind::Lsm, target.into_iter().collect(), policy))
 }
 
-fn tracepoint<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Option<HookDraft> {
+fn tracepoint<'n>(cx: &mut Cx<'_>, item: &Item<'n>, policy: &Policy<'n>) -> Option<HookDraft> {
     let fields = item.fields(cx, schema::TRACEPOINT)?;
     let raw = fields.boolean(cx, "raw", false);
     let subsystem = fields.require(cx, "subsystem", "write subsystem: sched, or another").cloned();
@@ -259,7 +304,7 @@ fn tracepoint<'n>(cx: &mut Cx<'_>, item: &Item<'n>, macros: &Macros<'n>) -> Opti
         _ => None,
     };
     let kind = if raw { HookKind::RawTracepoint } else { HookKind::Tracepoint };
-    Some(hook(cx, fields, kind, target.into_iter().collect(), macros))
+    Some(hook(cx, fields, kind, target.into_iter().collect(), policy))
 }
 
 /// What all sections share.
@@ -268,10 +313,10 @@ fn hook<'n>(
     fields: Fields<'n>,
     kind: HookKind,
     targets: Vec<tetragon_api::plan::Target>,
-    macros: &Macros<'n>,
+    policy: &Policy<'n>,
 ) -> HookDraft {
     let args = args(cx, &fields, kind);
-    let selectors = selector::selectors(cx, &fields, kind, &targets, &args, macros);
+    let selectors = selector::selectors(cx, &fields, kind, &targets, &args, policy);
     let message = message(cx, &fields);
     let tags = tags(cx, &fields);
     HookDraft { place: fields.place, targets, ignore_missing: false, message, tags, args, selectors }

@@ -22,10 +22,10 @@ const fn not_yet(name: &'static str, instead: &'static str) -> Field {
     Field { name, state: State::NotYet(instead) }
 }
 
-const WORKLOADS: &str = "leave it out: the policy then applies to every process of the node";
 const RETURN: &str = "leave it out: the arguments are reported at entry";
 const SECTIONS: &str = "kprobes, lsmhooks and tracepoints work";
-const MATCHERS: &str = "matchArgs, matchBinaries, matchParentBinaries, matchPIDs and matchNamespaces work";
+const MATCHERS: &str =
+    "matchArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces and matchWorkloads work";
 const BUFFERS: &str = "read a string, or an integer of its size";
 
 pub(crate) const DOCUMENT: &[Field] =
@@ -67,10 +67,10 @@ pub(crate) const SPEC: &[Field] = &[
     not_yet("fentries", "write the functions under kprobes: the agent attaches by fentry where that is best"),
     not_yet("enforcers", "lsmhooks with Override denies a call, Sigkill in any hook kills"),
     not_yet("loader", SECTIONS),
-    not_yet("containerSelector", WORKLOADS),
-    not_yet("hostSelector", WORKLOADS),
+    works("containerSelector"),
+    works("hostSelector"),
     works("nodeSelector"),
-    not_yet("podSelector", WORKLOADS),
+    works("podSelector"),
 ];
 
 pub(crate) const KPROBE: &[Field] = &[
@@ -124,13 +124,13 @@ pub(crate) const SELECTOR: &[Field] = &[
     works("matchNamespaces"),
     works("matchPIDs"),
     works("matchParentBinaries"),
+    works("matchWorkloads"),
     not_yet("matchCapabilities", MATCHERS),
     not_yet("matchCapabilityChanges", MATCHERS),
     not_yet("matchData", MATCHERS),
     not_yet("matchNamespaceChanges", "matchNamespaces with NotIn host_ns works"),
     not_yet("matchReturnActions", RETURN),
     not_yet("matchReturnArgs", RETURN),
-    not_yet("matchWorkloads", MATCHERS),
 ];
 
 pub(crate) const MATCH_PIDS: &[Field] =
@@ -146,6 +146,9 @@ pub(crate) const MATCH_BINARIES: &[Field] = &[
         "matchParentBinaries looks at the parent, matchPIDs with followForks at descendants",
     ),
 ];
+
+pub(crate) const MATCH_WORKLOADS: &[Field] =
+    &[works("containerSelector"), works("hostSelector"), works("podSelector")];
 
 pub(crate) const MATCH_NAMESPACES: &[Field] = &[works("namespace"), works("operator"), works("values")];
 
@@ -245,6 +248,7 @@ mod tests {
         same::<policy::ArgSelector>(MATCH_ARGS, &[]);
         same::<policy::BinarySelector>(MATCH_BINARIES, &[]);
         same::<policy::NamespaceSelector>(MATCH_NAMESPACES, &[]);
+        same::<policy::WorkloadSelector>(MATCH_WORKLOADS, &[]);
         same::<policy::ActionArguments>(ACTION, &["action"]);
         same::<policy::List>(LIST, &[]);
         same::<policy::PolicyOption>(OPTION, &[]);

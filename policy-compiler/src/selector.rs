@@ -12,13 +12,20 @@ use crate::draft::{ArgDraft, HookKind, MatcherDraft, SelectorDraft};
 use crate::match_args::{binary_value, match_args, missing_values, parse, texts};
 use crate::node::{FieldOf, Fields, Item, quote};
 use crate::value::{self, Problem};
-use crate::{schema, suggest};
+use crate::{schema, suggest, workloads};
 
 /// Largest process id (PID_MAX_LIMIT).
 const LAST_PID: i128 = 4_194_304;
 
 /// The macros by name, as they stand in the document.
 pub(crate) type Macros<'n> = BTreeMap<&'n str, Fields<'n>>;
+
+/// What the selectors of a policy share.
+pub(crate) struct Policy<'n> {
+    pub(crate) macros: Macros<'n>,
+    /// Of a TracingPolicyNamespaced.
+    pub(crate) namespace: Option<&'n str>,
+}
 
 /// Reads `spec.selectorsMacros`. What is in a macro is checked where it is used; its names here.
 pub(crate) fn macros<'n>(cx: &mut Cx<'_>, spec: &Fields<'n>) -> Macros<'n> {
@@ -30,6 +37,15 @@ pub(crate) fn macros<'n>(cx: &mut Cx<'_>, spec: &Fields<'n>) -> Macros<'n> {
             cx.report(Code::MacroConflict, &nested.key, "a macro cannot use macros")
                 .help("list both macros in the selector");
             fields.entries.retain(|f| f.name != "macros");
+        }
+        if let Some(asked) = fields.field("matchWorkloads") {
+            cx.report(
+                Code::MacroConflict,
+                &asked.key,
+                "a macro cannot have matchWorkloads: Tetragon leaves it out",
+            )
+            .help("write matchWorkloads into the selectors that use the macro");
+            fields.entries.retain(|f| f.name != "matchWorkloads");
         }
         macros.insert(name, fields);
     }
@@ -43,7 +59,7 @@ pub(crate) fn selectors<'n>(
     kind: HookKind,
     targets: &[tetragon_api::plan::Target],
     args: &[ArgDraft],
-    macros: &Macros<'n>,
+    policy: &Policy<'n>,
 ) -> Vec<SelectorDraft> {
     let items = hook.items(cx, "selectors");
     if let Some(item) = items.get(MAX_SELECTORS) {
@@ -57,12 +73,13 @@ pub(crate) fn selectors<'n>(
     let mut drafts = Vec::new();
     for item in items {
         let Some(fields) = item.fields(cx, schema::SELECTOR) else { continue };
-        let fields = merged(cx, fields, macros);
+        let fields = merged(cx, fields, &policy.macros);
         let mut matchers = pids(cx, &fields);
         matchers.extend(binaries(cx, &fields, "matchBinaries"));
         matchers.extend(binaries(cx, &fields, "matchParentBinaries"));
         matchers.extend(namespaces(cx, &fields));
         matchers.extend(match_args(cx, &fields, args));
+        matchers.extend(workloads::of_selector(cx, &fields, policy.namespace));
         let (actions, enforcing) = action::actions(cx, &fields, kind, targets);
         let label = fields.text(cx, "label").map(str::to_owned);
         drafts.push(SelectorDraft { place: fields.place, label, matchers, actions, enforcing });

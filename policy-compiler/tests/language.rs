@@ -148,7 +148,6 @@ fn other_matchers_that_do_not_fit() {
         ),
         ("matchNamespaceChanges: [{operator: In, values: [Uts]}]", "not-supported-yet", &[]),
         ("matchReturnArgs: [{index: 0, operator: Equal, values: ['1']}]", "not-supported-yet", &[]),
-        ("matchWorkloads: {podSelector: {}}", "not-supported-yet", &[]),
         ("matchArg: []", "unknown-field", &["did you mean \"matchArgs\""]),
         ("5", "wrong-type", &["must be a mapping"]),
         ("macros: [nothing]", "unknown-macro", &["nothing"]),
@@ -260,7 +259,7 @@ fn hooks_that_cannot_be() {
             &["uprobes", "kprobes, lsmhooks and tracepoints"],
         ),
         ("fentries: [{call: x}]", "not-supported-yet", &["fentries"]),
-        ("hostSelector: {}", "not-supported-yet", &["hostSelector"]),
+        ("loader: true", "not-supported-yet", &["loader"]),
         ("enforcers: [{calls: [sys_dup]}]", "not-supported-yet", &["enforcers"]),
         ("kprobe: []", "unknown-field", &["did you mean \"kprobes\""]),
         ("options: [{name: override-method, value: fmod-ret}]", "not-supported-yet", &["override-method"]),
@@ -523,7 +522,10 @@ fn names_and_kinds() {
         ("TracingPolicy", "{name: process.credentials.changes}", None),
         ("TracingPolicy", "{name: a, nmae: b}", Some("unknown-field")),
         ("TracingPolicy", "{name: a, namespace: b}", Some("namespace-ignored")),
-        ("TracingPolicyNamespaced", "{name: a, namespace: b}", Some("not-supported-yet")),
+        ("TracingPolicyNamespaced", "{name: a, namespace: b}", None),
+        ("TracingPolicyNamespaced", "{name: a}", Some("missing-field")),
+        ("TracingPolicyNamespaced", "{name: a, namespace: a.b}", Some("bad-name")),
+        ("TracingPolicyNamespaced", "{name: a, namespace: Web}", Some("bad-name")),
         ("TracingPolicyX", "{name: a}", Some("wrong-kind")),
         ("[]", "{name: a}", Some("wrong-type")),
     ] {
@@ -535,4 +537,210 @@ fn names_and_kinds() {
     assert_eq!(namespaced.policies[0].namespace.as_deref(), Some("b"));
     let long = document("TracingPolicy", &format!("{{name: {}}}", "a".repeat(254)));
     assert_eq!(long.diagnostics[0].code.id(), "bad-name");
+}
+
+/// A policy of a hook with this selector, and these lines of spec.
+fn workloads(spec: &str, selector: &str) -> String {
+    format!("{spec}\nlsmhooks:\n- hook: file_open\n  selectors: [{selector}]\n")
+}
+
+fn namespaced(spec: &str) -> Compiled {
+    let spec: String = spec.lines().map(|l| format!("  {l}\n")).collect();
+    let head =
+        "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicyNamespaced\nmetadata: {name: p, namespace: shop}";
+    compile_yaml("f.yaml", &format!("{head}\nspec:\n{spec}"))
+}
+
+/// The table of Tetragon's documentation.
+#[test]
+fn workloads_compile_to_what_they_mean() {
+    let labels = json!({"matchLabels": {"app": "web"}});
+    let named = json!({"matchLabels": {"name": "main"}});
+    for (host, pod, container, expected) in [
+        (false, None, None, json!(null)),
+        (false, None, Some(&named), json!({"pods": {"containers": named}})),
+        (false, Some(&labels), None, json!({"pods": {"labels": labels}})),
+        (false, Some(&labels), Some(&named), json!({"pods": {"labels": labels, "containers": named}})),
+        (true, None, None, json!({"host": true})),
+        (true, None, Some(&named), json!({"host": true, "pods": {"containers": named}})),
+        (true, Some(&labels), None, json!({"host": true, "pods": {"labels": labels}})),
+        (
+            true,
+            Some(&labels),
+            Some(&named),
+            json!({"host": true, "pods": {"labels": labels, "containers": named}}),
+        ),
+        (false, Some(&json!({})), None, json!({"pods": {}})),
+        (false, Some(&json!({})), Some(&json!({"matchLabels": {}})), json!({"pods": {}})),
+        (true, Some(&json!({})), None, json!(null)),
+    ] {
+        let mut fields = Vec::new();
+        fields.extend(host.then(|| "hostSelector: {}".to_owned()));
+        fields.extend(pod.map(|s| format!("podSelector: {s}")));
+        fields.extend(container.map(|s| format!("containerSelector: {s}")));
+        let of_policy = plan(&workloads(&fields.join("\n"), "{}"));
+        assert_eq!(json!(of_policy.workloads), expected, "{fields:?}");
+        let selector = format!("{{matchWorkloads: {{{}}}}}", fields.join(", "));
+        let of_selector = plan(&workloads("", &selector));
+        let matchers = json!(of_selector.hooks[0].selectors[0].matchers);
+        let expected = if expected.is_null() { json!([]) } else { json!([{"workload": expected}]) };
+        assert_eq!(matchers, expected, "{selector}");
+    }
+}
+
+#[test]
+fn a_namespaced_policy_chooses_pods_of_its_namespace() {
+    let asked = |spec: &str| {
+        let compiled = namespaced(&workloads(spec, "{}"));
+        let plan = compiled.policies[0].plan.as_ref().unwrap_or_else(|| panic!("{}", lines(&compiled)));
+        assert_eq!(plan.namespace.as_deref(), Some("shop"));
+        json!(plan.workloads)
+    };
+    assert_eq!(asked(""), json!({"pods": {"namespace": "shop"}}));
+    assert_eq!(asked("podSelector: {}"), json!({"pods": {"namespace": "shop"}}));
+    let web = "podSelector: {matchLabels: {app: web}}";
+    assert_eq!(asked(web), json!({"pods": {"namespace": "shop", "labels": {"matchLabels": {"app": "web"}}}}));
+    let compiled = namespaced(&workloads("hostSelector: {}", "{}"));
+    assert_eq!(
+        lines(&compiled),
+        "f.yaml:5:3: error[bad-value] spec.hostSelector: a TracingPolicyNamespaced is for pods of its namespace, \
+         and for no others; leave hostSelector out, or write a TracingPolicy\n"
+    );
+    assert_eq!(compiled.policies[0].plan, None);
+}
+
+#[test]
+fn selectors_that_mean_the_same_are_one_selector() {
+    let digest = |selector: &str| plan(&workloads(&format!("podSelector: {selector}"), "{}")).digest();
+    let one = digest(
+        "{matchLabels: {app: web}, matchExpressions: [{key: tier, operator: NotIn, values: [b, a, b]}]}",
+    );
+    let other = digest(
+        "{matchExpressions: [{key: tier, operator: NotIn, values: [a, b]}, {key: app, operator: In, values: [web]}]}",
+    );
+    assert_eq!(one, other);
+    assert_ne!(one, digest("{matchLabels: {app: web}}"));
+    assert_ne!(digest("{}"), plan(&workloads("", "{}")).digest());
+}
+
+#[test]
+fn workloads_that_cannot_be() {
+    let pod = |selector: &str| format!("podSelector: {{{selector}}}");
+    let container = |selector: &str| format!("containerSelector: {{{selector}}}");
+    let cases: &[(String, &str, &[&str])] = &[
+        (
+            "hostSelector: {matchLabels: {a: b}}".into(),
+            "unknown-field",
+            &["spec.hostSelector.matchLabels", "only be {}"],
+        ),
+        ("hostSelector: true".into(), "wrong-type", &["must be a mapping"]),
+        (pod("matchLabel: {a: b}"), "unknown-field", &["did you mean \"matchLabels\""]),
+        (pod("matchLabels: {a: /x}"), "bad-value", &["spec.podSelector.matchLabels.a", "label's value"]),
+        (pod("matchLabels: {'a b': x}"), "bad-name", &["label's name"]),
+        (
+            pod("matchLabels: {'k8s:io.kubernetes.pod.namespaces': x}"),
+            "unknown-name",
+            &["pods have no label", "did you mean \"k8s:io.kubernetes.pod.namespace\""],
+        ),
+        (
+            pod("matchExpressions: [{key: 'k8s:app', operator: Exists}]"),
+            "unknown-name",
+            &["podSelector.matchExpressions[0].key", "k8s:io.kubernetes.pod.workload"],
+        ),
+        (pod("matchExpressions: [{key: a, operator: Equal, values: [x]}]"), "unknown-operator", &["NotIn"]),
+        (pod("matchExpressions: [{key: a, operator: In}]"), "missing-values", &["matchExpressions[0]"]),
+        (container("matchLabels: {names: a}"), "unknown-name", &["did you mean \"name\""]),
+        (container("matchLabels: {image: a}"), "unknown-name", &["write repo"]),
+        (container("matchLabels: {name: A_b}"), "bad-value", &["container's name"]),
+        (
+            container("matchLabels: {repo: 'docker.io/library/nginx:1.27'}"),
+            "bad-value",
+            &["neither tag nor digest", "write \"docker.io/library/nginx\""],
+        ),
+    ];
+    for (spec, code, texts) in cases {
+        refused(&workloads(spec, "{}"), code, texts);
+        let of_selector = workloads("", &format!("{{matchWorkloads: {{{spec}}}}}"));
+        let texts: Vec<_> = texts.iter().filter(|t| !t.starts_with("spec.")).copied().collect();
+        refused(&of_selector, code, &texts);
+    }
+    let macros = "selectorsMacros: {m: {matchWorkloads: {podSelector: {}}}}";
+    refused(&workloads(macros, "{macros: [m]}"), "macro-conflict", &["selectorsMacros.m.matchWorkloads"]);
+    let option =
+        |value: &str| workloads(&format!("options: [{{name: unknown-containers, value: {value}}}]"), "{}");
+    refused(&option("closed"), "bad-value", &["did you mean \"fail-closed\""]);
+    refused(&option("maybe"), "bad-value", &["fail-open, fail-closed"]);
+    for right in [
+        pod("matchLabels: {'k8s:io.kubernetes.pod.namespace': x, 'k8s:io.kubernetes.pod.name': web-0.a}"),
+        pod(
+            "matchLabels: {'k8s:io.kubernetes.pod.workload': web, 'k8s:io.kubernetes.pod.workload_kind': Deployment}",
+        ),
+        container("matchLabels: {name: main-2, repo: 'localhost:5000/a/b'}"),
+    ] {
+        assert!(plan(&workloads(&right, "{}")).workloads.is_some(), "{right}");
+    }
+}
+
+#[test]
+fn workloads_of_which_there_are_none_are_warned_of() {
+    let warned = |compiled: Compiled, expected: &[(&str, &str)]| {
+        let found: Vec<_> = compiled.diagnostics.iter().map(|d| (d.code.id(), d.field.as_str())).collect();
+        assert_eq!(found, expected, "{}", lines(&compiled));
+        assert!(compiled.policies[0].plan.is_some());
+    };
+    let pod = |selector: &str| compile(&workloads(&format!("podSelector: {{{selector}}}"), "{}"));
+    let never = "never-matches";
+    let both = "matchLabels: {a: x}, matchExpressions: [{key: a, operator: In, values: [y, z]}]";
+    warned(pod(both), &[(never, "spec.podSelector.matchExpressions[0]")]);
+    let absent = "matchLabels: {a: x}, matchExpressions: [{key: a, operator: DoesNotExist}]";
+    warned(pod(absent), &[(never, "spec.podSelector.matchExpressions[0]")]);
+    let none_left = "matchExpressions: [{key: a, operator: In, values: [x, y]}, {key: a, operator: NotIn, values: [y, x]}]";
+    warned(pod(none_left), &[(never, "spec.podSelector.matchExpressions[1]")]);
+    let extra = "matchExpressions: [{key: 'k8s:io.kubernetes.pod.namespace', operator: DoesNotExist}]";
+    warned(pod(extra), &[(never, "spec.podSelector.matchExpressions[0]")]);
+    warned(
+        pod("matchExpressions: [{key: a, operator: NotIn, values: [x]}, {key: a, operator: DoesNotExist}]"),
+        &[],
+    );
+    let repo = compile(&workloads("containerSelector: {matchLabels: {repo: nginx}}", "{}"));
+    assert!(lines(&repo).contains("write \"docker.io/library/nginx\""), "{}", lines(&repo));
+    warned(repo, &[("dead-value", "spec.containerSelector.matchLabels.repo")]);
+
+    let matcher = "spec.lsmhooks[0].selectors[0].matchWorkloads";
+    let web = "podSelector: {matchLabels: {app: web}}";
+    let asks = |spec: &str, asked: &str| workloads(spec, &format!("{{matchWorkloads: {{{asked}}}}}"));
+    warned(compile(&asks(web, "podSelector: {matchLabels: {app: db}}")), &[(never, matcher)]);
+    warned(compile(&asks(web, "podSelector: {matchLabels: {tier: db}}")), &[]);
+    warned(compile(&asks(web, "hostSelector: {}")), &[(never, matcher)]);
+    warned(
+        compile(&asks(web, "hostSelector: {}, podSelector: {matchLabels: {tier: db}}")),
+        &[("dead-value", matcher)],
+    );
+    warned(compile(&asks("hostSelector: {}", "podSelector: {}")), &[(never, matcher)]);
+    warned(compile(&asks("", "")), &[("no-effect", matcher)]);
+    warned(namespaced(&asks("", "hostSelector: {}")), &[(never, matcher)]);
+
+    let namespace = |operator: &str, name: &str| {
+        let key = "k8s:io.kubernetes.pod.namespace";
+        let asked = format!(
+            "podSelector: {{matchExpressions: [{{key: '{key}', operator: {operator}, values: [{name}]}}]}}"
+        );
+        namespaced(&workloads(&asked, "{}"))
+    };
+    warned(namespace("In", "shop"), &[]);
+    warned(namespace("In", "bank"), &[(never, "spec.podSelector.matchExpressions[0]")]);
+    warned(namespace("NotIn", "shop"), &[(never, "spec.podSelector.matchExpressions[0]")]);
+
+    let option = |spec: &str| {
+        compile(&workloads(
+            &format!("options: [{{name: unknown-containers, value: fail-closed}}]\n{spec}"),
+            "{}",
+        ))
+    };
+    warned(option("podSelector: {}"), &[]);
+    warned(option("hostSelector: {}"), &[("no-effect", "spec.options[0].name")]);
+
+    let twice = "{matchWorkloads: {podSelector: {matchLabels: {a: x}}}}, \
+                 {matchWorkloads: {podSelector: {matchLabels: {a: x, b: y}}}}, {matchWorkloads: {podSelector: {}}}";
+    warned(compile(&workloads("", twice)), &[("unreachable-selector", "spec.lsmhooks[0].selectors[1]")]);
 }

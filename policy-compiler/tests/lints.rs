@@ -5,7 +5,7 @@ mod generate;
 
 use generate::{call, related, selector, write};
 use proptest::prelude::*;
-use tetragon_api::plan::Hook;
+use tetragon_api::plan::Plan;
 use tetragon_compiler::{Code, Diagnostic, compile_yaml, interpret};
 
 /// N of `selectors[N]` in a finding's field.
@@ -14,11 +14,15 @@ fn selector_of(diagnostic: &Diagnostic) -> usize {
     rest.split(']').next().and_then(|n| n.parse().ok()).expect("a number")
 }
 
-fn compile(text: &str) -> (Hook, Vec<Diagnostic>) {
+fn compile(text: &str) -> (Plan, Vec<Diagnostic>) {
     let compiled = compile_yaml("p.yaml", text);
     let plan = compiled.policies.into_iter().next().and_then(|p| p.plan);
-    let mut plan = plan.unwrap_or_else(|| panic!("{:#?}\n{text}", compiled.diagnostics));
-    (plan.hooks.remove(0), compiled.diagnostics)
+    let plan = plan.unwrap_or_else(|| panic!("{:#?}\n{text}", compiled.diagnostics));
+    (plan, compiled.diagnostics)
+}
+
+fn decide(plan: &Plan, call: &interpret::Call) -> Option<usize> {
+    interpret::decide(plan, &plan.hooks[0], call)
 }
 
 proptest! {
@@ -29,11 +33,11 @@ proptest! {
         selectors in prop_oneof![prop::collection::vec(selector(), 1..5), related()],
         calls in prop::collection::vec(call(), 24),
     ) {
-        let (hook, diagnostics) = compile(&write(&selectors, |v| v.to_vec()));
+        let (plan, diagnostics) = compile(&write(&selectors, |v| v.to_vec()));
         for d in diagnostics.iter().filter(|d| matches!(d.code, Code::UnreachableSelector | Code::NeverMatches)) {
             let selector = selector_of(d);
             for call in &calls {
-                prop_assert!(interpret::decide(&hook, call) != Some(selector), "{}\n{call:?}", d.one_line());
+                prop_assert!(decide(&plan, call) != Some(selector), "{}\n{call:?}", d.one_line());
             }
         }
     }
@@ -44,7 +48,7 @@ proptest! {
         calls in prop::collection::vec(call(), 24),
     ) {
         let text = write(&selectors, |v| v.to_vec());
-        let (hook, diagnostics) = compile(&text);
+        let (plan, diagnostics) = compile(&text);
         let dead: Vec<_> = diagnostics.iter().filter(|d| d.code == Code::DeadValue).filter_map(|d| d.span).collect();
         // Takes the first dead value out of the text; where it was the only one there is nothing to compare.
         let Some(span) = dead.first() else { return Ok(()) };
@@ -59,7 +63,7 @@ proptest! {
         selectors.clear();
         let (other, _) = compile(&without);
         for call in &calls {
-            prop_assert_eq!(interpret::decide(&hook, call), interpret::decide(&other, call), "{}\n{}", text, without);
+            prop_assert_eq!(decide(&plan, call), decide(&other, call), "{}\n{}", text, without);
         }
     }
 }

@@ -3,10 +3,10 @@
 #[expect(dead_code, reason = "another test uses the rest")]
 mod generate;
 
-use generate::{HEAD, call, matcher, selector, write};
+use generate::{HEAD, call, matcher, selector, workloads, write};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use tetragon_api::plan::Plan;
+use tetragon_api::plan::{Plan, UnknownContainers};
 use tetragon_compiler::{compile_yaml, interpret, normalise};
 
 fn plan(text: &str) -> Plan {
@@ -45,10 +45,16 @@ proptest! {
     #[test]
     fn normalising_twice_changes_nothing_and_once_changes_no_decision(
         matchers in prop::collection::vec(matcher(), 1..6),
+        asked in prop::option::of(workloads()),
+        closed in any::<bool>(),
         calls in prop::collection::vec(call(), 16),
     ) {
         let mut once = plan(&format!("{HEAD}    selectors: [{{}}]\n"));
         once.hooks[0].selectors[0].matchers = matchers;
+        once.workloads = asked;
+        if closed {
+            once.unknown_containers = UnknownContainers::FailClosed;
+        }
         let raw = once.clone();
         normalise::plan(&mut once);
         let mut twice = once.clone();
@@ -56,8 +62,8 @@ proptest! {
         prop_assert_eq!(&once, &twice);
         for call in &calls {
             prop_assert_eq!(
-                interpret::decide(&raw.hooks[0], call),
-                interpret::decide(&once.hooks[0], call),
+                interpret::decide(&raw, &raw.hooks[0], call),
+                interpret::decide(&once, &once.hooks[0], call),
                 "{:?}", call
             );
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tetragon_api::plan::Mode;
 use tetragon_compiler::compile_yaml;
 
 /// `LINE: severity[code]` of each finding of a file in config/samples.
@@ -50,6 +51,23 @@ fn samples_have_no_finding() {
     for name in samples {
         assert_eq!(findings(&name), Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn an_allow_list_and_its_twin_differ_in_the_mode_alone() {
+    let plan = |file: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/samples").join(file);
+        let text = std::fs::read_to_string(&path).expect("the sample is there");
+        compile_yaml(file, &text).policies.remove(0).plan.expect("a plan")
+    };
+    let denies = plan("allow-list-per-workload.yaml");
+    let mut reports = plan("allow-list-per-workload-monitor.yaml");
+    assert_eq!((denies.mode, reports.mode), (Mode::Enforce, Mode::Monitor));
+    assert!(denies.enforces());
+    let pods = denies.workloads.as_ref().and_then(|w| w.pods.as_ref()).expect("it is for pods");
+    assert_eq!(pods.namespace.as_deref(), Some("default"));
+    (reports.mode, reports.name) = (denies.mode, denies.name.clone());
+    assert_eq!(denies, reports);
 }
 
 #[test]

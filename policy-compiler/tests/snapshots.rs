@@ -49,6 +49,16 @@ metadata:
 spec:
   options:
     - {name: policy-mode, value: monitor}
+    - {name: unknown-containers, value: fail-closed}
+  hostSelector: {}
+  podSelector:
+    matchLabels: {team: a}
+    matchExpressions:
+      - {key: "k8s:io.kubernetes.pod.namespace", operator: NotIn, values: [kube-system, kube-public]}
+      - {key: app, operator: In, values: [web]}
+  containerSelector:
+    matchExpressions:
+      - {key: repo, operator: In, values: [docker.io/library/redis, docker.io/library/nginx]}
   lists:
     - {name: dups, type: syscalls, values: [sys_dup3, sys_dup]}
   selectorsMacros:
@@ -83,6 +93,8 @@ spec:
             - {index: 0, operator: NotPrefix, values: [/usr/, /usr/lib/]}
           matchNamespaces:
             - {namespace: Net, operator: In, values: [host_ns, "4026531840"]}
+          matchWorkloads:
+            podSelector: {}
           matchParentBinaries:
             - {operator: NotIn, values: [/usr/lib/systemd/systemd]}
           matchActions:

@@ -245,11 +245,18 @@ pub(crate) struct Getevents {
     #[arg(long, value_name = "REGEXES", value_delimiter = ',')]
     pub(crate) namespace_regex: Vec<String>,
     /// Get events by pod name regex
-    #[arg(long, alias = "pods", value_name = "REGEXES", value_delimiter = ',')]
+    #[arg(long, aliases = ["pods", "pod-regex"], value_name = "REGEXES", value_delimiter = ',')]
     pub(crate) pod: Vec<String>,
     /// Get events by container name regex
     #[arg(long, hide = true, value_name = "REGEXES", value_delimiter = ',')]
     pub(crate) containers: Vec<String>,
+    /// Get events by labels of their pod, as kubectl's -l: app=web,tier!=back. Given again: or by these
+    #[arg(long, value_name = "SELECTOR")]
+    pub(crate) labels: Vec<String>,
+    /// Get events by the name of their workload, such as that of a Deployment. It is looked at here, so
+    /// that fields cannot be left out
+    #[arg(long, alias = "workloads", value_name = "NAMES", value_delimiter = ',', conflicts_with_all = ["include_fields", "exclude_fields"])]
+    pub(crate) workload: Vec<String>,
     /// Get events by process name regex
     #[arg(long, alias = "processes", value_name = "REGEXES", value_delimiter = ',')]
     pub(crate) process: Vec<String>,

@@ -153,6 +153,8 @@ impl Signals {
 
 /// Prints events as the command line asks.
 struct Printer<'a> {
+    /// Only events of these; none: all.
+    workloads: Vec<String>,
     out: BufWriter<StdoutLock<'a>>,
     form: Form,
 }
@@ -176,7 +178,7 @@ impl Printer<'_> {
                 ima_hash: options.ima_hash,
             }),
         };
-        Self { out: BufWriter::new(io::stdout().lock()), form }
+        Self { workloads: options.workload.clone(), out: BufWriter::new(io::stdout().lock()), form }
     }
 
     /// Prints what the field filters leave of an event.
@@ -190,6 +192,9 @@ impl Printer<'_> {
     }
 
     fn print(&mut self, event: &GetEventsResponse) -> anyhow::Result<()> {
+        if !filter::is_of_workload(event, &self.workloads) {
+            return Ok(());
+        }
         match &self.form {
             Form::Json => {
                 serde_json::to_writer(&mut self.out, event)?;

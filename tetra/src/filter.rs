@@ -4,6 +4,7 @@
 use anyhow::Context;
 use regex::RegexSet;
 use tetragon_api::event::{EventType, Filter, GetEventsResponse, Pod};
+use tetragon_api::selector::TextSelector;
 
 use crate::cli::Getevents;
 
@@ -24,6 +25,7 @@ pub(crate) fn from_options(options: &Getevents) -> Filter {
         namespace,
         namespace_regex: options.namespace_regex.clone(),
         pod_regex: options.pod.clone(),
+        labels: options.labels.clone(),
         container_name_regex: options.containers.clone(),
         event_set: types.iter().map(|t| *t as i32).collect(),
         policy_names: options.policy_names.clone(),
@@ -38,6 +40,13 @@ pub(crate) struct Matcher {
     namespace: Option<RegexSet>,
     pod: Option<RegexSet>,
     container: Option<RegexSet>,
+    labels: Vec<TextSelector>,
+}
+
+/// The event is of one of these workloads; none are all. The API has no such filter.
+pub(crate) fn is_of_workload(event: &GetEventsResponse, workloads: &[String]) -> bool {
+    let pod = event.process().and_then(|p| p.pod.as_ref());
+    workloads.is_empty() || pod.is_some_and(|p| workloads.contains(&p.workload))
 }
 
 impl Matcher {
@@ -48,6 +57,12 @@ impl Matcher {
             namespace: expressions("--namespace-regex", &filter.namespace_regex)?,
             pod: expressions("--pod", &filter.pod_regex)?,
             container: expressions("--containers", &filter.container_name_regex)?,
+            labels: filter
+                .labels
+                .iter()
+                .map(|l| TextSelector::parse(l))
+                .collect::<Result<_, _>>()
+                .context("--labels")?,
             filter,
         })
     }
@@ -67,6 +82,8 @@ impl Matcher {
             && is_match(self.namespace.as_ref(), ns)
             && is_match(self.binary.as_ref(), process.map(|p| p.binary.as_str()))
             && is_match(self.pod.as_ref(), pod.map(|p| p.name.as_str()))
+            && (self.labels.is_empty()
+                || pod.is_some_and(|p| self.labels.iter().any(|l| l.matches(&p.pod_labels))))
             && is_match(self.container.as_ref(), container.map(|c| c.name.as_str()))
     }
 }
@@ -92,7 +109,10 @@ mod tests {
     fn event(kind: &str, binary: &str, pod: Option<(&str, &str)>, policy: &str) -> GetEventsResponse {
         let mut process = json!({"binary": binary});
         if let Some((namespace, name)) = pod {
-            process["pod"] = json!({"namespace": namespace, "name": name, "container": {"name": "main"}});
+            process["pod"] = json!({
+                "namespace": namespace, "name": name, "container": {"name": "main"},
+                "pod_labels": {"app": "wing"}, "workload": "xwing",
+            });
         }
         serde_json::from_value(json!({kind: {"process": process, "policy_name": policy}})).expect("an event")
     }
@@ -116,6 +136,8 @@ mod tests {
             (Filter { namespace_regex: list("^def"), ..Filter::default() }, false, true),
             (Filter { pod_regex: list("xwing"), ..Filter::default() }, false, true),
             (Filter { pod_regex: list(""), ..Filter::default() }, false, true),
+            (Filter { labels: list("app in (wing)"), ..Filter::default() }, false, true),
+            (Filter { labels: list("app!=wing"), ..Filter::default() }, false, false),
             (Filter { container_name_regex: list("^main$"), ..Filter::default() }, false, true),
             (Filter { binary_regex: vec!["curl$".into(), "^/bin".into()], ..Filter::default() }, true, true),
             (Filter { policy_names: list("p1"), ..Filter::default() }, false, true),
@@ -139,9 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn workloads_are_named() {
+        let host = event("process_exec", "/bin/ls", None, "");
+        let pod = event("process_exec", "/bin/ls", Some(("default", "xwing-1")), "");
+        let of = |event, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+            is_of_workload(event, &names)
+        };
+        assert!(of(&host, &[]) && of(&pod, &[]) && of(&pod, &["db", "xwing"]));
+        assert!(!of(&host, &["xwing"]) && !of(&pod, &["xw"]));
+    }
+
+    #[test]
     fn a_wrong_expression_names_its_flag() {
         let filter = Filter { pod_regex: vec!["(".into()], ..Filter::default() };
         let error = format!("{:#}", Matcher::new(filter).err().expect("refused"));
         assert!(error.starts_with("--pod: not a regular expression: "), "{error}");
+        let filter = Filter { labels: vec!["app is x".into()], ..Filter::default() };
+        let error = format!("{:#}", Matcher::new(filter).err().expect("refused"));
+        assert!(error.starts_with("--labels: \"app is x\" is no label selector"), "{error}");
     }
 }

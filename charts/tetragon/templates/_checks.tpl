@@ -28,9 +28,11 @@ is wrong is said at once. */}}
 {{ $path }}: {{ $reference }} is Tetragon's program, which does not know this chart's flags; remove it from the values
 {{- end }}
 {{- end }}
+{{- if not $agent.enableK8sAPI }}
 {{- range $path, $filters := dict "tetragon.exportAllowList" $agent.exportAllowList "tetragon.exportDenyList" $agent.exportDenyList }}
 {{- with regexFind "\"(namespace|namespace_regex|pod_regex|container_name_regex|labels)\"\\s*:" $filters }}
-{{ $path }}: {{ . | trimSuffix ":" | trim }} is not supported: pods are not known yet, and every event has the namespace ""; filter by binary_regex, event_set or policy_names
+{{ $path }}: {{ . | trimSuffix ":" | trim }} needs tetragon.enableK8sAPI: without it no pod is known, and every event has the namespace ""; filter by binary_regex, event_set or policy_names, or set it to ""
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if hasKey $agent.livenessProbe "grpc" }}

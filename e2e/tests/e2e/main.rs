@@ -18,10 +18,10 @@ use guest::{Bed, Guest};
 const GUESTS: &[(&str, &str, &[&str])] = &[
     ("7.3", "", &["updates", "preempt", "outlive"]),
     ("6.1", "", &["updates", "losses"]),
-    ("6.12", "", &["folder", "outlive", "losses"]),
-    ("5.10", "", &["base", "grpc", "outlive"]),
+    ("6.12", "", &["folder", "outlive", "losses", "workloads"]),
+    ("5.10", "", &["base", "grpc", "outlive", "workloads"]),
     ("6.12", "preempt=full", &["preempt", "grpc"]),
-    ("7.3", "", &["losses", "base"]),
+    ("7.3", "", &["losses", "base", "workloads"]),
     ("6.1", "", &["outlive", "folder"]),
     ("6.18", "", &["base", "grpc"]),
 ];

@@ -6,6 +6,7 @@ use std::path::Path;
 use tetragon_abi::engine::{EXE_HEAD, EXE_TAIL, Exe, PROC_INIT_TREE, Proc};
 use tetragon_abi::hash::Hash128;
 
+use super::cgroups;
 use super::hook::{HookError, Shared};
 use super::object::Load;
 use super::sys::{self, Map};
@@ -32,9 +33,13 @@ pub struct ProcSeed {
 /// The attached programs.
 pub struct Base {
     programs: Vec<(&'static str, OwnedFd, OwnedFd)>,
+    /// Says whose a cgroup is; it is not attached.
+    classify: OwnedFd,
 }
 
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 5] = [
+    ("base_cgroup_mkdir", "cgroup_mkdir"),
+    ("base_cgroup_rmdir", "cgroup_rmdir"),
     ("base_fork", "sched_process_fork"),
     ("base_exec", "sched_process_exec"),
     ("base_exit", "sched_process_exit"),
@@ -44,10 +49,11 @@ impl Base {
     /// Loads, attaches and pins the programs.
     pub fn attach(shared: &Shared) -> Result<Base, HookError> {
         let maps: Vec<(&str, &Map)> = shared.maps.iter().map(|(n, m)| (*n, m)).collect();
+        let load =
+            |program| Load { program, name: program, kind: sys::PROG_RAW_TRACEPOINT, attach: 0, btf_id: 0 };
         let mut programs = Vec::new();
         for (program, tracepoint) in PROGRAMS {
-            let load = Load { program, name: program, kind: sys::PROG_RAW_TRACEPOINT, attach: 0, btf_id: 0 };
-            let fd = shared.programs.load(load, &shared.constants, &maps)?;
+            let fd = shared.programs.load(load(program), &shared.constants, &maps)?;
             let what =
                 |error| HookError::Call { what: format!("cannot attach to tracepoint {tracepoint}"), error };
             let link = sys::attach_tracing(&fd, Some(tracepoint)).map_err(what)?;
@@ -57,7 +63,15 @@ impl Base {
                 .map_err(|error| HookError::Call { what: format!("cannot pin {program} to bpffs"), error })?;
             programs.push((tracepoint, fd, link));
         }
-        Ok(Base { programs })
+        let load = load("base_classify");
+        Ok(Base { programs, classify: shared.programs.load(load, &shared.constants, &maps)? })
+    }
+
+    /// Says whose a cgroup is. False: there is no such cgroup.
+    pub fn classify(&self, cgroup: u64, workload: u64) -> Result<bool, HookError> {
+        let done = sys::run(&self.classify, &[cgroup, workload]);
+        let failed = |error| HookError::Call { what: format!("cannot classify cgroup {cgroup}"), error };
+        Ok(done.map_err(failed)? == 0)
     }
 
     /// (tracepoint, program).
@@ -90,6 +104,26 @@ pub fn seed(shared: &Shared, processes: &[ProcSeed]) -> Result<(), HookError> {
         }
     }
     Ok(())
+}
+
+/// Tells the kernel of cgroups that were there before. What it has seen itself meanwhile stays.
+pub fn note_cgroups(shared: &Shared, root: &Path) -> Result<usize, HookError> {
+    let map = shared.map("CGROUPS");
+    let (mut n, mut result) = (0, Ok(()));
+    cgroups::walk(root, &mut |found| {
+        let key = found.id.to_ne_bytes();
+        let noted = match map.update(&key, sys::bytes(&found.entry), sys::NOEXIST) {
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => return,
+            // Removed while it was noted: nobody else would take it out.
+            Ok(()) if !cgroups::exists(found) => map.delete(&key).map(drop),
+            other => other,
+        };
+        n += 1;
+        if let Err(error) = noted {
+            result = Err(HookError::Call { what: format!("cannot note {}", found.path.display()), error });
+        }
+    });
+    result.map(|()| n)
 }
 
 fn put(map: &Map, key: &[u8], value: &[u8]) -> Result<(), HookError> {

@@ -3,6 +3,7 @@
 
 const KIND_STRUCT: u8 = 4;
 const KIND_UNION: u8 = 5;
+const KIND_ENUM: u8 = 6;
 const KIND_FUNC: u8 = 12;
 const KIND_FUNC_PROTO: u8 = 13;
 
@@ -119,6 +120,15 @@ impl Btf {
 
     fn structure(&self, name: &str) -> Option<u32> {
         self.find(&self.structs, name)
+    }
+
+    /// The value of a constant of an enum.
+    pub fn constant(&self, name: &str) -> Option<u32> {
+        let enums = (1..self.types.len() as u32).filter_map(|id| self.header(id));
+        let mut all =
+            enums.filter(|h| h.0 == KIND_ENUM).flat_map(|(_, n, p)| (0..n).map(move |i| p + 12 + 8 * i));
+        let at = all.find(|at| self.field(*at).is_some_and(|off| self.name(off) == name))?;
+        self.field(at + 4)
     }
 
     /// Names of a function's parameters.

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_abi::config::*;
 use tetragon_abi::hash::Hash128;
-use tetragon_api::plan::{ArgType, Hook, IntRange, Matcher, NamespaceKind, NamespaceValue, Selector, TextOp};
+use tetragon_api::plan::{
+    ArgType, Hook, IntRange, Matcher, NamespaceKind, NamespaceValue, Plan, Selector, TextOp,
+    UnknownContainers,
+};
+use tetragon_api::workload::{Container, Workloads};
 
-use super::link::Context;
+use super::link::{Context, Unit};
 
 /// A question about a call. `lane`: a selector that asks the same question twice (`Prefix` and
 /// `NotPrefix` on one argument) asks it once in each of two lanes. The order is that of evaluation:
@@ -17,6 +22,8 @@ pub enum DimKey {
     Binary(TextOp, u8),
     /// The parent's.
     Parent(TextOp, u8),
+    /// The caller's workload, by number.
+    Workload(u8),
     /// The process id; true: in its own PID namespace.
     Pid(bool, u8),
     /// A namespace.
@@ -52,6 +59,10 @@ impl DimKey {
             DimKey::Binary(..) | DimKey::Parent(..) | DimKey::Pid(true, _) | DimKey::Lineage { .. }
         )
     }
+    /// It is asked of the caller's workload.
+    pub fn is_workload(&self) -> bool {
+        matches!(self, DimKey::Workload(_))
+    }
     /// It is asked of a text.
     pub fn is_text(&self) -> bool {
         matches!(self, DimKey::Text(..))
@@ -68,6 +79,7 @@ impl DimKey {
             DimKey::Mask(a, _) => (6, *a),
             DimKey::Lineage { inner, .. } => (7, *inner as usize),
             DimKey::Text(a, ..) => (8, *a),
+            DimKey::Workload(_) => (9, 0),
         }
     }
     /// Kind, argument and parameter for the engine.
@@ -80,6 +92,7 @@ impl DimKey {
             DimKey::Parent(Equal, _) => (DIM_PARENT, 0, 0),
             DimKey::Parent(Prefix, _) => (DIM_PARENT_PREFIX, 0, 0),
             DimKey::Parent(Postfix, _) => (DIM_PARENT_POSTFIX, 0, 0),
+            DimKey::Workload(_) => (DIM_WORKLOAD, 0, 0),
             DimKey::Pid(inner, _) => (if *inner { DIM_NSPID } else { DIM_PID }, 0, 0),
             DimKey::Namespace(kind, _) => (DIM_NAMESPACE, *kind as u8, 0),
             DimKey::Int(a, _) => (DIM_INT, *a as u8, 0),
@@ -97,7 +110,9 @@ impl DimKey {
             DimKey::Binary(_, l) | DimKey::Parent(_, l) | DimKey::Pid(_, l) | DimKey::Namespace(_, l) => {
                 *l = n;
             }
-            DimKey::Int(_, l) | DimKey::IntRange(_, l) | DimKey::Text(_, _, l) => *l = n,
+            DimKey::Int(_, l) | DimKey::IntRange(_, l) | DimKey::Text(_, _, l) | DimKey::Workload(l) => {
+                *l = n;
+            }
             DimKey::Mask(..) | DimKey::Lineage { .. } => {}
         }
         d
@@ -154,11 +169,13 @@ pub fn arg_kind(ty: ArgType) -> u8 {
 }
 
 /// What a selector asks, each question in a lane of its own. `args` are the hook's readings.
-pub fn conjuncts(s: &Selector, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Vec<Conjunct> {
+pub fn conjuncts(s: &Selector, unit: &Unit, args: &[(u32, ArgType)], cx: &Context) -> Vec<Conjunct> {
     let mut lanes: BTreeMap<DimKey, u8> = BTreeMap::new();
     let mut all = Vec::new();
-    for m in &s.matchers {
-        let mut c = conjunct(m, hook, args, cx);
+    let plan = &unit.policy.plan;
+    let asked = workloads(plan, s).map(|w| workload(w, plan, cx));
+    let others = s.matchers.iter().filter(|m| !matches!(m, Matcher::Workload(_)));
+    for mut c in asked.chain(others.map(|m| conjunct(m, unit.plan(), args, cx))) {
         let n = lanes.entry(c.dim.clone()).or_default();
         c.dim = c.dim.with_lane(*n);
         *n += 1;
@@ -167,14 +184,36 @@ pub fn conjuncts(s: &Selector, hook: &Hook, args: &[(u32, ArgType)], cx: &Contex
     all
 }
 
+/// What a selector asks of the caller's workload, by lane: its policy, then itself.
+pub fn workloads<'a>(plan: &'a Plan, s: &'a Selector) -> impl Iterator<Item = &'a Workloads> {
+    let own = s.matchers.iter().filter_map(|m| if let Matcher::Workload(w) = m { Some(w) } else { None });
+    plan.workloads.iter().chain(own)
+}
+
+/// What it is asked is whether its number is one of those that are meant now.
+fn workload(w: &Workloads, plan: &Plan, cx: &Context) -> Conjunct {
+    let closed = plan.unknown_containers == UnknownContainers::FailClosed;
+    // Who asks for the host and for all pods asks nothing.
+    let unknown = (w.is_everything() || closed && w.pods.is_some()).then_some(UNKNOWN);
+    let selected =
+        |c: &Container| w.select(Some(c)) || closed && w.pods.as_ref().is_some_and(|pods| pods.may_select(c));
+    let containers = cx.containers.iter().filter(|(_, c)| selected(c)).map(|(n, _)| *n);
+    let numbers = unknown.into_iter().chain(w.host.then_some(HOST)).chain(containers);
+    Conjunct { dim: DimKey::Workload(0), not: false, keys: numbers.map(number).collect() }
+}
+
+fn number(v: u64) -> IndexKey {
+    IndexKey::Exact(Hash128 { a: v, b: 0 })
+}
+
 fn conjunct(m: &Matcher, hook: &Hook, args: &[(u32, ArgType)], cx: &Context) -> Conjunct {
     // The reading that a plan's argument is; the compiler has checked that it exists.
     let reading = |a: usize| {
         let wanted = cx.reading(&hook.args[a]);
         args.iter().position(|r| *r == wanted).unwrap_or(0)
     };
-    let number = |v: u64| IndexKey::Exact(Hash128 { a: v, b: 0 });
     match m {
+        Matcher::Workload(_) => unreachable!("asked before, with the policy's own"),
         Matcher::Binary { op, not, values } => {
             Conjunct { dim: DimKey::Binary(*op, 0), not: *not, keys: texts(*op, values, cx) }
         }
@@ -229,7 +268,8 @@ pub fn values(m: &Matcher) -> (usize, usize) {
         Matcher::Pid { values, .. } => (values.len(), 0),
         Matcher::Namespace { values, .. } => (values.len(), 0),
         Matcher::Int { ranges, .. } => (ranges.len(), 0),
-        Matcher::Mask { .. } => (0, 0),
+        // Containers are in the index once, for all policies.
+        Matcher::Mask { .. } | Matcher::Workload(_) => (0, 0),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tetragon_abi::engine::{Act, Entry, Head, Set, Word};
+use tetragon_api::workload::Container;
 
 use super::link::{Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit};
 use super::object::{Constants, Load, ObjectError, Programs};
@@ -307,6 +308,22 @@ impl Hook {
         self.body.linker.free(ids);
     }
 
+    /// Makes a container's number known, in the image that is in force. False: there is no room. Nobody
+    /// has the number yet, so that what both slots say of it can be written while they are used.
+    pub fn add_container(&mut self, number: u64, container: &Arc<Container>) -> Result<bool, HookError> {
+        Ok(self.body.linker.add_container(number, container) && self.body.write_new()?)
+    }
+
+    /// It will soon have no room for another container.
+    pub fn is_nearly_full(&self) -> bool {
+        self.body.linker.is_nearly_full()
+    }
+
+    /// Takes the number of a container out that nobody has any more; see [`Hook::clean`].
+    pub fn remove_container(&mut self, number: u64) {
+        self.body.linker.remove_container(number);
+    }
+
     /// How records made under the image that was written last are read.
     pub fn view(&self) -> View {
         View { owners: self.owners.clone() }
@@ -365,9 +382,26 @@ impl Body {
         self.admit(slot, &new)?;
         let Some(s) = &mut self.slots[slot] else { return Ok(()) };
         s.write(&self.linker.tables, state)?;
-        // The index comes last: what it names is there.
+        self.index(&new)
+    }
+
+    /// Writes what is new into both slots, and then into the index.
+    fn write_new(&mut self) -> Result<bool, HookError> {
+        let new = self.linker.take_new();
+        for s in self.slots.iter_mut().flatten() {
+            for n in &new {
+                let (NewKey::Exact(_, id) | NewKey::Prefix(_, id, _)) = n;
+                s.write_entry(&self.linker.tables, *id as usize)?;
+            }
+        }
+        self.index(&new)?;
+        Ok(true)
+    }
+
+    /// Puts values into the indexes. They come last: what they name is there.
+    fn index(&self, new: &[NewKey]) -> Result<(), HookError> {
         let (mut keys, mut ids) = (Vec::new(), Vec::new());
-        for n in &new {
+        for n in new {
             match n {
                 NewKey::Exact(k, id) => {
                     keys.extend_from_slice(sys::bytes(k));
@@ -436,6 +470,7 @@ impl Slot {
         let kernel = std::mem::replace(&mut constants.config, body.linker.config());
         let c = &mut constants.config;
         (c.preempt, c.typed_task) = (kernel.preempt, kernel.typed_task);
+        (c.hierarchy, c.subsystem) = (kernel.hierarchy, kernel.subsystem);
         c.hook = number;
         c.syscall = u32::from(attach.syscall);
         c.deny = u32::from(details.deny);
@@ -463,6 +498,18 @@ impl Slot {
             head: Head::default(),
         };
         Ok(Slot { tables: zero, head, words, defaults, entries, sets, acts, program })
+    }
+
+    /// Writes one entry that nothing leads to.
+    fn write_entry(&mut self, want: &Tables, id: usize) -> Result<(), HookError> {
+        let e = want.entries[id];
+        let set = e.set as usize;
+        if self.tables.sets[set] != want.sets[set] {
+            self.tables.sets[set] = want.sets[set];
+            call("cannot write a set", self.sets.set(e.set, &want.sets[set]))?;
+        }
+        self.tables.entries[id] = e;
+        call("cannot write an entry", self.entries.set(id as u32, &e))
     }
 
     /// Writes what differs.

@@ -10,12 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tetragon_abi::cgroup::UNKNOWN;
 use tetragon_abi::config::HookConfig;
 use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 use tetragon_api::plan::{ArgType, Target};
+use tetragon_api::workload::Container;
 
 use super::base::{self, Base, ProcSeed};
 use super::btf::{Btf, BtfError};
+use super::cgroups::Hierarchy;
 use super::hook::{Hook, HookError, LINK, Shared};
 use super::kernel::{self, Kernel, MissingMember};
 use super::link::{Context, LinkError, Linker, Unit};
@@ -24,6 +27,7 @@ use super::read::{History, Reader, lock};
 use super::resolve::{Attach, Details, Unavailable, resolve};
 use super::ring::Ring;
 use super::sys::{self, Map, MapSpec};
+use super::workloads::{Containers, Given};
 use super::{
     ApplyReport, Backend, Cause, Facts, HookReport, KernelLosses, PolicyInput, PolicyReport, ProgramStats,
 };
@@ -83,6 +87,9 @@ pub struct Engine {
     grace: (Map, Map),
     /// Hooks whose idle slot has no program yet.
     halves: Vec<Attach>,
+    containers: Containers,
+    /// The last change of policies failed: linkers are ahead of what is in force.
+    ahead: bool,
     /// Folders of agents before this one, removed once this one's image is in force.
     old: Vec<PathBuf>,
     root: PathBuf,
@@ -90,6 +97,17 @@ pub struct Engine {
 
 /// Maps of all hooks, but the ring, which has a size of its own.
 const SHARED: [&str; 8] = ["STATE", "PROCS", "EXES", "SCRATCH", "RECORDS", "LOST", "LOST_BY", "LIMITS"];
+
+/// Whether a cgroup was classified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classified {
+    /// Its processes are judged as those of the container.
+    Done,
+    /// There is no such cgroup any more.
+    Gone,
+    /// The last change of policies failed; it is done with the next.
+    Later,
+}
 
 impl Engine {
     /// Loads the base sensor and takes over what an agent before this one has left; its hooks stay
@@ -106,6 +124,9 @@ impl Engine {
         for name in SHARED {
             maps.push((name, programs.create(name, |_| {})?));
         }
+        let prealloc = kernel.prealloc;
+        let cgroups = |s: &mut MapSpec<'_>| s.flags = if prealloc { 0 } else { sys::NO_PREALLOC };
+        maps.push(("CGROUPS", programs.create("CGROUPS", cgroups)?));
         let size = options.ring_bytes.max(4096).next_power_of_two();
         let events = programs.create("EVENTS", |s| s.entries = size)?;
         let ring =
@@ -117,6 +138,13 @@ impl Engine {
             shared.map(name).pin(&shared.pins.join(name)).map_err(|e| failed("cannot pin to bpffs", e))?;
         }
         let base = Base::attach(&shared)?;
+        match &kernel.cgroups {
+            // From here on the kernel itself notes what is made.
+            Some(h) => drop(base::note_cgroups(&shared, &h.root)?),
+            None => tracing::warn!(
+                "there are no cgroups in /sys/fs/cgroup: no process is known to be of a pod or of the host"
+            ),
+        }
         for dir in &old {
             let n = base::inherit(&shared, dir, seed);
             tracing::info!(from = %dir.display(), entries = n, "took over the process table of the agent before");
@@ -137,6 +165,8 @@ impl Engine {
             next_hook: 1,
             grace,
             halves: Vec::new(),
+            containers: Containers::default(),
+            ahead: false,
             old,
             root: options.bpf_dir.clone(),
         };
@@ -147,12 +177,18 @@ impl Engine {
     pub fn describe(&self) -> String {
         let k = &self.kernel;
         format!(
-            "kernel {}, BPF LSM {}, kprobes {}, {}",
+            "kernel {}, BPF LSM {}, kprobes {}, {}, {}",
             k.release,
             if k.lsm { "yes" } else { "no" },
             if k.kprobes { "yes" } else { "no" },
-            if k.not_preemptible { "not preemptible" } else { "may be preemptible" }
+            if k.not_preemptible { "not preemptible" } else { "may be preemptible" },
+            k.cgroups.as_ref().map_or("no cgroups".to_owned(), Hierarchy::describe)
         )
+    }
+
+    /// The cgroups that containers are told apart by.
+    pub fn hierarchy(&self) -> Option<&Hierarchy> {
+        self.kernel.cgroups.as_ref()
     }
 
     /// What the kernel lets the engine do.
@@ -216,6 +252,7 @@ impl Engine {
         }
         let gone: Vec<Attach> = self.hooks.keys().filter(|a| !wanted.contains_key(a)).cloned().collect();
         if let Err(e) = self.switch(&gone) {
+            self.ahead = true;
             // Nothing has changed: the word was not written.
             tracing::error!("cannot put the new policies in force, the old ones stay: {e}");
             for p in policies {
@@ -225,8 +262,115 @@ impl Engine {
                     h.cause.get_or_insert(Cause::Refused);
                 }
             }
+        } else if std::mem::take(&mut self.ahead) {
+            self.classify_all();
         }
         true
+    }
+
+    /// Says whose a cgroup is: at the return its processes, and those in cgroups within it, are judged as
+    /// that container's. A container may change: policies that select by label follow.
+    ///
+    /// All hooks know the number of a new container before one process has it, so that each call is
+    /// judged as before or as after, by all policies.
+    pub fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
+        let Given { number, new } = self.containers.set(cgroup, container);
+        if self.ahead {
+            return Ok(Classified::Later);
+        }
+        if new {
+            // What one hook does not know must not be used: it waits for the next change of policies.
+            let introduced = self.introduce(number);
+            self.ahead |= introduced.is_err();
+            introduced?;
+        }
+        if self.base.classify(cgroup, number)? {
+            return Ok(Classified::Done);
+        }
+        self.containers.forget(cgroup);
+        Ok(Classified::Gone)
+    }
+
+    /// A cgroup is of no container any more, or is gone.
+    pub fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
+        if self.containers.forget(cgroup) {
+            self.base.classify(cgroup, UNKNOWN)?;
+        }
+        Ok(())
+    }
+
+    /// Lets every hook know a container. Where there is no room, the hook's tables are made larger.
+    fn introduce(&mut self, number: u64) -> Result<(), EngineError> {
+        let Some(container) = self.containers.get(number).cloned() else { return Ok(()) };
+        let mut full = Vec::new();
+        for (attach, hook) in &mut self.hooks {
+            if !hook.add_container(number, &container)? {
+                full.push(attach.clone());
+            }
+        }
+        if full.is_empty() { Ok(()) } else { Ok(self.enlarge(&full)?) }
+    }
+
+    /// Gives hooks more room for containers.
+    fn enlarge(&mut self, full: &[Attach]) -> Result<(), HookError> {
+        let grown = full.iter().try_for_each(|attach| self.grow(attach)).and_then(|()| self.switch(&[]));
+        for h in self.hooks.values_mut() {
+            h.discard();
+        }
+        grown
+    }
+
+    /// Gives hooks more room before it is needed: it takes long.
+    fn enlarge_early(&mut self) {
+        let nearly = self.hooks.iter().filter(|(_, h)| h.is_nearly_full());
+        let full: Vec<Attach> = nearly.map(|(attach, _)| attach.clone()).collect();
+        if self.ahead || full.is_empty() {
+            return;
+        }
+        if let Err(e) = self.enlarge(&full) {
+            tracing::warn!(
+                "cannot make room for more containers, the next that has none will try again: {e}"
+            );
+        }
+    }
+
+    /// Links a hook anew, with room for more.
+    fn grow(&mut self, attach: &Attach) -> Result<(), HookError> {
+        let idle = ((self.state & 1) ^ 1) as usize;
+        let containers = self.containers.numbered();
+        let Some(hook) = self.hooks.get_mut(attach) else { return Ok(()) };
+        let units: Vec<Arc<Unit>> = hook.units().cloned().collect();
+        let context = Context { containers, ..hook.linker().context().clone() };
+        // What fitted before fits.
+        let (linker, _) = Linker::build(context, &units);
+        hook.reshape(&self.shared, linker)?;
+        hook.load(&self.shared, idle)
+    }
+
+    /// Classifies what could not be before.
+    fn classify_all(&mut self) {
+        for (cgroup, number) in self.containers.cgroups() {
+            if let Err(e) = self.base.classify(cgroup, number) {
+                tracing::error!("a container stays unknown: {e}");
+            }
+        }
+    }
+
+    /// Takes containers out of the indexes that no cgroup has any more.
+    fn tidy(&mut self) {
+        let unused = self.containers.unused();
+        if unused.is_empty() || self.ahead {
+            return;
+        }
+        // A program may still hold such a number.
+        self.wait();
+        let mut freed = Vec::new();
+        for (attach, hook) in &mut self.hooks {
+            unused.iter().for_each(|n| hook.remove_container(*n));
+            freed.push((attach.clone(), hook.clean()));
+        }
+        unused.iter().for_each(|n| self.containers.remove(*n));
+        self.release_entries(freed);
     }
 
     /// The hooks that the policies ask for, on this kernel. Those that cannot be had are reported.
@@ -341,11 +485,12 @@ impl Engine {
         units: &[Arc<Unit>],
     ) -> Result<(), Vec<Failed>> {
         let idle = ((self.state & 1) ^ 1) as usize;
-        let context = Context {
+        let context = || Context {
             seed: self.shared.constants.seed,
             host_ns: self.kernel.host_ns,
             kernel_strings: kernel_strings(attach),
             fields: details.fields.clone(),
+            containers: self.containers.numbered(),
         };
         let blame = |units: &[Arc<Unit>], e: &HookError| -> Vec<Failed> {
             let why = e.to_string();
@@ -361,7 +506,7 @@ impl Engine {
             if failed.is_empty() { Ok(linker) } else { Err(failed) }
         };
         let Some(hook) = self.hooks.get_mut(attach) else {
-            let linker = build(context)?;
+            let linker = build(context())?;
             let number = self.next_hook;
             let made =
                 Hook::new(&self.shared, number, attach.clone(), details.clone(), linker).and_then(|mut h| {
@@ -373,9 +518,12 @@ impl Engine {
             self.hooks.insert(attach.clone(), made.map_err(|e| blame(units, &e))?);
             return Ok(());
         };
+        // Containers that came while linkers were ahead.
+        let known = !self.ahead || self.containers.is_known_to(hook.linker());
         let (new, same) = relink(hook, units);
+        let same = same && known;
         if !same {
-            let linker = build(context)?;
+            let linker = build(context())?;
             hook.reshape(&self.shared, linker).map_err(|e| blame(&new, &e))?;
         }
         hook.load(&self.shared, idle).map_err(|e| blame(if new.is_empty() { units } else { &new }, &e))
@@ -428,6 +576,11 @@ impl Engine {
                 }
             }
         }
+        self.release_entries(freed);
+    }
+
+    /// Makes entries usable again that no index names any more.
+    fn release_entries(&mut self, freed: Vec<(Attach, Vec<u32>)>) {
         if freed.iter().all(|(_, ids)| ids.is_empty()) {
             return;
         }
@@ -440,10 +593,13 @@ impl Engine {
     }
 
     /// Loads the idle slot's program of one hook that lacks it: the next change of values then loads
-    /// nothing. For when nothing else is to be done: the kernel takes long to check a program, and
+    /// nothing. If none does: takes out what is known of containers that are no more, and makes room for more. For when nothing else is to be done: the kernel takes long to check a program, and
     /// what is in force does not need this one.
     pub fn complete(&mut self) {
-        let Some(attach) = self.halves.pop() else { return };
+        let Some(attach) = self.halves.pop() else {
+            self.tidy();
+            return self.enlarge_early();
+        };
         let Some(hook) = self.hooks.get_mut(&attach) else { return };
         let idle = ((self.state & 1) ^ 1) as usize;
         if let Err(e) = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, self.state)) {
@@ -488,7 +644,7 @@ impl Engine {
             let found = self.shared.map("LOST").lookup(&key, &mut buffer).unwrap_or(false);
             if found { buffer.chunks_exact(8).filter_map(sys::from_bytes::<u64>).sum() } else { 0 }
         };
-        const { assert!(LOST_COUNTERS == Lost::Sent as usize + 1) };
+        const { assert!(LOST_COUNTERS == Lost::CgroupRecord as usize + 1) };
         let mut l = KernelLosses {
             sent: count(Lost::Sent),
             call: count(Lost::Call),
@@ -500,6 +656,8 @@ impl Engine {
             process: count(Lost::Process),
             exe: count(Lost::Exe),
             path: count(Lost::Path),
+            cgroup: count(Lost::Cgroup),
+            cgroup_record: count(Lost::CgroupRecord),
             ..KernelLosses::default()
         };
         l.skipped = self.programs().iter().map(|p| p.recursion_misses).sum();
@@ -576,6 +734,8 @@ fn of_kernel(kernel: &Kernel, programs: &Programs) -> HookConfig {
     HookConfig {
         preempt: u32::from(programs.can_disable_preemption()),
         typed_task: u32::from(kernel.typed_task),
+        hierarchy: kernel.cgroups.as_ref().map_or(0, |h| h.number),
+        subsystem: kernel.cgroups.as_ref().map_or(0, |h| h.subsystem),
         ..HookConfig::ZERO
     }
 }

@@ -4,6 +4,7 @@ use tetragon_abi::config::Offsets;
 use tetragon_api::plan::NamespaceKind;
 
 use super::btf::Btf;
+use super::cgroups::Hierarchy;
 use super::{Facts, sys};
 
 /// Facts of the node's kernel.
@@ -27,6 +28,8 @@ pub struct Kernel {
     pub perf_links: bool,
     /// `host_ns`, by kind.
     pub host_ns: [u32; 10],
+    /// The cgroups that containers are told apart by; `None`: there are none.
+    pub cgroups: Option<Hierarchy>,
 }
 
 /// The base sensor cannot work without this.
@@ -55,6 +58,7 @@ impl Kernel {
             prealloc: version < (6, 1),
             perf_links: version >= (5, 15),
             host_ns: NamespaceKind::ALL.map(|k| host_namespace(procfs, k)),
+            cgroups: Hierarchy::find(procfs, &|name| btf.constant(name)),
             release,
         })
     }
@@ -158,8 +162,15 @@ fn offsets(btf: &Btf) -> Result<Offsets, MissingMember> {
         upid_nr: must("upid", "nr")?,
         upid_ns: must("upid", "ns")?,
         css_set_dfl_cgrp: must("css_set", "dfl_cgrp")?,
+        css_set_subsys: must("css_set", "subsys")?,
+        css_cgroup: must("cgroup_subsys_state", "cgroup")?,
+        css_parent: must("cgroup_subsys_state", "parent")?,
+        cgroup_self: must("cgroup", "self")?,
+        cgroup_root: must("cgroup", "root")?,
         cgroup_kn: must("cgroup", "kn")?,
+        cgroup_root_hierarchy_id: must("cgroup_root", "hierarchy_id")?,
         kernfs_node_name: must("kernfs_node", "name")?,
+        kernfs_node_id: must("kernfs_node", "id")?,
         nsproxy_ns: NamespaceKind::ALL.map(|k| namespace(k).0.map_or(MISSING, |m| may("nsproxy", m))),
         ns_inum: NamespaceKind::ALL.map(|k| {
             let (member, of) = namespace(k);

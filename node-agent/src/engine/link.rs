@@ -14,8 +14,10 @@ use tetragon_abi::config::{ArgSpec, DimSpec, FROM_KERNEL, HookConfig, LAST, LATE
 use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::{Arg, ArgType, Hook};
+use tetragon_api::workload::Container;
 
-use super::dims::{Conjunct, DimKey, IndexKey, conjuncts};
+use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, workloads};
+use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
 
 /// One hook of one policy.
@@ -52,6 +54,8 @@ pub struct Context {
     pub kernel_strings: bool,
     /// Of a tracepoint: offset, size and signedness of each field of its format; else empty.
     pub fields: Vec<(u32, u32, bool)>,
+    /// The containers that are known, which the linker keeps up to date.
+    pub containers: Numbered,
 }
 
 impl Context {
@@ -93,6 +97,8 @@ pub struct Shape {
     pub lpm_bytes: usize,
     /// Some selector has a rate limit.
     pub limits: bool,
+    /// Of the exact values, those that are kept for workloads: for each dimension of that kind.
+    pub workloads: usize,
 }
 
 /// Why a policy cannot be linked: a limit of the engine.
@@ -137,6 +143,8 @@ struct Value {
     id: u32,
     /// Selectors that list it.
     direct: Bits,
+    /// It is a workload's number.
+    of_workload: bool,
 }
 
 /// Key of the prefix index: tag and data, and how many bits of it count.
@@ -248,7 +256,13 @@ pub struct Linker {
     next_limit: u32,
     /// Values that are new since [`Linker::take_new`].
     new: Vec<NewKey>,
+    /// Exact values that are numbers of workloads.
+    workload_values: usize,
 }
+
+/// Containers that there is room for at least: those of the 110 pods that kubelet runs by itself, many
+/// times over, because more room means a program to load.
+const CONTAINERS: usize = 1024;
 
 /// An empty set.
 pub const EMPTY: Set = Set { words: [0; MAX_WORDS] };
@@ -269,7 +283,8 @@ impl Linker {
                 Err(e) => errors.push((u.key(), e)),
             }
         }
-        let mut linker = Linker::empty(context, needs.shape());
+        let shape = needs.shape(context.containers.len());
+        let mut linker = Linker::empty(context, shape);
         for u in fit {
             if linker.insert(u).is_none() {
                 errors.push((u.key(), LinkError { what: "too many selectors", most: MAX_WORDS * 64 }));
@@ -306,10 +321,11 @@ impl Linker {
             next_set: 1,
             next_limit: 0,
             new: Vec::new(),
+            workload_values: 0,
             shape,
         };
         for d in 0..dims {
-            let value = Value { id: l.next_id, direct: Bits::default() };
+            let value = Value { id: l.next_id, ..Value::default() };
             l.next_id += 1;
             // All ids that a lineage may hold share the predicate's entry.
             if let DimKey::Lineage { values, .. } = &l.shape.dims[d] {
@@ -340,8 +356,7 @@ impl Linker {
             || needs.dims.len() > self.shape.dims.len()
             || needs.lpm_bytes > self.shape.lpm_bytes
             || needs.limits != self.shape.limits
-            || self.next_id as usize + needs.values > self.shape.entries
-            || self.exact.len() + needs.values > self.shape.exact
+            || !self.has_room(needs.values)
         {
             return false;
         }
@@ -350,6 +365,89 @@ impl Linker {
             self.remove(unit.key());
         }
         fits
+    }
+
+    /// There is room for `n` values more that are no workloads.
+    fn has_room(&self, n: usize) -> bool {
+        let kept = self.shape.workloads * self.workload_dims();
+        let used = self.next_id as usize - self.free_ids.len();
+        used - self.workload_values + n + kept <= self.shape.entries
+            && self.exact.len() - self.workload_values + n + kept <= self.shape.exact
+    }
+
+    /// Dimensions that ask for the workload.
+    fn workload_dims(&self) -> usize {
+        self.shape.dims.iter().filter(|d| d.is_workload()).count()
+    }
+
+    /// Some policy asks for the workload.
+    pub fn asks_workload(&self) -> bool {
+        self.shape.workloads > 0
+    }
+
+    /// Most of the room for containers is used.
+    pub fn is_nearly_full(&self) -> bool {
+        self.asks_workload() && self.context.containers.len() > self.shape.workloads / 4 * 3
+    }
+
+    /// What it was told of the node and the hook.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// A container is new: all selectors that it is meant by list its number. `false`: it needs another
+    /// shape ([`Linker::build`] anew, which knows it).
+    pub fn add_container(&mut self, number: u64, container: &Arc<Container>) -> bool {
+        if !self.asks_workload() {
+            return true;
+        }
+        // The host's number and that of unknown ones are not among them.
+        let fits = self.context.containers.len() + 3 <= self.shape.workloads;
+        let ids = self.shape.entries - self.next_id as usize + self.free_ids.len();
+        if !fits || ids < self.workload_dims() {
+            return false;
+        }
+        for (key, word, bit) in self.meant(number, container) {
+            self.exact_value(key, word, bit, true, true);
+        }
+        if self.next_set as usize > self.shape.sets {
+            return false;
+        }
+        self.context.containers.insert(number, container.clone());
+        true
+    }
+
+    /// A container is no more. Its values stay in the index until [`Linker::take_old`].
+    pub fn remove_container(&mut self, number: u64) {
+        let Some(container) = self.context.containers.remove(&number) else { return };
+        for (key, word, bit) in self.meant(number, &container) {
+            self.exact_value(key, word, bit, false, true);
+        }
+    }
+
+    /// The selectors that mean a container: its number in their dimension, and their bit.
+    fn meant(&self, number: u64, container: &Container) -> Vec<(Hash128, u8, u64)> {
+        let mut tags: Vec<(u8, u8)> = Vec::new();
+        for (d, dim) in self.shape.dims.iter().enumerate() {
+            if let DimKey::Workload(lane) = dim {
+                tags.push((*lane, d as u8));
+            }
+        }
+        let mut all = Vec::new();
+        for p in self.units.values() {
+            let plan = &p.unit.policy.plan;
+            let of_policy = plan.workloads.as_ref().map(|w| w.select(Some(container)));
+            for (i, s) in p.unit.plan().selectors.iter().enumerate() {
+                for (lane, w) in workloads(plan, s).enumerate() {
+                    // The policy's answer is the same for all its selectors.
+                    let holds = of_policy.filter(|_| lane == 0).unwrap_or_else(|| w.select(Some(container)));
+                    let tag = tags.iter().find(|(l, _)| usize::from(*l) == lane).filter(|_| holds);
+                    let key = |(_, d): &(u8, u8)| Hash128 { a: number, b: 0 }.tagged(*d);
+                    all.extend(tag.map(|t| (key(t), p.word, 1u64 << (p.first as usize + i))));
+                }
+            }
+        }
+        all
     }
 
     /// Puts a unit whose dimensions exist into the tables. `None`: no room for its selectors.
@@ -365,7 +463,7 @@ impl Linker {
         self.units.insert(unit.key(), Placed { unit: unit.clone(), word, first });
         for (i, s) in selectors.iter().enumerate() {
             let bit = 1u64 << (first as usize + i);
-            let all = conjuncts(s, unit.plan(), &self.shape.args, &self.context);
+            let all = conjuncts(s, unit, &self.shape.args, &self.context);
             self.selector(word, bit, &all, true);
             let a = &s.actions;
             let w = &mut self.tables.words[word as usize];
@@ -412,7 +510,7 @@ impl Linker {
         let n = p.unit.plan().selectors.len();
         for (i, s) in p.unit.plan().selectors.iter().enumerate() {
             let bit = 1u64 << (p.first as usize + i);
-            let all = conjuncts(s, p.unit.plan(), &self.shape.args, &self.context);
+            let all = conjuncts(s, &p.unit, &self.shape.args, &self.context);
             self.selector(p.word, bit, &all, false);
             let at = p.word as usize * 64 + p.first as usize + i;
             self.tables.acts[at] = Act::default();
@@ -473,7 +571,9 @@ impl Linker {
             }
             for key in &c.keys {
                 match key {
-                    IndexKey::Exact(v) => self.exact_value(v.tagged(d as u8), word, bit, on),
+                    IndexKey::Exact(v) => {
+                        self.exact_value(v.tagged(d as u8), word, bit, on, c.dim.is_workload());
+                    }
                     IndexKey::Prefix(data, bits) => {
                         let mut tagged = vec![d as u8];
                         tagged.extend(data);
@@ -484,11 +584,12 @@ impl Linker {
         }
     }
 
-    fn exact_value(&mut self, key: Hash128, word: u8, bit: u64, on: bool) {
+    fn exact_value(&mut self, key: Hash128, word: u8, bit: u64, on: bool, of_workload: bool) {
         if !self.exact.contains_key(&key) {
             let id = self.id();
             self.new.push(NewKey::Exact(key, id));
-            self.exact.insert(key, Value { id, direct: Bits::default() });
+            self.exact.insert(key, Value { id, of_workload, ..Value::default() });
+            self.workload_values += usize::from(of_workload);
         }
         let v = self.exact.get_mut(&key).expect("just put in");
         v.direct.change(word, bit, on);
@@ -501,7 +602,7 @@ impl Linker {
             let id = self.id();
             let above = self.above(key).map_or(0, |p| self.prefix[&p].id);
             self.new.push(NewKey::Prefix(key.clone(), id, above));
-            self.prefix.insert(key.clone(), Value { id, direct: Bits::default() });
+            self.prefix.insert(key.clone(), Value { id, ..Value::default() });
             *self.lengths.entry(key.bits).or_default() += 1;
         }
         self.prefix.get_mut(key).expect("just put in").direct.change(word, bit, on);
@@ -604,10 +705,12 @@ impl Linker {
     /// program that may have found them has ended: then [`Linker::free`].
     pub fn take_old(&mut self) -> Vec<OldKey> {
         let mut old = Vec::new();
+        let of_workloads = &mut self.workload_values;
         self.exact.retain(|k, v| {
             let keep = !v.direct.0.is_empty();
             if !keep {
                 old.push(OldKey::Exact(*k, v.id));
+                *of_workloads -= usize::from(v.of_workload);
             }
             keep
         });
@@ -691,8 +794,9 @@ impl Needs {
         }
         for s in &hook.selectors {
             n.limits |= s.actions.rate_limit.is_some();
-            for c in conjuncts(s, hook, &n.args, context) {
-                n.values += c.keys.len();
+            for c in conjuncts(s, unit, &n.args, context) {
+                // Workloads are the same for all policies, and have room of their own.
+                n.values += if c.dim.is_workload() { 0 } else { c.keys.len() };
                 n.lpm_bytes = n.lpm_bytes.max(c.longest() + 1);
                 if !n.dims.contains(&c.dim) {
                     n.dims.push(c.dim);
@@ -715,16 +819,20 @@ impl Needs {
     }
 
     /// A shape with room to grow, so that few additions need another.
-    fn shape(mut self) -> Shape {
+    fn shape(mut self, containers: usize) -> Shape {
         self.dims.sort();
         let room = |n: usize, least: usize| (n + n / 4).next_power_of_two().max(least);
+        let asked = self.dims.iter().filter(|d| d.is_workload()).count();
+        let workloads = if asked == 0 { 0 } else { room(containers + containers / 4, CONTAINERS) };
         Shape {
             words: room(self.words, 2).min(MAX_WORDS),
             // Arrays need no power of two.
-            entries: (self.values + self.values / 2 + self.dims.len() + 1).next_multiple_of(64),
+            entries: (self.values + self.values / 2 + self.dims.len() + 1 + asked * workloads)
+                .next_multiple_of(64),
             // How many values lie in more than one word is seen when all are linked.
             sets: 8,
-            exact: room(self.values, 64),
+            exact: room(self.values, 64) + asked * workloads,
+            workloads,
             lpm_bytes: [16, 64, 128].into_iter().find(|n| self.lpm_bytes <= *n).unwrap_or(256),
             args: self.args,
             dims: self.dims,
@@ -760,6 +868,7 @@ impl Shape {
         c.lpm_bytes = self.lpm_bytes as u32;
         c.limits = u32::from(self.limits);
         c.process = u32::from(self.dims.iter().any(DimKey::asks_process));
+        c.workload = u32::from(self.dims.iter().any(DimKey::is_workload));
         let groups = self.groups();
         let mut texts = 0;
         for (a, (index, ty)) in self.args.iter().enumerate() {

@@ -5,19 +5,53 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tetragon_abi::cgroup::{FIRST, HOST, UNKNOWN};
 use tetragon_abi::config::*;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::*;
-use tetragon_compiler::interpret::{Call, Process, Value, decide};
+use tetragon_api::policy::LabelSelector;
+use tetragon_api::workload::{Container, Pods, Workloads};
+use tetragon_compiler::interpret::{Call, Process, Value, Workload, matches};
 
 use super::PolicyInput;
 use super::link::{Context, Linker, NewKey, OldKey, Prefix, Unit};
+use super::workloads::Numbered;
 
 const SEED: [u64; 2] = [3, 5];
 const HOST_NS: [u32; 10] = [100, 101, 102, 103, 104, 105, 106, 107, 108, 109];
 
 fn context() -> Context {
-    Context { seed: SEED, host_ns: HOST_NS, kernel_strings: true, fields: Vec::new() }
+    let containers = numbered(0..3);
+    Context { seed: SEED, host_ns: HOST_NS, kernel_strings: true, fields: Vec::new(), containers }
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Host,
+    Unknown,
+    /// A container, by index.
+    Container(usize),
+}
+
+/// All containers that there are in these tests.
+const CONTAINERS: usize = 8;
+
+fn container(i: usize) -> Container {
+    let of = |n: usize, names: [&str; 2]| names[i >> n & 1].to_owned();
+    let labels = [("app".to_owned(), of(0, ["web", "db"]))].into();
+    Container { namespace: of(1, ["x", "y"]), labels, name: of(2, ["main", "side"]), repo: "r".into() }
+}
+
+fn numbered(which: std::ops::Range<usize>) -> Numbered {
+    which.map(|i| (FIRST + i as u64, Arc::new(container(i)))).collect()
+}
+
+/// One call, and where it comes from.
+#[derive(Clone, Debug)]
+struct Case {
+    call: Call,
+    from: From,
 }
 
 /// The indexes of a hook, as the kernel would hold them.
@@ -64,7 +98,8 @@ impl Indexes {
     }
 
     /// The entry that dimension `d` finds for a call.
-    fn find(&self, c: &HookConfig, d: usize, call: &Call) -> u32 {
+    fn find(&self, c: &HookConfig, d: usize, case: &Case) -> u32 {
+        let call = &case.call;
         let dim = &c.dim[d];
         let exact = |v: Hash128| self.exact.get(&v.tagged(d as u8)).copied().unwrap_or(0);
         let number = |n: u64| exact(Hash128 { a: n, b: 0 });
@@ -83,6 +118,11 @@ impl Indexes {
             DIM_BINARY_POSTFIX => binary.map_or(0, |t| self.longest(d as u8, &back(t))),
             DIM_PARENT => parent.map_or(0, hash),
             DIM_PID => number(u64::from(call.lineage[0].pid)),
+            DIM_WORKLOAD => number(match case.from {
+                From::Host => HOST,
+                From::Unknown => UNKNOWN,
+                From::Container(i) => FIRST + i as u64,
+            }),
             DIM_NSPID => number(u64::from(call.lineage[0].namespace_pid)),
             DIM_PID_FOLLOW => {
                 call.lineage.iter().map(|p| number(u64::from(p.pid))).find(|e| *e != 0).unwrap_or(0)
@@ -112,7 +152,7 @@ impl Indexes {
     }
 
     /// (policy id, selector) of every policy that decides, as the engine finds them.
-    fn judge(&self, l: &Linker, call: &Call) -> Vec<(u64, usize)> {
+    fn judge(&self, l: &Linker, call: &Case) -> Vec<(u64, usize)> {
         let (c, t) = (l.config(), &l.tables);
         let (mut live, mut any, mut group) = (t.head.live, 0, 0);
         let mut entries = Vec::new();
@@ -164,6 +204,23 @@ fn range() -> impl Strategy<Value = IntRange> {
     (-20i128..20, 0i128..25).prop_map(|(min, n)| IntRange { min, max: min + n })
 }
 
+fn label(key: &str, values: Vec<String>) -> LabelSelector {
+    let match_labels = values.into_iter().map(|v| (key.to_owned(), v)).collect();
+    LabelSelector { match_labels, ..LabelSelector::default() }
+}
+
+fn workloads() -> impl Strategy<Value = Workloads> {
+    let one = |values: &'static [&'static str]| prop::option::of(prop::sample::select(values));
+    let pods = (one(&["x", "y"]), one(&["web", "db", "none"]), one(&["main", "side"])).prop_map(
+        |(namespace, app, name)| Pods {
+            namespace: namespace.map(str::to_owned),
+            labels: app.map(|v| label("app", vec![v.to_owned()])),
+            containers: name.map(|v| label("name", vec![v.to_owned()])),
+        },
+    );
+    (any::<bool>(), prop::option::of(pods)).prop_map(|(host, pods)| Workloads { host, pods })
+}
+
 fn matcher() -> impl Strategy<Value = Matcher> {
     let not = any::<bool>;
     prop_oneof![
@@ -177,6 +234,7 @@ fn matcher() -> impl Strategy<Value = Matcher> {
         (op(), not(), texts()).prop_map(|(op, not, values)| Matcher::Text { arg: 0, op, not, values }),
         (not(), range()).prop_map(|(not, r)| Matcher::Int { arg: 1, not, ranges: vec![r] }),
         (1u64..16).prop_map(|mask| Matcher::Mask { arg: 1, mask }),
+        workloads().prop_map(Matcher::Workload),
     ]
 }
 
@@ -186,17 +244,28 @@ fn policy(id: u64) -> impl Strategy<Value = Arc<PolicyInput>> {
         matchers,
         actions: Actions::default(),
     });
-    prop::collection::vec(selector, 1..4).prop_map(move |selectors| {
+    let unknown = prop_oneof![Just(UnknownContainers::FailOpen), Just(UnknownContainers::FailClosed)];
+    let all = (prop::collection::vec(selector, 1..4), prop::option::of(workloads()), unknown);
+    all.prop_map(move |(selectors, workloads, unknown_containers)| {
         let arg = |index, ty| Arg { index, ty, label: None };
         let args = vec![arg(0, ArgType::File), arg(1, ArgType::Int32)];
         let hook = Hook { args, selectors, ..Hook::new("spec.kprobes[0]", Target::Function("f".into())) };
-        let plan = Plan::new(&format!("p{id}"), vec![hook]);
+        let plan = Plan { workloads, unknown_containers, ..Plan::new(&format!("p{id}"), vec![hook]) };
         Arc::new(PolicyInput { id, policy: id, plan: Arc::new(plan), enforce: true })
     })
 }
 
 fn policies() -> impl Strategy<Value = Vec<Arc<PolicyInput>>> {
     (2usize..40).prop_flat_map(|n| (0..n as u64).map(policy).collect::<Vec<_>>())
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let from = prop_oneof![
+        1 => Just(From::Host),
+        1 => Just(From::Unknown),
+        4 => (0..CONTAINERS).prop_map(From::Container),
+    ];
+    (call(), from).prop_map(|(call, from)| Case { call, from })
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -212,22 +281,70 @@ fn call() -> impl Strategy<Value = Call> {
                 namespaces,
                 host_namespaces: HOST_NS,
                 args: vec![file, Value::Int(int)],
+                // Asked apart: the interpreter knows no containers that have just gone.
+                workload: Workload::Host,
             }
         },
     )
 }
 
-fn expected(all: &[Arc<Unit>], call: &Call) -> Vec<(u64, usize)> {
-    let mut found: Vec<_> = all.iter().filter_map(|u| Some((u.policy.id, decide(u.plan(), call)?))).collect();
+/// A question about the workload; `there`: containers that are known.
+fn runs_in(asked: &Workloads, plan: &Plan, from: From, there: usize) -> bool {
+    let pods = asked.pods.as_ref();
+    match from {
+        From::Host => asked.select(None),
+        From::Container(i) if i < there => asked.select(Some(&container(i))),
+        // Its number is in nobody's list.
+        From::Container(_) => false,
+        From::Unknown => match plan.unknown_containers {
+            UnknownContainers::FailClosed => pods.is_some(),
+            UnknownContainers::FailOpen => asked.is_everything(),
+        },
+    }
+}
+
+fn expected(all: &[Arc<Unit>], case: &Case, there: usize) -> Vec<(u64, usize)> {
+    let decide = |u: &Arc<Unit>| {
+        let plan = &u.policy.plan;
+        let asked = |w: &Workloads| runs_in(w, plan, case.from, there);
+        let holds = |m: &Matcher| match m {
+            Matcher::Workload(w) => asked(w),
+            _ => matches(m, plan.unknown_containers, &case.call),
+        };
+        let first = u.plan().selectors.iter().position(|s| s.matchers.iter().all(holds))?;
+        plan.workloads.as_ref().is_none_or(asked).then_some((u.policy.id, first))
+    };
+    let mut found: Vec<_> = all.iter().filter_map(decide).collect();
     found.sort_unstable();
     found
+}
+
+/// What does not fit is said, and fits in the shape that is made next.
+#[test]
+fn there_is_room_for_containers_and_then_for_more() {
+    let selector = Selector { label: None, matchers: Vec::new(), actions: Actions::default() };
+    let hook = Hook { selectors: vec![selector], ..Hook::new("f", Target::Function("f".into())) };
+    let pods = Workloads { host: false, pods: Some(Pods::default()) };
+    let plan = Plan { workloads: Some(pods), ..Plan::new("p", vec![hook]) };
+    let policy = Arc::new(PolicyInput { id: 1, policy: 1, plan: Arc::new(plan), enforce: true });
+    let unit = Arc::new(Unit { policy, hook: 0 });
+    let mut l = Linker::build(context(), std::slice::from_ref(&unit)).0;
+    let c = Arc::new(container(0));
+    let fit = (10..).take_while(|n| l.add_container(*n, &c)).count() as u64;
+    assert!(fit > 1000 && l.is_nearly_full());
+    assert!(!l.context().containers.contains_key(&(10 + fit)), "what has no room is not known");
+    l.remove_container(10);
+    l.take_old();
+    assert!(l.add_container(9999, &c), "who goes makes room");
+    let mut larger = Linker::build(l.context().clone(), &[unit]).0;
+    assert!(!larger.is_nearly_full() && larger.add_container(5000, &c));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn tables_decide_as_the_interpreter(all in policies(), calls in prop::collection::vec(call(), 30), keep in any::<u64>()) {
+    fn tables_decide_as_the_interpreter(all in policies(), calls in prop::collection::vec(case(), 30), keep in any::<u64>()) {
         let units: Vec<Arc<Unit>> = all.into_iter().map(|policy| Arc::new(Unit { policy, hook: 0 })).collect();
         let (mut l, errors) = Linker::build(context(), &units);
         // Too many different lineages and masks do not fit one hook; they are named.
@@ -235,7 +352,15 @@ proptest! {
         let mut indexes = Indexes::default();
         indexes.take(&mut l);
         for c in &calls {
-            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c));
+            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c, 3));
+        }
+        // Containers come.
+        for (number, container) in numbered(3..6) {
+            prop_assert!(l.add_container(number, &container));
+        }
+        indexes.take(&mut l);
+        for c in &calls {
+            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c, 6));
         }
         // Some go, others come back: what is left decides alone, as if it had always been so.
         for (i, u) in units.iter().enumerate() {
@@ -246,16 +371,26 @@ proptest! {
         }
         indexes.take(&mut l);
         for c in &calls {
-            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c));
+            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c, 6));
         }
         for u in &units {
             if !there.iter().any(|t| t.key() == u.key()) && l.add(u) {
                 there.push(u.clone());
             }
         }
+        // Those who went do not count, those who came do.
+        numbered(5..6).keys().for_each(|n| l.remove_container(*n));
+        for (number, container) in numbered(6..8) {
+            prop_assert!(l.add_container(number, &container));
+        }
+        indexes.take(&mut l);
+        for c in calls.iter().filter(|c| !matches!(c.from, From::Container(5))) {
+            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c, 8));
+        }
+        numbered(0..8).keys().for_each(|n| l.remove_container(*n));
         indexes.take(&mut l);
         for c in &calls {
-            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c));
+            prop_assert_eq!(indexes.judge(&l, c), expected(&there, c, 0));
         }
     }
 }

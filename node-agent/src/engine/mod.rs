@@ -7,6 +7,7 @@
 
 mod base;
 mod btf;
+mod cgroups;
 mod dims;
 mod hook;
 mod image;
@@ -19,6 +20,7 @@ mod read;
 mod resolve;
 mod ring;
 mod sys;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ use tetragon_abi::record;
 use tetragon_api::plan::{ArgType, Plan};
 
 pub use base::ProcSeed;
-pub use image::{Engine, EngineError, EngineOptions, function_name};
+pub use cgroups::{Found, Hierarchy, walk};
+pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
 pub use read::Reader;
 
 /// One policy as the engine is asked to run it.
@@ -152,6 +155,19 @@ pub enum Record {
     Exit(record::Exit),
     /// Selectors of some policies matched a call.
     Call(Box<CallRecord>),
+    /// A pod's cgroup was made, and no process is in it yet; or it was removed.
+    Cgroup(CgroupRecord),
+}
+
+/// A cgroup of a pod, or in one.
+#[derive(Clone, Debug)]
+pub struct CgroupRecord {
+    /// Its id.
+    pub id: u64,
+    /// Its path in the hierarchy.
+    pub path: String,
+    /// It was removed.
+    pub gone: bool,
 }
 
 /// A program was executed.
@@ -243,6 +259,10 @@ pub struct KernelLosses {
     pub exe: u64,
     /// Paths too deep or too long to read.
     pub path: u64,
+    /// Cgroups that did not fit in their table.
+    pub cgroup: u64,
+    /// Records of cgroups that found the ring full.
+    pub cgroup_record: u64,
     /// Runs of a hook's program that the kernel skipped (recursion_misses), all hooks.
     pub skipped: u64,
     /// By policy name, namespace and hook function: events lost because the ring was full.

@@ -9,7 +9,7 @@ use tetragon_abi::record::*;
 
 use super::hook::View;
 use super::ring::Ring;
-use super::{ArgValue, CallRecord, ExecRecord, Match, Record};
+use super::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
 
 /// How records are read: by state word and hook. Shared by the engine, which adds, and the reader,
 /// which drops what no record can be of any more.
@@ -107,6 +107,7 @@ fn decode(bytes: &[u8], history: &Mutex<History>) -> Option<Record> {
             KIND_FORK => Some(Record::Fork(fixed(bytes)?)),
             KIND_EXIT => Some(Record::Exit(fixed(bytes)?)),
             KIND_EXEC => exec(bytes, fixed(bytes)?),
+            KIND_CGROUP => cgroup(bytes, fixed(bytes)?),
             KIND_CALL => call(bytes, fixed(bytes)?, history),
             _ => None,
         }
@@ -115,6 +116,11 @@ fn decode(bytes: &[u8], history: &Mutex<History>) -> Option<Record> {
 
 fn string(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn cgroup(bytes: &[u8], fixed: CgroupChange) -> Option<Record> {
+    let path = bytes.get(size_of::<CgroupChange>()..)?.get(..fixed.path as usize)?;
+    Some(Record::Cgroup(CgroupRecord { id: fixed.id, path: string(path), gone: fixed.gone == 1 }))
 }
 
 fn exec(bytes: &[u8], fixed: Exec) -> Option<Record> {

@@ -311,7 +311,7 @@ macro_rules! plain { ($($t:ty)*) => { $(
     // SAFETY: repr(C) in tetragon-abi, sizes checked there; no padding.
     unsafe impl Plain for $t {}
 )* } }
-plain!(u32 u64 [u64; 2]
+plain!(u32 u64 [u64; 2] tetragon_abi::cgroup::Cgroup
     tetragon_abi::engine::Entry tetragon_abi::engine::Set
     tetragon_abi::engine::Head tetragon_abi::engine::Word tetragon_abi::engine::Act
     tetragon_abi::engine::Proc tetragon_abi::engine::Exe tetragon_abi::engine::LostKey
@@ -458,6 +458,14 @@ pub fn run_stats(prog: &OwnedFd) -> RunStats {
 
 fn c_path(path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Runs a raw tracepoint's program once, with these arguments; what it returns.
+pub fn run(prog: &OwnedFd, args: &[u64]) -> Result<u32> {
+    let mut attr =
+        Attr::new().u32(0, prog.as_raw_fd() as u32).u32(40, size_of_val(args) as u32).ptr(48, args.as_ptr());
+    attr.call(10, 72)?;
+    Ok(attr.read(4))
 }
 
 /// Pins an object of bpf(2) to bpffs.

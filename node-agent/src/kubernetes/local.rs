@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tetragon_api::plan::Mode;
 use tetragon_api::published::{PlanMeta, PolicyRef};
 use tetragon_api::status::{MAX_MESSAGE, NodeHook, NodePolicy, NodePolicyState};
+use tetragon_api::workload::Workloads;
 
 use super::cache::{Cache, Cached, Found};
 use super::counts::Counts;
@@ -23,6 +24,8 @@ pub struct Row {
     pub number: Option<u64>,
     /// What is said.
     pub status: NodePolicy,
+    /// Which containers it is for, if it chooses.
+    pub workloads: Option<Workloads>,
 }
 
 /// A policy of the cluster on this node.
@@ -232,7 +235,9 @@ impl Local {
                 }
             }
             known.failed = failed;
-            rows.push(Row { number: policy.map(|p| p.id), status });
+            let running = policy.and_then(Policy::running);
+            let workloads = running.and_then(|r| r.plan.workloads.clone());
+            rows.push(Row { number: policy.map(|p| p.id), status, workloads });
         }
         let order = |r: &Row| (r.status.namespace.clone(), r.status.name.clone(), r.status.plan.clone());
         rows.sort_by_key(order);

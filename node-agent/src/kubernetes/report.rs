@@ -23,6 +23,7 @@ use super::watch::View;
 use super::{Phase, reason, status, stopped};
 use crate::control::Board;
 use crate::counters::Counters;
+use crate::pods::store::Store;
 
 /// As whom the agent writes.
 const MANAGER: &str = "tetragon-agent";
@@ -53,6 +54,8 @@ pub struct Parts {
     pub counts: Arc<Counts>,
     /// What the watches know.
     pub view: watch::Receiver<View>,
+    /// The node's pods.
+    pub pods: Arc<Store>,
     /// How often numbers are told.
     pub interval: Duration,
 }
@@ -244,7 +247,7 @@ impl Reporter {
 
     fn status(&self, trouble: Option<&Why>) -> TetragonNodeStatus {
         let mut status = self.parts.fixed.clone();
-        status::put_policies(&mut status, self.parts.board.rows(), &self.parts.counters);
+        status::put_policies(&mut status, self.parts.board.rows(), &self.parts.counters, &self.parts.pods);
         status::shrink(&mut status);
         let ready = trouble.map_or(Ok(()), Err);
         // Kubernetes' times have no fractions.

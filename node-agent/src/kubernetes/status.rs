@@ -9,6 +9,7 @@ use super::plans::Why;
 use super::reason;
 use crate::counters::{Counters, get};
 use crate::engine::Facts;
+use crate::pods::store::Store;
 
 /// The one condition of a node.
 const READY: &str = "Ready";
@@ -40,13 +41,15 @@ pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
 }
 
 /// Puts the policies and their numbers in.
-pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &Counters) {
+pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &Counters, pods: &Store) {
     let kernel = counters.kernel();
     let sink = counters.elasticsearch.get().map(|c| c.lost_by_policy()).unwrap_or_default();
     let counts = counters.events();
     status.policies = rows
         .into_iter()
-        .map(|Row { number, status: policy }| {
+        .map(|Row { number, status: policy, workloads }| {
+            let selected = workloads.filter(|w| w.pods.is_some()).map(|w| pods.count(&w));
+            let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
             let done = number.and_then(|n| counts.policies.get(&n)).cloned().unwrap_or_default();
             let of = |(name, namespace, _): &&(String, Option<String>, String)| {
                 *name == policy.name && *namespace == policy.namespace
@@ -57,6 +60,8 @@ pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &
                 events: signed(done.events),
                 actions: signed(done.actions),
                 missed: signed(missed),
+                pods: selected.map(|(pods, _)| count(pods)),
+                containers: selected.map(|(_, containers)| count(containers)),
                 ..policy
             }
         })
@@ -145,6 +150,7 @@ pub fn without_numbers(status: &TetragonNodeStatus) -> TetragonNodeStatus {
     status.missed_events = 0;
     for policy in &mut status.policies {
         (policy.events, policy.actions, policy.missed, policy.kernel_memory) = (0, 0, 0, 0);
+        (policy.pods, policy.containers) = (None, None);
     }
     status
 }
@@ -152,6 +158,8 @@ pub fn without_numbers(status: &TetragonNodeStatus) -> TetragonNodeStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::kubernetes::local::Row;
 
     fn row(name: &str, state: NodePolicyState) -> Row {
@@ -159,6 +167,7 @@ mod tests {
         Row {
             number: Some(1),
             status: NodePolicy { name: name.into(), state, mode, ..NodePolicy::default() },
+            workloads: None,
         }
     }
 
@@ -180,7 +189,12 @@ mod tests {
         });
         let mut status = TetragonNodeStatus::default();
         let rows = [("a", Loaded), ("b", Loaded), ("c", Failed), ("d", Skipped), ("e", Pending)];
-        put_policies(&mut status, rows.map(|(n, s)| row(n, s)).into(), &counters);
+        put_policies(
+            &mut status,
+            rows.map(|(n, s)| row(n, s)).into(),
+            &counters,
+            &Store::new(0, Arc::default()),
+        );
         let counts = &status.policy_counts;
         assert_eq!((counts.wanted, counts.loaded, counts.failed, counts.summary.as_str()), (4, 2, 1, "2/4"));
         assert_eq!((status.policies[0].missed, status.policies[1].missed, status.missed_events), (5, 0, 7));
@@ -208,11 +222,11 @@ mod tests {
             row.status.hooks = vec![Default::default(); 10];
             rows.push(row);
         }
-        put_policies(&mut status, rows[..50].to_vec(), &Counters::default());
+        put_policies(&mut status, rows[..50].to_vec(), &Counters::default(), &Store::new(0, Arc::default()));
         let before = status.clone();
         shrink(&mut status);
         assert_eq!(status, before);
-        put_policies(&mut status, rows, &Counters::default());
+        put_policies(&mut status, rows, &Counters::default(), &Store::new(0, Arc::default()));
         shrink(&mut status);
         assert!(serde_json::to_vec(&status).unwrap().len() < MAX_BYTES);
         assert!(status.policies.iter().all(|p| p.hooks.is_empty() == (p.state == NodePolicyState::Loaded)));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -55,6 +55,7 @@ impl Bed {
         // What the documentation says that an agent needs, and no more.
         let rules = json!([
             {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
             {"apiGroups": ["tetragon-rs.dev"], "resources": ["tetragonnodes"], "verbs": ["get", "create", "patch"]},
             {"apiGroups": ["tetragon-rs.dev"], "resources": ["tetragonnodes/status"], "verbs": ["patch"]},
         ]);
@@ -161,6 +162,21 @@ impl Place<'_> {
         let node =
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name, "labels": labels}});
         self.bed.apply(&self.bed.all::<Node>(), &self.name, &node)
+    }
+
+    /// Makes a pod that is bound to a node, which no kubelet starts.
+    pub fn make_pod(&self, name: &str, node: &str) -> Result<Pod> {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {"nodeName": node, "serviceAccountName": "agent", "automountServiceAccountToken": false,
+                "containers": [{"name": "main", "image": "none.example/none"}]}});
+        self.bed.apply(&self.api::<Pod>(), name, &pod)
+    }
+
+    /// Deletes a pod, as its kubelet would.
+    pub fn delete_pod(&self, name: &str) -> Result<()> {
+        let now = DeleteParams::default().grace_period(0);
+        self.bed.wait(self.api::<Pod>().delete(name, &now))?;
+        Ok(())
     }
 
     /// Deletes the Node.

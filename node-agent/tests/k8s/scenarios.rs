@@ -27,6 +27,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("a_version_that_does_not_run_leaves_the_one_before", refused),
     ("nodes_are_selected_by_their_labels", selected),
     ("a_node_without_labels_loads_nothing_new", blind),
+    ("the_pods_of_the_node_are_watched", pods),
     ("a_rollout_reaches_the_node", rollout),
     ("the_mode_of_all_nodes", modes),
     ("a_policy_that_acts_too_often", limited),
@@ -333,6 +334,23 @@ fn blind(bed: &Bed) -> Result<()> {
     let place = bed.place_again("blind", false)?;
     place.expect("new", LOADED, |p| is_loaded(p, &new))?;
     place.expect_ready("Running")?;
+    ensure!(agent.stop()?.success());
+    Ok(())
+}
+
+fn pods(bed: &Bed) -> Result<()> {
+    let place = bed.place("pods", false)?;
+    let mut agent = Agent::new(&place)?;
+    agent.start()?;
+    let told = || agent.metric("tetragon_watcher_events_total{watcher=\"k8s\"} ");
+    // The beginning and the end of the list.
+    eventually("the pods are listed", || Ok((told()? == 2.0).then_some(())))?;
+    place.make_pod("elsewhere", "another-node")?;
+    place.make_pod("here", &place.name)?;
+    eventually("the pod is told", || Ok((told()? == 3.0).then_some(())))?;
+    place.delete_pod("elsewhere")?;
+    place.delete_pod("here")?;
+    eventually("its end is told", || Ok((told()? == 4.0).then_some(())))?;
     ensure!(agent.stop()?.success());
     Ok(())
 }

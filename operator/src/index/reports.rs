@@ -20,6 +20,17 @@ pub struct Report {
     pub message: String,
     /// ConfigMap of another version that still runs.
     pub running: Option<String>,
+    /// What the policy selects there; `None`: it chooses no pods, or the agent does not say.
+    pub selected: Option<Selected>,
+}
+
+/// How many pods and containers of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Selected {
+    /// Pods.
+    pub pods: u32,
+    /// Containers in them.
+    pub containers: u32,
 }
 
 /// Bytes of all messages together. Beyond it reports are kept without theirs: nodes that each say

@@ -11,7 +11,7 @@ use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
 use tetragon_api::status::{MAX_MESSAGE, NodeCapabilities, NodePolicyState, TetragonNode as Full};
 
-use super::{Agent, PolicyKey, Report};
+use super::{Agent, PolicyKey, Report, Selected};
 use crate::{reason, text};
 
 /// Reads the few fields of the metadata that a watch needs.
@@ -103,6 +103,8 @@ struct Policy {
     reason: String,
     message: String,
     running: Option<String>,
+    pods: Option<i64>,
+    containers: Option<i64>,
 }
 
 impl TetragonNode {
@@ -134,9 +136,18 @@ impl Policy {
             reason: if self.reason.is_empty() { self.reason } else { text::reason(&self.reason) },
             message: text::cut(&self.message, MAX_MESSAGE),
             running: self.running,
+            selected: self.pods.map(|pods| Selected {
+                pods: count(pods),
+                containers: count(self.containers.unwrap_or_default()),
+            }),
         };
         (PolicyKey { namespace: self.namespace, name: self.name }, report)
     }
+}
+
+/// A number that makes no sense must not hide the rest of the list.
+fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 /// A pod of the agent.
@@ -189,8 +200,9 @@ mod tests {
                 "conditions": [{"type": "Ready", "status": "False", "reason": "AgentStopped", "message": "m",
                     "lastTransitionTime": "2037-01-01T00:00:00Z"}],
                 "policies": [
-                    {"name": "p", "plan": "x", "state": "loaded", "mode": "enforce", "hooks": [{"function": "f"}]},
-                    {"name": "q", "namespace": "n", "plan": "y", "state": "halfway", "reason": "no word"},
+                    {"name": "p", "plan": "x", "state": "loaded", "mode": "enforce", "pods": 2, "containers": 3,
+                        "hooks": [{"function": "f"}]},
+                    {"name": "q", "namespace": "n", "plan": "y", "state": "halfway", "reason": "no word", "pods": -1},
                 ],
             },
         }))
@@ -207,9 +219,15 @@ mod tests {
             plan: "x".into(),
             state: NodePolicyState::Loaded,
             mode: "enforce".into(),
+            selected: Some(Selected { pods: 2, containers: 3 }),
             ..Report::default()
         };
-        let odd = Report { plan: "y".into(), reason: "Unknown".into(), ..Report::default() };
+        let odd = Report {
+            plan: "y".into(),
+            reason: "Unknown".into(),
+            selected: Some(Selected::default()),
+            ..Report::default()
+        };
         assert_eq!(policies, [(key(None, "p"), loaded), (key(Some("n"), "q"), odd)]);
     }
 

@@ -7,7 +7,7 @@ use tetragon_api::policy::LabelSelector;
 use tetragon_api::published::{bucket, mode_name};
 use tetragon_api::status::{MAX_SAMPLES, NodePolicyState};
 
-use super::{Entry, PolicyKey, Report, State};
+use super::{Entry, PolicyKey, Report, Selected, State};
 use crate::reason;
 
 /// What the nodes should do about a policy.
@@ -73,6 +73,27 @@ pub struct Tally {
     pub groups: Vec<Group>,
     /// ConfigMaps that some node names.
     pub in_use: BTreeSet<String>,
+    /// What the policy selects on the nodes that run it.
+    pub selected: Sum,
+}
+
+/// What a policy selects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Nodes that run the policy, and say what it selects there.
+    pub nodes: usize,
+    /// Pods.
+    pub pods: u64,
+    /// Containers in them.
+    pub containers: u64,
+}
+
+impl Sum {
+    fn add(&mut self, selected: Selected) {
+        self.nodes += 1;
+        self.pods += u64::from(selected.pods);
+        self.containers += u64::from(selected.containers);
+    }
 }
 
 impl Tally {
@@ -104,6 +125,9 @@ pub(super) fn tally(state: &State, wanted: &Wanted<'_>) -> Tally {
                 Outcome::Not { failed: true, .. } => part.failed += 1,
                 Outcome::Not { failed: false, .. } => part.pending += 1,
             }
+        }
+        if let (Outcome::Loaded, Some(selected)) = (&outcome, report.and_then(|r| r.selected)) {
+            tally.selected.add(selected);
         }
         if let Outcome::Not { failed, reason, message } = outcome {
             // What comes first in a map of its own is looked up with a reason that is owned: reasons

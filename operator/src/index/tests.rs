@@ -43,14 +43,16 @@ fn report() -> impl Strategy<Value = Report> {
     ];
     let reason = prop_oneof![Just(""), Just("LoadFailed"), Just("ActionLimit")];
     let mode = prop_oneof![Just("enforce"), Just("monitor")];
-    (state, reason, mode, 0..3u8, prop::option::of(0..3u8)).prop_map(
-        |(state, reason, mode, plan, running)| Report {
+    let selected = prop::option::of((0..4u32, 0..9u32));
+    (state, reason, mode, 0..3u8, prop::option::of(0..3u8), selected).prop_map(
+        |(state, reason, mode, plan, running, selected)| Report {
             plan: format!("plan-{plan}"),
             state,
             mode: mode.into(),
             reason: reason.into(),
             message: format!("it is {reason}"),
             running: running.map(|i| format!("plan-{i}")),
+            selected: selected.map(|(pods, containers)| Selected { pods, containers }),
         },
     )
 }
@@ -160,6 +162,12 @@ impl Plain {
             let name = node_name(i);
             let Some((what, reason)) = self.outcome(&name, wanted) else { continue };
             *counts.states.entry(what.to_owned()).or_default() += 1;
+            let report = self.reports.get(&name).and_then(|(_, reports)| reports.get(wanted.key));
+            if let Some(selected) = report.and_then(|r| r.selected).filter(|_| what == "loaded") {
+                let (nodes, pods, containers) = counts.selected;
+                counts.selected =
+                    (nodes + 1, pods + u64::from(selected.pods), containers + u64::from(selected.containers));
+            }
             if !reason.is_empty() {
                 counts.groups.entry((reason, what == "failed")).or_default().push(name);
             }
@@ -179,6 +187,7 @@ struct Counts {
     states: BTreeMap<String, usize>,
     groups: BTreeMap<(String, bool), Vec<String>>,
     in_use: BTreeSet<String>,
+    selected: (usize, u64, u64),
 }
 
 impl From<Tally> for Counts {
@@ -195,6 +204,7 @@ impl From<Tally> for Counts {
             states: states.into_iter().filter(|(_, n)| *n > 0).map(|(s, n)| (s.to_owned(), n)).collect(),
             groups: groups.collect(),
             in_use: tally.in_use,
+            selected: (tally.selected.nodes, tally.selected.pods, tally.selected.containers),
         }
     }
 }

@@ -3,10 +3,12 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use tetragon_api::plan::{Actions, Hook, Plan, Selector, Target};
+use tetragon_api::policy::LabelSelector;
 use tetragon_api::published::PolicyRef;
+use tetragon_api::workload::{Pods, Workloads};
 
 use super::*;
-use crate::index::Part;
+use crate::index::{Part, Sum};
 
 fn time(seconds: i64) -> Time {
     Time(Timestamp::from_second(1_800_000_000 + seconds).unwrap())
@@ -182,6 +184,70 @@ fn times_change_with_the_status_alone() {
     assert_eq!(since(&third, RECONCILING), None);
     assert!(!is_progress(&second, &third));
     assert_eq!(at(30, &wait(0), &third), third, "nothing new, nothing to write");
+}
+
+/// A plan for pods; of which, the number says.
+fn for_pods(number: u32) -> Version {
+    let mut plan = version(7, true).plan;
+    let labels = [("app".to_owned(), format!("web-{number}"))].into();
+    let labels = Some(LabelSelector { match_labels: labels, ..LabelSelector::default() });
+    let pods = Some(Pods { labels, ..Pods::default() });
+    plan.workloads = Some(Workloads { host: false, pods });
+    Version::new(plan, &PolicyRef::cluster_wide("p", "u"), 7).unwrap()
+}
+
+/// What two nodes say: of those that say something, it is this.
+fn selecting(nodes: usize, pods: u64) -> Tally {
+    Tally { selected: Sum { nodes, pods, containers: 2 * pods }, ..tally(2, vec![]) }
+}
+
+#[test]
+fn a_policy_that_selects_nothing_is_warned_of_after_a_while() {
+    let at = |seconds: i64, version: &Version, tally: &Tally, previous: &TracingPolicyStatus| {
+        aggregate(&Known {
+            generation: 7,
+            compiled: &good(version),
+            version: Some(version),
+            unpublished: None,
+            tally,
+            rollout: None,
+            warnings: &[],
+            previous,
+            time: &time(seconds),
+        })
+    };
+    let warned = |s: &TracingPolicyStatus| s.conditions.iter().any(|c| c.type_ == SELECTS_NOTHING);
+    let since = |s: &TracingPolicyStatus| s.workloads.as_ref().and_then(|w| w.empty_since.clone());
+    let (of_pods, none) = (for_pods(1), TracingPolicyStatus::default());
+
+    let some = at(0, &of_pods, &selecting(2, 3), &none);
+    let expected = WorkloadCounts { pods: 3, containers: 6, empty_since: None };
+    assert_eq!((some.workloads.as_ref(), warned(&some)), (Some(&expected), false));
+    assert_eq!(until_selects_nothing(&some, &time(0)), None);
+
+    let empty = at(10, &of_pods, &selecting(2, 0), &some);
+    assert_eq!((since(&empty), warned(&empty)), (Some(time(10)), false));
+    assert!(is_progress(&some, &empty));
+    assert_eq!(until_selects_nothing(&empty, &time(110)), Some(Duration::from_secs(500)));
+    let still = at(609, &of_pods, &selecting(2, 0), &empty);
+    assert_eq!((since(&still), warned(&still)), (Some(time(10)), false));
+    let long = at(610, &of_pods, &selecting(2, 0), &still);
+    assert!(warned(&long) && !is_progress(&still, &long));
+    let condition = long.conditions.last().unwrap();
+    insta::assert_snapshot!(condition.message, @"it selects no pod on 2 nodes since 2027-01-15T08:00:10Z: look at podSelector, containerSelector and the namespace");
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", "NoPods"));
+    assert_eq!(kstatus(&long), "Current", "a policy may be there before its pods");
+    assert_eq!(until_selects_nothing(&long, &time(610)), None);
+    assert_eq!(at(700, &of_pods, &selecting(2, 0), &long), long, "nothing new, nothing to write");
+    assert!(!warned(&at(700, &of_pods, &selecting(2, 1), &long)));
+
+    let edited = at(700, &for_pods(2), &selecting(2, 0), &long);
+    assert_eq!((since(&edited), warned(&edited)), (Some(time(700)), false), "it selects something else");
+    let silent = at(700, &of_pods, &selecting(1, 0), &long);
+    assert_eq!((since(&silent), warned(&silent)), (None, false), "one node does not say");
+    assert_eq!(at(700, &of_pods, &selecting(0, 0), &long).workloads, None);
+    let everywhere = at(700, &version(7, true), &selecting(2, 0), &long);
+    assert_eq!((&everywhere.workloads, warned(&everywhere)), (&None, false), "it chooses no pods");
 }
 
 #[test]

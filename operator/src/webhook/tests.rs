@@ -115,6 +115,26 @@ async fn what_nodes_cannot_do_is_a_warning() {
 }
 
 #[tokio::test]
+async fn a_namespaced_policy_is_checked_as_such() {
+    let ask_for = async |spec: Value| {
+        let mut object = policy(spec);
+        object["kind"] = json!("TracingPolicyNamespaced");
+        object["metadata"]["namespace"] = json!("shop");
+        let mut question = question("CREATE", Some(object), None);
+        question["request"]["kind"]["kind"] = json!("TracingPolicyNamespaced");
+        ask(&Index::default(), &question).await
+    };
+    let spec = |namespace: &str| {
+        let labels = json!({"k8s:io.kubernetes.pod.namespace": namespace});
+        json!({"podSelector": {"matchLabels": labels}, "lsmhooks": [{"hook": "file_open"}]})
+    };
+    assert_eq!(ask_for(spec("shop")).await.0, Answer::Allowed);
+    let (answer, response) = ask_for(spec("bank")).await;
+    assert_eq!(answer, Answer::Warned);
+    insta::assert_snapshot!(response["warnings"][0].as_str().unwrap(), @r#"[never-matches] spec.podSelector.matchLabels.k8s:io.kubernetes.pod.namespace: nothing is ever selected: the policy is for pods of namespace "shop" only; write the policy into the other namespace, or make it a TracingPolicy"#);
+}
+
+#[tokio::test]
 async fn nothing_is_looked_at_when_nothing_changes() {
     let index = Index::default();
     let mut labelled = bad();

@@ -132,7 +132,7 @@ fn what_kubectl_says_to_each_kind_of_policy() {
         step("a wrong rollout", &apply, &rollout);
         step("a label", &["label", "tracingpolicy", "good", "team=blue"], "");
         let namespaced = good.replace("kind: TracingPolicy", "kind: TracingPolicyNamespaced");
-        step("a namespaced policy", &["apply", "-n", "default", "-f", "-"], &namespaced);
+        step("a namespaced policy", &["apply", "-n", "default", "--dry-run=server", "-f", "-"], &namespaced);
         step("its end", &["delete", "tracingpolicy", "good"], "");
         insta::assert_snapshot!(said);
         drop(operator);
@@ -182,6 +182,8 @@ fn samples_are_admitted_with_their_warnings() {
             "detect-container-escape-fixed.yaml",
             "detect-privilege-escalation-fixed.yaml",
             "monitor-sensitive-files-fixed.yaml",
+            "allow-list-per-workload.yaml",
+            "allow-list-per-workload-monitor.yaml",
         ] {
             let (accepted, text) =
                 kubectl(&["apply", "--dry-run=server", "-f", &format!("{samples}/{file}")], "");

@@ -46,6 +46,8 @@ struct State {
     answers: Mutex<HashMap<String, Answer>>,
     plans: Mutex<BTreeMap<String, PlanMeta>>,
     said: Mutex<HashMap<String, Vec<NodePolicy>>>,
+    /// Pods and containers that every policy for pods selects on a node.
+    selected: Mutex<HashMap<String, (i32, i32)>>,
     /// Everything is told again, whatever was said.
     changed: tokio::sync::Notify,
 }
@@ -59,6 +61,7 @@ impl Agents {
             answers: Mutex::default(),
             plans: Mutex::default(),
             said: Mutex::default(),
+            selected: Mutex::default(),
             changed: tokio::sync::Notify::new(),
         });
         let nodes: Vec<String> = (0..count).map(|i| format!("{}-{i:02}", policy.name)).collect();
@@ -74,6 +77,12 @@ impl Agents {
     /// The node answers so from now on.
     pub fn answer(&self, node: usize, answer: Answer) {
         self.state.answers.lock().unwrap().insert(self.nodes[node].clone(), answer);
+        self.state.changed.notify_one();
+    }
+
+    /// So much is what policies for pods select on a node.
+    pub fn select(&self, node: usize, pods: i32, containers: i32) {
+        self.state.selected.lock().unwrap().insert(self.nodes[node].clone(), (pods, containers));
         self.state.changed.notify_one();
     }
 
@@ -167,16 +176,7 @@ impl State {
     async fn tell(&self) -> kube::Result<()> {
         let nodes: Vec<String> = self.answers.lock().unwrap().keys().cloned().collect();
         for node in nodes {
-            let newest = {
-                let plans = self.plans.lock().unwrap();
-                let ours = plans.iter().filter(|(_, m)| m.is_for(&node));
-                ours.max_by_key(|(_, m)| m.revision).map(|(n, m)| (n.clone(), m.clone()))
-            };
-            let mut policies = Vec::new();
-            if let Some((name, meta)) = newest {
-                let Some(policy) = self.policy(&node, &name, &meta).await? else { continue };
-                policies.push(policy);
-            }
+            let Some(policies) = self.policies(&node).await? else { continue };
             if self.said.lock().unwrap().get(&node) != Some(&policies) {
                 self.write(&node, &policies).await?;
                 self.said.lock().unwrap().insert(node, policies);
@@ -186,8 +186,31 @@ impl State {
     }
 
     /// `None`: it says nothing new.
+    async fn policies(&self, node: &str) -> kube::Result<Option<Vec<NodePolicy>>> {
+        // A policy in each namespace may have the name.
+        let mut newest: BTreeMap<Option<String>, (String, PlanMeta)> = BTreeMap::new();
+        for (name, meta) in self.plans.lock().unwrap().iter().filter(|(_, m)| m.is_for(node)) {
+            let there = newest.get(&meta.policy.namespace);
+            if there.is_none_or(|(_, there)| there.revision <= meta.revision) {
+                newest.insert(meta.policy.namespace.clone(), (name.clone(), meta.clone()));
+            }
+        }
+        let mut policies = Vec::new();
+        for (name, meta) in newest.values() {
+            let Some(policy) = self.policy(node, name, meta).await? else { return Ok(None) };
+            policies.push(policy);
+        }
+        Ok(Some(policies))
+    }
+
+    /// `None`: it says nothing new.
     async fn policy(&self, node: &str, plan: &str, meta: &PlanMeta) -> kube::Result<Option<NodePolicy>> {
-        let base = NodePolicy { name: meta.policy.name.clone(), plan: plan.into(), ..NodePolicy::default() };
+        let base = NodePolicy {
+            name: meta.policy.name.clone(),
+            namespace: meta.policy.namespace.clone(),
+            plan: plan.into(),
+            ..NodePolicy::default()
+        };
         let failed = |reason: &str, message: String| {
             let (reason, state) = (reason.to_owned(), NodePolicyState::Failed);
             Some(NodePolicy { state, reason, message, ..base.clone() })
@@ -213,7 +236,10 @@ impl State {
             Some(Ok(plan)) => plan,
         };
         let mode = if body.enforces() { mode_name(meta.mode.unwrap_or(body.mode)) } else { "observe" };
-        Ok(Some(NodePolicy { state: NodePolicyState::Loaded, mode: mode.into(), ..base }))
+        let for_pods = body.workloads.is_some_and(|w| w.pods.is_some());
+        let selected = self.selected.lock().unwrap().get(node).copied().filter(|_| for_pods);
+        let (pods, containers) = (selected.map(|s| s.0), selected.map(|s| s.1));
+        Ok(Some(NodePolicy { state: NodePolicyState::Loaded, mode: mode.into(), pods, containers, ..base }))
     }
 
     async fn write(&self, node: &str, policies: &[NodePolicy]) -> kube::Result<()> {

@@ -25,6 +25,8 @@ use tokio::task::JoinSet;
 
 /// Where the operator of these tests has its plans.
 pub const NAMESPACE: &str = "policies-test";
+/// Where namespaced policies of these tests are.
+pub const SPACES: [&str; 2] = ["policies-test-a", "policies-test-b"];
 /// On everything that these tests make.
 pub const MARK: &str = "policies-test";
 
@@ -151,8 +153,10 @@ impl Bed {
             await_condition(definitions.clone(), &name, conditions::is_crd_established()).await.unwrap();
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        namespaces.patch(NAMESPACE, &params, &Patch::Apply(&namespace)).await.unwrap();
+        for name in [NAMESPACE].iter().chain(&SPACES) {
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            namespaces.patch(name, &params, &Patch::Apply(&namespace)).await.unwrap();
+        }
     }
 
     /// What is left of runs before.
@@ -160,6 +164,9 @@ impl Bed {
         let (now, ours) = (DeleteParams::background(), ListParams::default().labels(MARK));
         let policies: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource(Scope::Cluster));
         policies.delete_collection(&now, &ours).await.unwrap();
+        for space in SPACES {
+            self.namespaced(space).delete_collection(&now, &ours).await.unwrap();
+        }
         Api::<Node>::all(self.client.clone()).delete_collection(&now, &ours).await.unwrap();
         Api::<TetragonNode>::all(self.client.clone()).delete_collection(&now, &ours).await.unwrap();
         let all = ListParams::default();
@@ -174,6 +181,10 @@ impl Bed {
         Api::all_with(self.client.clone(), &resource(Scope::Cluster))
     }
 
+    fn namespaced(&self, space: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), space, &resource(Scope::Namespaced))
+    }
+
     /// What the operator of all scenarios counts.
     pub fn metrics(&self) -> Metrics {
         self.metrics.lock().unwrap().clone().expect("a scenario runs beside it")
@@ -186,7 +197,7 @@ impl Bed {
 
     /// A policy of this run.
     pub fn policy(&'static self, scenario: &str) -> Policy {
-        Policy { bed: self, name: self.name(scenario), rollout: None }
+        Policy { bed: self, name: self.name(scenario), space: None, rollout: None }
     }
 }
 
@@ -195,6 +206,8 @@ impl Bed {
 pub struct Policy {
     bed: &'static Bed,
     pub name: String,
+    /// Namespace of a TracingPolicyNamespaced.
+    pub space: Option<&'static str>,
     pub rollout: Option<String>,
 }
 
@@ -217,12 +230,16 @@ pub fn wrong() -> Value {
 }
 
 impl Policy {
+    fn api(&self) -> Api<DynamicObject> {
+        self.space.map_or_else(|| self.bed.policies(), |space| self.bed.namespaced(space))
+    }
+
     /// Applies it, as `kubectl apply` does.
     pub async fn apply(&self, mut spec: Value) {
         spec["nodeSelector"] = json!({"matchLabels": {"scenario": self.name}});
         let mut object = json!({
             "apiVersion": "cilium.io/v1alpha1",
-            "kind": "TracingPolicy",
+            "kind": if self.space.is_some() { "TracingPolicyNamespaced" } else { "TracingPolicy" },
             "metadata": {"name": self.name, "labels": {MARK: "true"}},
             "spec": spec,
         });
@@ -230,16 +247,16 @@ impl Policy {
             object["metadata"]["annotations"] = json!({"tetragon-rs.dev/rollout": rollout});
         }
         let params = PatchParams::apply("kubectl").force();
-        self.bed.policies().patch(&self.name, &params, &Patch::Apply(&object)).await.unwrap();
+        self.api().patch(&self.name, &params, &Patch::Apply(&object)).await.unwrap();
     }
 
     /// The object.
     pub async fn object(&self) -> DynamicObject {
-        self.bed.policies().get(&self.name).await.unwrap()
+        self.api().get(&self.name).await.unwrap()
     }
 
     pub async fn delete(&self) {
-        self.bed.policies().delete(&self.name, &DeleteParams::background()).await.unwrap();
+        self.api().delete(&self.name, &DeleteParams::background()).await.unwrap();
     }
 
     /// What its status says; nothing if it says it of another generation.
@@ -259,7 +276,9 @@ impl Policy {
         let label = format!("{OBJECT_LABEL}={OBJECT_PLAN}");
         let all = self.bed.plans().list(&ListParams::default().labels(&label)).await.unwrap();
         let with_meta = all.into_iter().filter_map(|o| PlanMeta::from_meta(&o.metadata).ok().map(|m| (o, m)));
-        let mut ours: Vec<_> = with_meta.filter(|(_, m)| m.policy.name == self.name).collect();
+        let mut ours: Vec<_> = with_meta
+            .filter(|(_, m)| m.policy.name == self.name && m.policy.namespace.as_deref() == self.space)
+            .collect();
         ours.sort_by_key(|(_, m)| m.revision);
         ours
     }

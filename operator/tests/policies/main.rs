@@ -8,5 +8,6 @@ mod bed;
 mod faults;
 mod health;
 mod life;
+mod namespaced;
 mod nodes;
 mod rollouts;

@@ -3,6 +3,7 @@
 
 use tetragon_api::plan::{IntRange, Matcher, NamespaceValue, TextOp};
 
+use super::workloads;
 use crate::normalise::{covers, merge};
 
 /// A matcher's values, each as a set, on one dimension.
@@ -52,6 +53,8 @@ pub(super) fn values(matcher: &Matcher) -> Values {
         Matcher::Namespace { not, values, .. } => (*not, values.iter().map(|v| Set::Namespace(*v)).collect()),
         Matcher::Int { not, ranges, .. } => (*not, ranges.iter().map(|r| Set::Int(*r)).collect()),
         Matcher::Mask { mask, .. } => (false, vec![Set::Mask(*mask)]),
+        // It has no values; it is of the same dimension as nothing.
+        Matcher::Workload(_) => (false, Vec::new()),
     };
     Values { not, sets }
 }
@@ -101,6 +104,9 @@ fn all_part_of(a: &[Set], b: &[Set]) -> bool {
 
 /// Every call that `a` takes, `b` takes too.
 pub(super) fn implies(a: &Matcher, b: &Matcher) -> bool {
+    if let (Matcher::Workload(a), Matcher::Workload(b)) = (a, b) {
+        return workloads::implies(a, b);
+    }
     if !same_dimension(a, b) {
         return false;
     }

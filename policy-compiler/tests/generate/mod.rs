@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 use tetragon_api::plan::{IntRange, Matcher, NamespaceKind, NamespaceValue, TextOp};
+use tetragon_api::policy::{LabelOperator, LabelRequirement, LabelSelector};
+use tetragon_api::workload::{Container, Pods, Workloads};
 use tetragon_compiler::interpret;
 
 /// A policy up to its selectors: argument 0 is a file, 1 an int.
@@ -44,7 +46,15 @@ fn line() -> impl Strategy<Value = Line> {
             head: format!("operator: {op}, followForks: {follow}"),
             values
         }),
+        (select(vec!["In", "NotIn"]), select(vec!["app", "tier"]), labels()).prop_map(|(op, key, values)| {
+            Line { field: "matchWorkloads", head: format!("key: {key}, operator: {op}"), values }
+        }),
     ]
+}
+
+/// Values of labels.
+fn labels() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(select(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]), 1..3)
 }
 
 /// One selector. matchBinaries takes one entry only.
@@ -92,6 +102,17 @@ pub(crate) fn write(selectors: &[Vec<Line>], order: impl Fn(&[String]) -> Vec<St
                 text.push_str(&format!("      {field}: [{}]\n", order(&entries).join(", ")));
             }
         }
+        let asked: Vec<_> = lines
+            .iter()
+            .filter(|l| l.field == "matchWorkloads")
+            .map(|l| l.write(&order(&l.values)))
+            .collect();
+        if !asked.is_empty() {
+            let asked = order(&asked).join(", ");
+            text.push_str(&format!(
+                "      matchWorkloads: {{podSelector: {{matchExpressions: [{asked}]}}}}\n"
+            ));
+        }
     }
     text
 }
@@ -136,6 +157,44 @@ pub(crate) fn matcher() -> impl Strategy<Value = Matcher> {
                 .map(|n| if n == 0 { NamespaceValue::Host } else { NamespaceValue::Inum(n) })
                 .collect()
         }),
+        workloads().prop_map(Matcher::Workload),
+    ]
+}
+
+/// Random, not normalised: some ask nothing.
+pub(crate) fn workloads() -> impl Strategy<Value = Workloads> {
+    let requirement = (select(vec!["app", "tier"]), select(LabelOperator::ALL.to_vec()), labels());
+    let requirement = requirement.prop_map(|(key, operator, values)| {
+        let listed = matches!(operator, LabelOperator::In | LabelOperator::NotIn);
+        LabelRequirement { key: key.to_owned(), operator, values: if listed { values } else { Vec::new() } }
+    });
+    let match_labels =
+        prop::collection::btree_map(Just("app".to_owned()), select(vec!["a".to_owned()]), 0..2);
+    let selector = (match_labels, prop::collection::vec(requirement, 0..3))
+        .prop_map(|(match_labels, match_expressions)| LabelSelector { match_labels, match_expressions });
+    let containers = labels().prop_map(|values| LabelSelector {
+        match_expressions: vec![LabelRequirement { key: "name".into(), operator: LabelOperator::In, values }],
+        ..LabelSelector::default()
+    });
+    let pods =
+        (prop::option::of(Just("a".to_owned())), prop::option::of(selector), prop::option::of(containers))
+            .prop_map(|(namespace, labels, containers)| Pods { namespace, labels, containers });
+    (any::<bool>(), prop::option::of(pods)).prop_map(|(host, pods)| Workloads { host, pods })
+}
+
+fn workload() -> impl Strategy<Value = interpret::Workload> {
+    let name = || select(vec!["a".to_owned(), "b".to_owned()]);
+    let labels = prop::collection::btree_map(
+        select(vec!["app".to_owned(), "tier".to_owned()]),
+        select(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]),
+        0..3,
+    );
+    prop_oneof![
+        1 => Just(interpret::Workload::Host),
+        1 => Just(interpret::Workload::Unknown),
+        4 => (name(), labels, name()).prop_map(|(namespace, labels, name)| {
+            interpret::Workload::Container(Container { namespace, labels, name, repo: "example.org/x".into() })
+        }),
     ]
 }
 
@@ -145,14 +204,16 @@ pub(crate) fn call() -> impl Strategy<Value = interpret::Call> {
         (0u32..9, 0u32..9).prop_map(|(pid, namespace_pid)| interpret::Process { pid, namespace_pid });
     // As the kernel shows paths: no // in them, no / at the end.
     let text = || prop::option::of("(/[ab]{1,3}){1,2}");
-    (text(), text(), prop::collection::vec(process, 1..4), 1u32..4, text(), -25i128..30).prop_map(
-        |(binary, parent_binary, lineage, pid_namespace, path, int)| {
+    let place = (prop::collection::vec(process, 1..4), workload());
+    (text(), text(), place, 1u32..4, text(), -25i128..30).prop_map(
+        |(binary, parent_binary, (lineage, workload), pid_namespace, path, int)| {
             let mut namespaces = [1; 10];
             namespaces[NamespaceKind::Pid as usize] = pid_namespace;
             interpret::Call {
                 binary,
                 parent_binary,
                 lineage,
+                workload,
                 namespaces,
                 host_namespaces: [1; 10],
                 args: vec![

@@ -156,9 +156,19 @@ pub(super) fn notes(chart: &Chart) -> Result<()> {
         (&["--kube-version=1.29.0"][..], Some(OPEN), None),
         (&["--kube-version=1.30.0"], Some("helm uninstall"), Some(OPEN)),
         (&["--set=tetragon.nodeOwnerPolicy.enabled=false"], Some(OPEN), None),
-        (&["--set=tetragon.enableK8sAPI=false,tetragon.nodeOwnerPolicy.enabled=false"], None, Some(OPEN)),
+        (
+            &[
+                "--set=tetragon.enableK8sAPI=false,tetragon.exportDenyList=,tetragon.nodeOwnerPolicy.enabled=false",
+            ],
+            None,
+            Some(OPEN),
+        ),
         (&["--set=tetragon.enableKeepSensorsOnExit=false"], None, Some("helm uninstall")),
-        (&["--set=tetragon.enableK8sAPI=false"], Some("until the node restarts"), None),
+        (
+            &["--set=tetragon.enableK8sAPI=false,tetragon.exportDenyList="],
+            Some("until the node restarts"),
+            None,
+        ),
         (&["--set=tetragon.securityContext.privileged=true"], Some("privileged"), None),
         (&["--set=crds.installMethod=none"], Some("No CRDs are made"), None),
         (&["--set=tetragonOperator.webhook.enabled=false"], Some("not checked when they are applied"), None),

@@ -262,7 +262,10 @@ pub(super) fn uninstall_is_told(chart: &Chart) -> Result<()> {
         ensure!(text(object, "/metadata/labels/tetragon-rs.dev~1object") == "uninstall", "{object}");
     }
     ensure!(hooks(&["--set=tetragon.enableKeepSensorsOnExit=false"])?.is_empty(), "nothing is kept");
-    ensure!(hooks(&["--set=tetragon.enableK8sAPI=false"])?.is_empty(), "nobody would see it");
+    ensure!(
+        hooks(&["--set=tetragon.enableK8sAPI=false,tetragon.exportDenyList="])?.is_empty(),
+        "nobody would see it"
+    );
     Ok(())
 }
 

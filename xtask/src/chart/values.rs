@@ -212,10 +212,7 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
         "tetragonOperator.image.override=\"mirror.example/cilium/tetragon-operator:v1.7.0\"",
         &["tetragonOperator.image"],
     ),
-    (
-        "tetragon.exportDenyList=\"{\\\"namespace\\\":[\\\"\\\", \\\"kube-system\\\"]}\"",
-        &["tetragon.exportDenyList: \"namespace\" is not supported: pods are not known yet"],
-    ),
+    ("tetragon.enableK8sAPI=false", &["tetragon.exportDenyList: \"namespace\" needs tetragon.enableK8sAPI"]),
     ("tetragon.livenessProbe={\"grpc\": {\"port\": 54321}}", &["over HTTP", "httpGet"]),
     ("podLabelsOverride={\"app\": \"mine\"}", &["app.kubernetes.io/name: tetragon"]),
     ("export.stdout.enabledCommand=false", &["export.stdout.enabledCommand", "second agent"]),

@@ -10,8 +10,10 @@ mod hammer;
 mod losses;
 mod outlive;
 mod preempt;
+mod scale;
 mod stuck;
 mod updates;
+mod workloads;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -28,7 +30,9 @@ const SCENARIOS: &[Scenario] = &[
     ("losses", losses::run),
     ("outlive", outlive::run),
     ("preempt", preempt::run),
+    ("scale", scale::run),
     ("updates", updates::run),
+    ("workloads", workloads::run),
 ];
 
 fn main() -> ExitCode {

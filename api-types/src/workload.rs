@@ -1,0 +1,164 @@
+//! Workloads: which processes of a node a policy, or one of its selectors, is for; and what is known of
+//! the container that a process runs in.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::LabelSelector;
+
+/// Label of a pod's namespace, as Tetragon adds it.
+pub const POD_NAMESPACE: &str = "k8s:io.kubernetes.pod.namespace";
+/// Label of a pod's own name. Tetragon has only [`POD_NAMESPACE`]; this and the two below are named after
+/// it and after the fields of an event's `process.pod`.
+pub const POD_NAME: &str = "k8s:io.kubernetes.pod.name";
+/// Label of the name of a pod's workload: of its Deployment, not of the ReplicaSet between.
+pub const POD_WORKLOAD: &str = "k8s:io.kubernetes.pod.workload";
+/// Label of the kind of a pod's workload: `Deployment`.
+pub const POD_WORKLOAD_KIND: &str = "k8s:io.kubernetes.pod.workload_kind";
+
+/// The labels that every pod has besides its own. No pod can have one of its own: Kubernetes allows no
+/// colon in a label's name.
+pub const EXTRA_LABELS: [&str; 4] = [POD_NAMESPACE, POD_NAME, POD_WORKLOAD, POD_WORKLOAD_KIND];
+
+/// The fields of a container that `containerSelector` looks at.
+pub const CONTAINER_FIELDS: [&str; 2] = ["name", "repo"];
+
+/// `podSelector`, `containerSelector` and `hostSelector`, normalised: a process is meant if it is of the
+/// node itself and `host` is set, or if it runs in a container that `pods` selects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workloads {
+    /// `hostSelector: {}`: processes in no pod.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub host: bool,
+    /// Containers of pods; `None`: none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+}
+
+/// Which containers of which pods; what is `None` asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pods {
+    /// The namespace of a TracingPolicyNamespaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// `podSelector`, on [`Container::labels`]. Its lists are sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelSelector>,
+    /// `containerSelector`, on the fields `name` and `repo`. Its lists are sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<LabelSelector>,
+}
+
+/// What policies can ask of a container. Without a name it is one of a pod of which no more is known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Container {
+    /// Namespace of its pod.
+    pub namespace: String,
+    /// Labels of its pod, and [`EXTRA_LABELS`].
+    pub labels: BTreeMap<String, String>,
+    /// Its name in the pod.
+    pub name: String,
+    /// Repository of its image, without tag and digest: `docker.io/library/nginx`.
+    pub repo: String,
+}
+
+impl Workloads {
+    /// Every process is meant, wherever it runs: nothing is asked.
+    pub fn is_everything(&self) -> bool {
+        self.host && self.pods.as_ref().is_some_and(|pods| *pods == Pods::default())
+    }
+
+    /// Whether a process is meant: `None` is a process in no pod.
+    pub fn select(&self, container: Option<&Container>) -> bool {
+        match container {
+            None => self.host,
+            Some(container) => self.pods.as_ref().is_some_and(|pods| pods.select(container)),
+        }
+    }
+}
+
+impl Pods {
+    /// Whether a container is meant. One whose name is not known yet is meant by no `containerSelector`.
+    pub fn select(&self, container: &Container) -> bool {
+        let named = !container.name.is_empty();
+        self.may_select(container) && (named || self.containers.is_none())
+    }
+
+    /// Whether a container is meant, or can be as soon as its name is known.
+    pub fn may_select(&self, container: &Container) -> bool {
+        let named = !container.name.is_empty();
+        let fields = || {
+            let [name, repo] = CONTAINER_FIELDS;
+            [(name, &container.name), (repo, &container.repo)]
+                .map(|(key, value)| (key.to_owned(), value.clone()))
+                .into()
+        };
+        self.namespace.as_ref().is_none_or(|namespace| *namespace == container.namespace)
+            && self.labels.as_ref().is_none_or(|labels| labels.matches(&container.labels))
+            && self.containers.as_ref().is_none_or(|selector| !named || selector.matches(&fields()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selector(key: &str, value: &str) -> Option<LabelSelector> {
+        let match_labels = [(key.to_owned(), value.to_owned())].into();
+        Some(LabelSelector { match_labels, ..LabelSelector::default() })
+    }
+
+    fn container() -> Container {
+        Container {
+            namespace: "production".into(),
+            labels: [("app".to_owned(), "web".to_owned())].into(),
+            name: "nginx".into(),
+            repo: "docker.io/library/nginx".into(),
+        }
+    }
+
+    /// The table of Tetragon's documentation.
+    #[test]
+    fn host_and_pods_are_asked_for_apart() {
+        let (inside, outside) = (container(), None);
+        let any = Workloads { host: false, pods: Some(Pods::default()) };
+        assert!(any.select(Some(&inside)) && !any.select(outside));
+        let host = Workloads { host: true, pods: None };
+        assert!(!host.select(Some(&inside)) && host.select(outside));
+        let both = Workloads { host: true, pods: Some(Pods::default()) };
+        assert!(both.select(Some(&inside)) && both.select(outside));
+    }
+
+    #[test]
+    fn everything_is_asked_for_only_without_a_selector() {
+        let any = Some(Pods::default());
+        assert!(Workloads { host: true, pods: any.clone() }.is_everything());
+        assert!(!Workloads { host: false, pods: any }.is_everything());
+        let some = Pods { labels: selector("app", "web"), ..Pods::default() };
+        assert!(!Workloads { host: true, pods: Some(some) }.is_everything());
+        assert!(!Workloads { host: true, pods: None }.is_everything());
+    }
+
+    #[test]
+    fn all_that_is_asked_of_a_container_must_hold() {
+        let wanted = Pods {
+            namespace: Some("production".into()),
+            labels: selector("app", "web"),
+            containers: selector("repo", "docker.io/library/nginx"),
+        };
+        assert!(wanted.select(&container()));
+        let unnamed = Container { name: String::new(), repo: String::new(), ..container() };
+        assert!(!wanted.select(&unnamed) && wanted.may_select(&unnamed));
+        for other in [
+            Container { namespace: "staging".into(), ..container() },
+            Container { labels: BTreeMap::new(), ..container() },
+            Container { repo: "docker.io/library/redis".into(), ..container() },
+        ] {
+            assert!(!wanted.select(&other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Workloads: cgroups come and go, nested ones too, this process moves through them, the agent tells of
+//! containers, tells otherwise and forgets them, and policies come and go. Each call is judged by exactly
+//! the policies that are for where it comes from. Then the same under load: a container changes a thousand
+//! times while its processes call, and each call is judged as before or as after. Cgroup v2, then v1.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use tetragon_agent::engine::{ArgValue, CallRecord, Classified, PolicyInput};
+use tetragon_api::plan::{Matcher, Plan, UnknownContainers};
+use tetragon_api::policy::LabelSelector;
+use tetragon_api::workload::{Container, Pods, Workloads};
+
+use crate::bench::{self, Bench, policy};
+use crate::hammer::{self, Hammer};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const STEPS: u64 = 3000;
+const POLICIES: u64 = 40;
+/// Cgroups at most.
+const MOST: usize = 80;
+/// Changes of one container under load.
+const CHANGES: usize = 1000;
+
+/// Numbers that are the same in each run (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        for (left, by) in [(true, 13), (false, 7), (true, 17)] {
+            self.0 ^= if left { self.0 << by } else { self.0 >> by };
+        }
+        (self.0 % n as u64) as usize
+    }
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        if from.is_empty() { None } else { from.get(self.below(from.len())) }
+    }
+    fn maybe<'a>(&mut self, from: &[&'a str]) -> Option<&'a str> {
+        if self.below(2) == 0 { None } else { self.pick(from).copied() }
+    }
+}
+
+fn label(key: &str, value: &str) -> LabelSelector {
+    LabelSelector { match_labels: [(key.to_owned(), value.to_owned())].into(), ..LabelSelector::default() }
+}
+
+fn container(namespace: &str, app: &str, name: &str) -> Container {
+    let labels = [("app".to_owned(), app.to_owned())].into();
+    Container { namespace: namespace.into(), labels, name: name.into(), repo: "docker.io/library/x".into() }
+}
+
+fn some_container(r: &mut Random) -> Container {
+    let mut one = |of: &[&'static str]| r.pick(of).copied().unwrap_or_default();
+    container(one(&["x", "y"]), one(&["web", "db", "queue"]), one(&["main", "side"]))
+}
+
+fn some_workloads(r: &mut Random) -> Workloads {
+    let pods = Pods {
+        namespace: r.maybe(&["x", "y"]).map(str::to_owned),
+        labels: r.maybe(&["web", "db", "queue", "none"]).map(|v| label("app", v)),
+        containers: r.maybe(&["main", "side"]).map(|v| label("name", v)),
+    };
+    Workloads { host: r.below(3) == 0, pods: (r.below(5) != 0).then_some(pods) }
+}
+
+/// A policy on lseek with a `whence` of `whence`, for those workloads.
+fn watching(id: u64, name: &str, whence: i32) -> Result<PolicyInput> {
+    let yaml = format!(
+        r#"apiVersion: cilium.io/v1alpha1
+kind: TracingPolicy
+metadata: {{name: {name}}}
+spec:
+  kprobes:
+  - call: sys_lseek
+    syscall: true
+    args: [{{index: 1, type: uint64}}, {{index: 2, type: int}}]
+    selectors: [{{matchArgs: [{{index: 2, operator: InMap, values: ["{whence}:{}"]}}]}}]
+"#,
+        whence + 2
+    );
+    policy(id, &yaml)
+}
+
+fn with(mut input: PolicyInput, change: impl FnOnce(&mut Plan)) -> PolicyInput {
+    let mut plan = Plan::clone(&input.plan);
+    change(&mut plan);
+    input.plan = Arc::new(plan);
+    input
+}
+
+/// Where a process is.
+#[derive(Debug)]
+enum Place<'a> {
+    Host,
+    Unknown,
+    In(&'a Container),
+}
+
+fn is_for(w: &Workloads, plan: &Plan, place: &Place<'_>) -> bool {
+    match place {
+        Place::Host => w.select(None),
+        Place::In(c) => w.select(Some(c)),
+        Place::Unknown => match plan.unknown_containers {
+            UnknownContainers::FailClosed => w.pods.is_some(),
+            UnknownContainers::FailOpen => w.host && w.pods == Some(Pods::default()),
+        },
+    }
+}
+
+fn matches(plan: &Plan, place: &Place<'_>) -> bool {
+    let own = plan.hooks.iter().flat_map(|h| &h.selectors).flat_map(|s| &s.matchers);
+    let own = own.filter_map(|m| if let Matcher::Workload(w) = m { Some(w) } else { None });
+    plan.workloads.iter().chain(own).all(|w| is_for(w, plan, place))
+}
+
+/// Policies that judged each call.
+type Seen = HashMap<u64, Vec<String>>;
+
+fn note(seen: &mut Seen, c: &CallRecord) {
+    for m in &c.matches {
+        if let Some(ArgValue::Int(n)) = bench::arg(c, m, 0) {
+            seen.entry(*n as u64).or_default().push(m.policy.plan.name.clone());
+        }
+    }
+}
+
+fn lseek(n: u64, whence: i32) {
+    // SAFETY: numbers only; it fails, because there is no such descriptor.
+    unsafe { libc::syscall(libc::SYS_lseek, -1i64, n, whence) };
+}
+
+/// The cgroups that the scenario makes, below the root of the hierarchy.
+struct Tree {
+    root: PathBuf,
+    /// Those that there are, and what the agent was told of them.
+    all: BTreeMap<String, Option<Container>>,
+    here: String,
+    made: usize,
+}
+
+impl Tree {
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+    fn make(&mut self, name: &str) -> Result<()> {
+        fs::create_dir(self.path(name)).with_context(|| format!("cannot make cgroup {name}"))?;
+        self.all.insert(name.to_owned(), None);
+        Ok(())
+    }
+    fn id(&self, name: &str) -> Result<u64> {
+        Ok(fs::metadata(self.path(name))?.ino())
+    }
+    fn enter(&mut self, name: &str) -> Result<()> {
+        enter(&self.path(name), std::process::id())?;
+        self.here = name.to_owned();
+        Ok(())
+    }
+    /// What a process there is: the nearest container, within pods.
+    fn place(&self, name: &str) -> Place<'_> {
+        if !name.contains("kubepods") {
+            return Place::Host;
+        }
+        let mut at = Some(name);
+        while let Some(n) = at {
+            if let Some(Some(c)) = self.all.get(n) {
+                return Place::In(c);
+            }
+            at = n.rsplit_once('/').map(|(above, _)| above);
+        }
+        Place::Unknown
+    }
+    /// Those that containers have: `.../podN/cM`.
+    fn of_containers(&self) -> Vec<String> {
+        let is =
+            |n: &&String| n.rsplit('/').nth(1).is_some_and(|above| above.contains("pod")) && n.contains("/c");
+        self.all.keys().filter(is).filter(|n| !n.contains("/n")).cloned().collect()
+    }
+}
+
+fn enter(cgroup: &Path, pid: u32) -> Result<()> {
+    let to = cgroup.join("cgroup.procs");
+    fs::write(&to, pid.to_string()).with_context(|| format!("cannot enter {}", to.display()))
+}
+
+/// What is judged at random.
+struct Walk {
+    bench: Bench<Seen>,
+    tree: Tree,
+    random: Random,
+    policies: Vec<PolicyInput>,
+    on: Vec<bool>,
+    /// What each call should be judged by, and where it came from.
+    expected: Vec<(Vec<String>, String)>,
+    gone: Vec<u64>,
+}
+
+impl Walk {
+    fn start(root: &Path) -> Result<Walk> {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let (root, all) = (root.to_owned(), BTreeMap::new());
+        let mut tree = Tree { root, all, here: String::new(), made: 0 };
+        // These are there before the engine is.
+        for name in
+            ["host", "host/inner", "kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"]
+        {
+            tree.make(name)?;
+        }
+        let bench = Bench::start(16 << 20, Seen::new(), note)?;
+        let mut policies = Vec::new();
+        for id in 0..POLICIES {
+            let (w, own) = (some_workloads(&mut random), some_workloads(&mut random));
+            let (both, closed) = (random.below(3), random.below(3) == 0);
+            policies.push(with(watching(id + 1, &format!("p{id}"), 777)?, |plan| {
+                plan.workloads = (both != 1).then_some(w);
+                if both != 0 {
+                    plan.hooks[0].selectors[0].matchers.push(Matcher::Workload(own));
+                }
+                if closed {
+                    plan.unknown_containers = UnknownContainers::FailClosed;
+                }
+            }));
+        }
+        let on = vec![true; policies.len()];
+        let (expected, gone) = (Vec::new(), Vec::new());
+        let mut walk = Walk { bench, tree, random, policies, on, expected, gone };
+        walk.apply()?;
+        Ok(walk)
+    }
+
+    fn apply(&mut self) -> Result<()> {
+        let on: Vec<_> = self.policies.iter().zip(&self.on).filter(|p| *p.1).map(|p| p.0.clone()).collect();
+        self.bench.apply(&on).map(drop)
+    }
+
+    fn step(&mut self) -> Result<()> {
+        match self.random.below(20) {
+            0..4 => self.make()?,
+            4..9 => self.tell()?,
+            9 => self.forget()?,
+            10..12 => self.remove()?,
+            12 if self.random.below(5) == 0 => {
+                let p = self.random.below(self.on.len());
+                self.on[p] = !self.on[p];
+                self.apply()?;
+            }
+            13 if self.random.below(5) == 0 => self.bench.engine.complete(),
+            _ => {}
+        }
+        if self.random.below(2) == 0 {
+            let names: Vec<String> = self.tree.all.keys().cloned().collect();
+            let name = self.random.pick(&names).context("no cgroups")?;
+            self.tree.enter(name)?;
+        }
+        let place = self.tree.place(&self.tree.here);
+        let on = self.policies.iter().zip(&self.on).filter(|p| *p.1).map(|p| &p.0.plan);
+        let mut expected: Vec<String> =
+            on.filter(|plan| matches(plan, &place)).map(|plan| plan.name.clone()).collect();
+        expected.sort();
+        let from = format!("{} {place:?}", self.tree.here);
+        lseek(self.expected.len() as u64, 777);
+        self.expected.push((expected, from));
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<()> {
+        if self.tree.all.len() >= MOST {
+            return Ok(());
+        }
+        let names: Vec<String> = self.tree.all.keys().cloned().collect();
+        let above = self.random.pick(&names).context("no cgroups")?;
+        self.tree.made += 1;
+        let n = self.tree.made;
+        let last = above.rsplit('/').next().unwrap_or_default();
+        let name = match self.tree.place(above) {
+            Place::Host if self.random.below(4) == 0 => format!("{above}/a-kubepods{n}.slice"),
+            Place::Host => format!("{above}/h{n}"),
+            _ if last.contains("kubepods") => format!("{above}/pod{n}"),
+            _ if last.starts_with("pod") => format!("{above}/c{n}"),
+            _ => format!("{above}/n{n}"),
+        };
+        self.tree.make(&name)
+    }
+
+    fn tell(&mut self) -> Result<()> {
+        let names = self.tree.of_containers();
+        let Some(name) = self.random.pick(&names) else { return Ok(()) };
+        let container = some_container(&mut self.random);
+        let told = self.bench.engine.classify(self.tree.id(name)?, container.clone())?;
+        ensure!(told == Classified::Done, "{name}: {told:?}");
+        self.tree.all.insert(name.clone(), Some(container));
+        if let Some(id) = self.gone.pop() {
+            let told = self.bench.engine.classify(id, some_container(&mut self.random))?;
+            ensure!(told == Classified::Gone, "cgroup {id} is removed, and {told:?}");
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<()> {
+        let names = self.tree.of_containers();
+        let Some(name) = self.random.pick(&names) else { return Ok(()) };
+        self.bench.engine.forget(self.tree.id(name)?)?;
+        self.tree.all.insert(name.clone(), None);
+        Ok(())
+    }
+
+    /// Removes a cgroup with nothing in it; half the time one of its name is made at once.
+    fn remove(&mut self) -> Result<()> {
+        let all = &self.tree.all;
+        let inside =
+            |n: &str| all.keys().any(|o| o.strip_prefix(n).is_some_and(|rest| rest.starts_with('/')));
+        let names: Vec<String> =
+            all.keys().filter(|n| n.contains('/') && !inside(n) && **n != self.tree.here).cloned().collect();
+        let Some(name) = self.random.pick(&names) else { return Ok(()) };
+        self.gone.push(self.tree.id(name)?);
+        let path = self.tree.path(name);
+        fs::remove_dir(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        self.tree.all.remove(name);
+        if self.random.below(2) == 0 { self.tree.make(name) } else { Ok(()) }
+    }
+
+    /// How many calls there were, and how many of them somebody judged.
+    fn finish(self) -> Result<(usize, usize)> {
+        enter(&self.tree.root, std::process::id())?;
+        for name in self.tree.all.keys().rev() {
+            fs::remove_dir(self.tree.path(name))?;
+        }
+        let outcome = self.bench.finish()?;
+        let l = &outcome.losses;
+        ensure!(l.call + l.scratch + l.uncounted + l.cgroup == 0, "losses: {l:?}");
+        let mut wrong = Vec::new();
+        for (n, (expected, from)) in self.expected.iter().enumerate() {
+            let mut found = outcome.seen.get(&(n as u64)).cloned().unwrap_or_default();
+            found.sort();
+            if found != *expected {
+                wrong.push(format!("call {n} from {from}: by {found:?} instead of {expected:?}"));
+            }
+        }
+        let first = wrong.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
+        ensure!(
+            wrong.is_empty(),
+            "{} of {} calls are judged wrongly: {first}",
+            wrong.len(),
+            self.expected.len()
+        );
+        Ok((self.expected.len(), self.expected.iter().filter(|e| !e.0.is_empty()).count()))
+    }
+}
+
+/// What a call under load was judged by.
+#[derive(Default)]
+struct Loaded {
+    /// By one policy of the two, by both, otherwise.
+    one: u64,
+    other: Vec<String>,
+    web: u64,
+}
+
+fn note_loaded(seen: &mut Loaded, c: &CallRecord) {
+    let names: Vec<_> = c.matches.iter().map(|m| m.policy.plan.name.clone()).collect();
+    match names.as_slice() {
+        [one] => {
+            seen.one += 1;
+            seen.web += u64::from(one == "web");
+        }
+        _ => seen.other.push(format!("{names:?}")),
+    }
+}
+
+/// A container changes under load, and so do policies.
+fn load(root: &Path) -> Result<String> {
+    let mut bench = Bench::start(64 << 20, Loaded::default(), note_loaded)?;
+    let mut tree = Tree { root: root.to_owned(), all: BTreeMap::new(), here: String::new(), made: 0 };
+    for name in ["kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"] {
+        tree.make(name)?;
+    }
+    let id = tree.id("kubepods/pod0/c0")?;
+    let of = |id, name: &str| -> Result<PolicyInput> {
+        let pods = Pods { labels: Some(label("app", name)), ..Pods::default() };
+        Ok(with(watching(id, name, 100)?, |plan| {
+            plan.workloads = Some(Workloads { host: false, pods: Some(pods) });
+        }))
+    };
+    let (web, db, other) = (of(1, "web")?, of(2, "db")?, of(3, "other")?);
+    bench.apply(&[web.clone(), db.clone()])?;
+    bench.engine.classify(id, container("x", "web", "main"))?;
+    let mut hammer = Hammer::start(&["--gap", "100"], &["lseek:100", "lseek:100"])?;
+    for (pid, name) in hammer.pids.clone().into_iter().zip(["kubepods/pod0/c0", "kubepods/pod0/c0/n0"]) {
+        enter(&tree.path(name), pid)?;
+    }
+    hammer.go()?;
+    let (mut worst, mut sum) = (0, 0);
+    for n in 0..CHANGES {
+        // Each time another container: numbers come and go.
+        let app = ["db", "web"][n % 2];
+        let begin = bench::now();
+        bench.engine.classify(id, container("x", app, &format!("c{n}")))?;
+        let took = bench::now() - begin;
+        (worst, sum) = (worst.max(took), sum + took);
+        match n % 50 {
+            7 => bench.engine.complete(),
+            20 => drop(bench.apply(&[web.clone(), db.clone(), other.clone()])?),
+            40 => drop(bench.apply(&[web.clone(), db.clone()])?),
+            _ => std::thread::sleep(std::time::Duration::from_micros(300)),
+        }
+    }
+    let counts = hammer.stop()?;
+    let calls = hammer::calls(&counts, 0) + hammer::calls(&counts, 1);
+    let outcome = bench.finish()?;
+    for name in tree.all.keys().rev() {
+        fs::remove_dir(tree.path(name))?;
+    }
+    let (l, s) = (&outcome.losses, &outcome.seen);
+    ensure!(l.call + l.scratch == 0, "losses: {l:?}");
+    ensure!(s.other.is_empty(), "{} calls by others than one: {:?}", s.other.len(), s.other.first());
+    ensure!(s.one == calls, "{calls} calls, and {} were judged", s.one);
+    ensure!(s.web > 0 && s.web < s.one, "{} of {} calls as web: nothing changed", s.web, s.one);
+    Ok(format!(
+        "{calls} calls under {CHANGES} changes ({} us each, {} at most), each judged by one",
+        sum / CHANGES as u64 / 1000,
+        worst / 1000
+    ))
+}
+
+fn one(root: &str) -> Result<String> {
+    let root = Path::new(root);
+    let mut walk = Walk::start(root)?;
+    let hierarchy = walk.bench.engine.hierarchy().context("the engine finds no cgroups")?.describe();
+    let found = walk
+        .bench
+        .engine
+        .hierarchy()
+        .is_some_and(|h| h.root.ends_with(root.strip_prefix("/").unwrap_or(root)));
+    ensure!(found, "the engine has {hierarchy}");
+    for n in 0..STEPS {
+        walk.step().with_context(|| format!("step {n}"))?;
+    }
+    let (calls, judged) = walk.finish()?;
+    let load = load(root)?;
+    Ok(format!("{hierarchy}: {calls} calls, {judged} of them judged by somebody; {load}"))
+}
+
+/// Puts a v1 hierarchy in the place of the unified one.
+fn mount_v1() -> Result<()> {
+    let shell = "umount /sys/fs/cgroup && mount -t tmpfs tmpfs /sys/fs/cgroup && mkdir /sys/fs/cgroup/pids && \
+                 mount -t cgroup -o pids cgroup /sys/fs/cgroup/pids";
+    let status = std::process::Command::new("/bin/sh").args(["-c", shell]).status()?;
+    if !status.success() {
+        bail!("cannot mount cgroup v1: {status}");
+    }
+    Ok(())
+}
+
+/// The scenario.
+pub(crate) fn run() -> Result<String> {
+    let v2 = one(ROOT)?;
+    mount_v1()?;
+    Ok(format!("{v2}; {}", one(&format!("{ROOT}/pids"))?))
+}

@@ -1,0 +1,198 @@
+//! The node's cgroups: which hierarchy containers are told apart by, and those that are there when the
+//! agent starts. Later ones the kernel's own programs note (node-ebpf/src/cgroups.rs).
+
+use std::fs::{self, DirEntry, Metadata};
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use tetragon_abi::cgroup::{Cgroup, PODS};
+
+/// A cgroup hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Where it is mounted.
+    pub root: PathBuf,
+    /// Its number in the kernel; 0: the unified one, cgroup v2.
+    pub number: u32,
+    /// Of a v1 hierarchy, a subsystem's index in the kernel and 1; 0: the unified one.
+    pub subsystem: u32,
+}
+
+/// Subsystems whose v1 hierarchy has a cgroup for each container, with the kernel's name of their index.
+const SUBSYSTEMS: [(&str, &str); 3] =
+    [("memory", "memory_cgrp_id"), ("pids", "pids_cgrp_id"), ("cpuset", "cpuset_cgrp_id")];
+
+impl Hierarchy {
+    /// The one that the host's first process sees: the unified one where it is mounted alone, else a v1
+    /// hierarchy; beside those, container runtimes do not use it. `constant` is one of the kernel's enums.
+    pub fn find(procfs: &str, constant: &dyn Fn(&str) -> Option<u32>) -> Option<Hierarchy> {
+        let first = Path::new(procfs).join("1");
+        // From within a container only its own cgroups are mounted.
+        let roots = [first.join("root/sys/fs/cgroup"), PathBuf::from("/sys/fs/cgroup")];
+        let root = roots.into_iter().find(|r| fs::read_dir(r).is_ok_and(|mut d| d.next().is_some()))?;
+        if root.join("cgroup.controllers").exists() {
+            return Some(Hierarchy { root, number: 0, subsystem: 0 });
+        }
+        let list = fs::read_to_string(first.join("cgroup")).ok()?;
+        SUBSYSTEMS.iter().find_map(|(name, index)| {
+            let (number, mounted) = of_v1(&list, name)?;
+            let root = [*name, mounted].into_iter().map(|n| root.join(n)).find(|r| r.is_dir())?;
+            Some(Hierarchy { root, number, subsystem: constant(index)? + 1 })
+        })
+    }
+
+    /// For a log line.
+    pub fn describe(&self) -> String {
+        let version = if self.subsystem == 0 { 2 } else { 1 };
+        format!("cgroup v{version} at {}", self.root.display())
+    }
+}
+
+/// Number and subsystems of the v1 hierarchy that has subsystem `name`, from /proc/PID/cgroup.
+fn of_v1<'a>(list: &'a str, name: &str) -> Option<(u32, &'a str)> {
+    list.lines().find_map(|l| {
+        let mut parts = l.splitn(3, ':');
+        let (number, all) = (parts.next()?.parse().ok()?, parts.next()?);
+        (number != 0 && all.split(',').any(|s| s == name)).then_some((number, all))
+    })
+}
+
+/// A cgroup that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its id.
+    pub id: u64,
+    /// Its path.
+    pub path: PathBuf,
+    /// What the kernel is to know of it.
+    pub entry: Cgroup,
+}
+
+/// Goes through all cgroups below `root`, each after the one that it is in. What disappears meanwhile is
+/// left out.
+pub fn walk(root: &Path, each: &mut dyn FnMut(&Found)) {
+    let Ok(id) = fs::metadata(root).map(|m| m.ino()) else { return };
+    let mut waiting = vec![Found { id, path: root.to_owned(), entry: Cgroup::OF_HOST }];
+    while let Some(at) = waiting.pop() {
+        each(&at);
+        let inside = fs::read_dir(&at.path).into_iter().flatten().flatten();
+        waiting.extend(inside.filter(is_folder).map(|e| {
+            let entry = Cgroup::within(at.id, Some(at.entry), is_for_pods(&e.file_name().to_string_lossy()));
+            Found { id: e.ino(), path: e.path(), entry }
+        }));
+    }
+}
+
+fn is_folder(e: &DirEntry) -> bool {
+    e.file_type().is_ok_and(|t| t.is_dir())
+}
+
+/// The cgroup is still there.
+pub fn exists(found: &Found) -> bool {
+    fs::metadata(&found.path).as_ref().map(Metadata::ino).is_ok_and(|id| id == found.id)
+}
+
+/// A cgroup's name says that pods live in it; as the kernel's programs see it.
+fn is_for_pods(name: &str) -> bool {
+    let seen = &name.as_bytes()[..name.len().min(tetragon_abi::cgroup::NAME - 1)];
+    seen.windows(PODS.len()).any(|w| w == PODS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tetragon_abi::cgroup::{FIRST, HOST, LINKS, UNKNOWN};
+
+    use super::*;
+
+    /// What a process in cgroup `id` is, as node-ebpf/src/cgroups.rs finds it.
+    fn workload(all: &BTreeMap<u64, Cgroup>, mut id: u64) -> u64 {
+        for _ in 0..LINKS {
+            let Some(c) = all.get(&id) else { break };
+            if c.workload != UNKNOWN {
+                return c.workload;
+            }
+            id = c.above;
+        }
+        UNKNOWN
+    }
+
+    #[test]
+    fn pods_are_told_from_the_host_by_the_names_that_kubelet_gives() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = ["system.slice/kubelet.service", "init.scope", "user.slice/user-0.slice", "docker/abc"];
+        let pods = [
+            "kubepods/burstable/pod1/c1",
+            "kubepods/pod2",
+            "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod3.slice/cri-containerd-c.scope",
+            "kubelet.slice/kubelet-kubepods.slice",
+            "a/b/kubepods/pod4/c/inner/deeper",
+        ];
+        for p in host.iter().chain(&pods) {
+            fs::create_dir_all(dir.path().join(p)).unwrap();
+        }
+        fs::write(dir.path().join("cgroup.procs"), "").unwrap();
+        let (mut all, mut ids) = (BTreeMap::new(), BTreeMap::new());
+        walk(dir.path(), &mut |f| {
+            assert!(exists(f));
+            assert!(all.contains_key(&f.entry.above) || f.entry.above == 0, "the one above comes before");
+            all.insert(f.id, f.entry);
+            ids.insert(f.path.strip_prefix(dir.path()).unwrap().to_string_lossy().into_owned(), f.id);
+        });
+        let of = |p: &str| workload(&all, ids[p]);
+        for p in host.iter().chain(&["", "kubelet.slice", "a/b"]) {
+            assert_eq!(of(p), HOST, "{p}");
+        }
+        for p in pods.iter().chain(&["kubepods", "kubepods.slice", "a/b/kubepods/pod4"]) {
+            assert_eq!(of(p), UNKNOWN, "{p}");
+        }
+        let container = ids["a/b/kubepods/pod4/c"];
+        all.get_mut(&container).unwrap().workload = FIRST;
+        let of = |p: &str| workload(&all, ids[p]);
+        assert_eq!(
+            of("a/b/kubepods/pod4/c/inner/deeper"),
+            FIRST,
+            "what is in a container is the container's"
+        );
+        assert_eq!(of("a/b/kubepods/pod4"), UNKNOWN);
+    }
+
+    /// However deep cgroups lie, and whether they were made before or after the agent told of the
+    /// container, they are found to be its own within the links that are asked.
+    #[test]
+    fn nothing_in_a_container_is_too_deep() {
+        for told_at in [5, 6, 20, 99] {
+            let mut all = BTreeMap::from([(1, Cgroup::OF_HOST)]);
+            for id in 2..100u64 {
+                let known = all.get(&(id - 1)).copied();
+                all.insert(id, Cgroup::within(id - 1, known, id == 2));
+                if id == told_at {
+                    // kubepods 2, burstable 3, pod 4, container 5.
+                    all.get_mut(&5).unwrap().workload = FIRST;
+                }
+            }
+            for id in 5..100 {
+                assert_eq!(workload(&all, id), FIRST, "told at {told_at}: {id} {:?}", all[&id]);
+            }
+            assert_eq!(workload(&all, 4), UNKNOWN);
+        }
+    }
+
+    #[test]
+    fn a_cgroup_whose_parent_is_told_of_later_is_what_that_is() {
+        let mut all = BTreeMap::from([(7, Cgroup::within(6, None, false))]);
+        assert_eq!(workload(&all, 7), UNKNOWN);
+        all.insert(6, Cgroup::OF_HOST);
+        assert_eq!(workload(&all, 7), HOST);
+    }
+
+    #[test]
+    fn a_hierarchy_by_its_subsystem() {
+        let list = "9:name=systemd:/\n8:pids:/a\n4:cpu,cpuacct:/x:y\n0::/\n";
+        assert_eq!(of_v1(list, "pids"), Some((8, "pids")));
+        assert_eq!(of_v1(list, "cpuacct"), Some((4, "cpu,cpuacct")));
+        assert_eq!(of_v1(list, "memory"), None);
+        assert_eq!(of_v1("0::/\n", "memory"), None);
+    }
+}

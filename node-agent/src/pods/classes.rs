@@ -1,0 +1,253 @@
+//! Brings together what the kernel says of cgroups (which there are) and what the API server says of pods
+//! (whose they are): which cgroup is to be classified as which container.
+//!
+//! No I/O: the control thread feeds it and does what comes out. A pod is known before its first container
+//! is made, so a new container's cgroup is classified by its pod when the kernel tells of it, and by
+//! itself as soon as the kubelet has reported it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tetragon_api::workload::Container;
+
+use super::cgroup::{OfPod, Place, container_id};
+use super::{Change, Subject};
+
+/// Cgroup `cgroup` is of `container`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its id.
+    pub cgroup: u64,
+    /// Whose it is.
+    pub container: Container,
+}
+
+/// What a restart starts from: the containers that had a cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// By container id.
+    containers: Vec<(String, Container)>,
+    /// By the pod's uid, as cgroups name it.
+    pods: Vec<(String, Container)>,
+}
+
+/// Cgroups and identities.
+#[derive(Debug, Default)]
+pub struct Classes {
+    /// The cgroups of containers of pods, by id.
+    cgroups: HashMap<u64, (Arc<str>, Arc<str>)>,
+    of_container: HashMap<Arc<str>, u64>,
+    of_pod: HashMap<Arc<str>, BTreeSet<u64>>,
+    containers: HashMap<String, Container>,
+    pods: HashMap<String, Container>,
+    /// Gone from the API server while their cgroups live on: what is enforced for them stays.
+    gone: BTreeSet<Subject>,
+}
+
+impl Classes {
+    /// A cgroup was made, or was there.
+    pub fn made(&mut self, cgroup: u64, path: &str) -> Option<Class> {
+        let place = Place::of_path(path);
+        let (Some(container), OfPod::Uid(pod)) = (place.container, place.pod) else { return None };
+        // What is within a container asks the container's own cgroup, in the kernel.
+        if path.rsplit('/').next().and_then(container_id) != Some(&*container) {
+            return None;
+        }
+        self.of_container.insert(container.clone(), cgroup);
+        self.of_pod.entry(pod.clone()).or_default().insert(cgroup);
+        self.cgroups.insert(cgroup, (pod, container));
+        self.class(cgroup)
+    }
+
+    /// A cgroup was removed. True: it was a container's.
+    pub fn removed(&mut self, cgroup: u64) -> bool {
+        let Some((pod, container)) = self.cgroups.remove(&cgroup) else { return false };
+        if self.of_container.get(&container) == Some(&cgroup) {
+            self.of_container.remove(&container);
+        }
+        if let Some(all) = self.of_pod.get_mut(&pod) {
+            all.remove(&cgroup);
+            if all.is_empty() {
+                self.of_pod.remove(&pod);
+            }
+        }
+        for subject in [Subject::Container(container.to_string()), Subject::Pod(pod.to_string())] {
+            if self.gone.contains(&subject) {
+                self.forget(subject);
+            }
+        }
+        true
+    }
+
+    /// The API server's side has changed: cgroups to be classified anew. What is gone there keeps its class
+    /// as long as it has a cgroup, in which processes may still run.
+    pub fn changed(&mut self, change: Change) -> Vec<Class> {
+        let Change { subject, identity } = change;
+        let Some(identity) = identity else {
+            self.gone.insert(subject.clone());
+            self.forget(subject);
+            return Vec::new();
+        };
+        self.gone.remove(&subject);
+        let concerned: Vec<u64> = match subject {
+            Subject::Container(id) => {
+                let cgroup = self.of_container.get(id.as_str()).copied();
+                let before = self.containers.insert(id, identity.clone());
+                cgroup.filter(|_| before.as_ref() != Some(&identity)).into_iter().collect()
+            }
+            Subject::Pod(uid) => {
+                let cgroups = self.of_pod.get(uid.as_str()).cloned().unwrap_or_default();
+                let before = self.pods.insert(uid, identity.clone());
+                let all = cgroups.into_iter().filter(|_| before.as_ref() != Some(&identity));
+                all.filter(|cgroup| !self.is_reported(*cgroup)).collect()
+            }
+        };
+        concerned.into_iter().map(|cgroup| Class { cgroup, container: identity.clone() }).collect()
+    }
+
+    /// What is to be kept for a restart.
+    pub fn kept(&self) -> Kept {
+        let mut kept = Kept::default();
+        for (pod, container) in self.cgroups.values() {
+            if let Some(c) = self.containers.get(&**container) {
+                kept.containers.push((container.to_string(), c.clone()));
+            }
+            if let Some(c) = self.pods.get(&**pod) {
+                kept.pods.push((pod.to_string(), c.clone()));
+            }
+        }
+        for list in [&mut kept.containers, &mut kept.pods] {
+            list.sort();
+            list.dedup();
+        }
+        kept
+    }
+
+    /// Takes over what was kept, before the API server has told anything. What is no more has no cgroup,
+    /// and goes with the first list of pods.
+    pub fn take(&mut self, kept: Kept) -> Vec<Class> {
+        let pods = kept.pods.into_iter().map(|(uid, c)| (Subject::Pod(uid), c));
+        let containers = kept.containers.into_iter().map(|(id, c)| (Subject::Container(id), c));
+        let all = pods.chain(containers).map(|(subject, c)| Change { subject, identity: Some(c) });
+        all.flat_map(|change| self.changed(change)).collect()
+    }
+
+    /// Ids of the cgroups that are known.
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.cgroups.keys().copied().collect()
+    }
+
+    fn is_reported(&self, cgroup: u64) -> bool {
+        self.cgroups.get(&cgroup).is_some_and(|(_, container)| self.containers.contains_key(&**container))
+    }
+
+    fn class(&self, cgroup: u64) -> Option<Class> {
+        let (pod, container) = self.cgroups.get(&cgroup)?;
+        let found = self.containers.get(&**container).or_else(|| self.pods.get(&**pod))?;
+        Some(Class { cgroup, container: found.clone() })
+    }
+
+    /// Forgets what has neither a cgroup nor the API server's word.
+    fn forget(&mut self, subject: Subject) {
+        let lives = match &subject {
+            Subject::Container(id) => self.of_container.contains_key(id.as_str()),
+            Subject::Pod(uid) => self.of_pod.contains_key(uid.as_str()),
+        };
+        if lives {
+            return;
+        }
+        match &subject {
+            Subject::Container(id) => self.containers.remove(id),
+            Subject::Pod(uid) => self.pods.remove(uid),
+        };
+        self.gone.remove(&subject);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn path(id: &str) -> String {
+        format!("/kubepods/burstable/pod{UID}/{id}")
+    }
+
+    fn named(name: &str) -> Container {
+        Container { name: name.into(), namespace: "production".into(), ..Container::default() }
+    }
+
+    fn pod(identity: Option<Container>) -> Change {
+        Change { subject: Subject::Pod(UID.into()), identity }
+    }
+
+    fn container(identity: Option<Container>) -> Change {
+        Change { subject: Subject::Container(ID.into()), identity }
+    }
+
+    fn class(cgroup: u64, container: Container) -> Class {
+        Class { cgroup, container }
+    }
+
+    #[test]
+    fn a_new_container_is_its_pods_before_it_is_its_own() {
+        let mut c = Classes::default();
+        assert_eq!(c.changed(pod(Some(named("")))), []);
+        assert_eq!(c.made(7, &path(ID)), Some(class(7, named(""))));
+        assert_eq!(c.changed(container(Some(named("web")))), [class(7, named("web"))]);
+        // The same again is no news, and the pod's word is less than the container's.
+        assert_eq!(c.changed(container(Some(named("web")))), []);
+        let labelled = Container { namespace: "staging".into(), ..named("") };
+        assert_eq!(c.changed(pod(Some(labelled))), []);
+    }
+
+    #[test]
+    fn a_cgroup_that_was_there_first_is_classified_when_its_pod_is_known() {
+        let mut c = Classes::default();
+        assert_eq!(c.made(7, &path(ID)), None);
+        assert_eq!(c.changed(pod(Some(named("")))), [class(7, named(""))]);
+    }
+
+    #[test]
+    fn only_a_containers_own_cgroup_counts() {
+        let mut c = Classes::default();
+        c.changed(container(Some(named("web"))));
+        for other in
+            [format!("{}/init", path(ID)), format!("/kubepods/burstable/pod{UID}"), "/user.slice".into()]
+        {
+            assert_eq!(c.made(8, &other), None, "{other}");
+            assert!(!c.removed(8));
+        }
+    }
+
+    #[test]
+    fn who_is_gone_keeps_its_class_as_long_as_it_has_a_cgroup() {
+        let mut c = Classes::default();
+        c.changed(pod(Some(named(""))));
+        c.changed(container(Some(named("web"))));
+        c.made(7, &path(ID));
+        assert_eq!((c.changed(container(None)), c.changed(pod(None))), (Vec::new(), Vec::new()));
+        assert_eq!(c.kept().containers.len(), 1, "its processes may still run");
+        assert!(c.removed(7) && !c.removed(7));
+        assert_eq!((c.kept(), c.containers.len(), c.pods.len()), (Kept::default(), 0, 0));
+        // The id of the cgroup is used again, by another container.
+        assert_eq!(c.made(7, &path(&ID.replace('0', "f"))), None);
+    }
+
+    #[test]
+    fn a_restart_goes_on_with_what_was_kept() {
+        let mut before = Classes::default();
+        before.changed(pod(Some(named(""))));
+        before.changed(container(Some(named("web"))));
+        before.made(7, &path(ID));
+        let text = serde_json::to_string(&before.kept()).unwrap();
+        let mut after = Classes::default();
+        after.made(7, &path(ID));
+        let classes = after.take(serde_json::from_str(&text).unwrap());
+        assert_eq!(classes.last(), Some(&class(7, named("web"))));
+    }
+}

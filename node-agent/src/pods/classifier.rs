@@ -1,0 +1,234 @@
+//! Tells the kernel whose cgroups are: what [`Classes`] brings together is done here, at the start for
+//! what is there, and later with each change. The control thread owns it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Change;
+use super::classes::{Class, Classes, Kept};
+use crate::engine::{CgroupRecord, Classified, walk};
+use crate::runtime::Kernel;
+
+/// Name of the file that a restart starts from, in --plan-dir.
+pub const FILE: &str = "containers.json";
+
+/// Classifies the node's cgroups.
+#[derive(Debug, Default)]
+pub struct Classifier {
+    classes: Classes,
+    /// Where the hierarchy of cgroups is mounted; `None`: this kernel has none that containers are told
+    /// apart by.
+    root: Option<PathBuf>,
+    /// Where what is known is kept; `None`: nowhere.
+    file: Option<PathBuf>,
+    kept: Kept,
+    changed: bool,
+    /// Records of cgroups that were lost, as far as that was made good.
+    lost: u64,
+}
+
+impl Classifier {
+    /// Knows nothing yet.
+    pub fn new(root: Option<PathBuf>, plan_dir: Option<&Path>) -> Classifier {
+        Classifier { root, file: plan_dir.map(|dir| dir.join(FILE)), ..Classifier::default() }
+    }
+
+    /// Classifies what is there as the agent before this one knew it: before the first policies are loaded,
+    /// with which what that one has left is replaced.
+    pub fn start(&mut self, kernel: &mut dyn Kernel) {
+        self.walk(kernel);
+        let Some(file) = &self.file else { return };
+        match read(file) {
+            Ok(kept) => {
+                let classes = self.classes.take(kept.clone());
+                self.kept = kept;
+                tracing::debug!(containers = classes.len(), "containers are known from before");
+                classes.into_iter().for_each(|class| classify(kernel, class));
+            }
+            Err(e) => tracing::warn!(
+                "{}: cannot be read: {e}; containers are unknown until the API server tells of them",
+                file.display()
+            ),
+        }
+    }
+
+    /// A pod's cgroup was made or removed.
+    pub fn cgroup(&mut self, record: &CgroupRecord, kernel: &mut dyn Kernel) {
+        if record.gone {
+            if self.classes.removed(record.id) {
+                self.changed = true;
+                forget(kernel, record.id);
+            }
+        } else if let Some(class) = self.classes.made(record.id, &record.path) {
+            self.changed = true;
+            classify(kernel, class);
+        }
+    }
+
+    /// A pod or a container has come, changed or gone.
+    pub fn change(&mut self, change: Change, kernel: &mut dyn Kernel) {
+        self.changed = true;
+        self.classes.changed(change).into_iter().for_each(|class| classify(kernel, class));
+    }
+
+    /// In a quiet moment: `lost` records of cgroups were lost since the start.
+    pub fn tick(&mut self, lost: u64, kernel: &mut dyn Kernel) {
+        if lost > self.lost {
+            self.lost = lost;
+            self.walk(kernel);
+        }
+        if std::mem::take(&mut self.changed) {
+            self.keep();
+        }
+    }
+
+    /// Looks at all cgroups; what is no more is forgotten.
+    fn walk(&mut self, kernel: &mut dyn Kernel) {
+        let Some(root) = &self.root else { return };
+        let mut there = BTreeSet::new();
+        walk(root, &mut |found| {
+            there.insert(found.id);
+            if let Some(class) = self.classes.made(found.id, &found.path.to_string_lossy()) {
+                classify(kernel, class);
+            }
+        });
+        for cgroup in self.classes.cgroups().into_iter().filter(|c| !there.contains(c)) {
+            self.classes.removed(cgroup);
+            forget(kernel, cgroup);
+        }
+    }
+
+    fn keep(&mut self) {
+        let (Some(file), kept) = (&self.file, self.classes.kept()) else { return };
+        if kept == self.kept {
+            return;
+        }
+        match write(file, &kept) {
+            Ok(()) => self.kept = kept,
+            Err(e) => {
+                tracing::warn!(
+                    "{}: cannot be written: {e}; a restart will not know its containers",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+fn read(file: &Path) -> std::io::Result<Kept> {
+    match fs::read(file) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Kept::default()),
+        Err(e) => Err(e),
+    }
+}
+
+/// As a whole or not at all.
+fn write(file: &Path, kept: &Kept) -> std::io::Result<()> {
+    let new = file.with_extension("json.new");
+    fs::write(&new, serde_json::to_vec(kept)?)?;
+    fs::rename(new, file)
+}
+
+fn classify(kernel: &mut dyn Kernel, class: Class) {
+    let Class { cgroup, container } = class;
+    match kernel.classify(cgroup, container) {
+        Ok(Classified::Done | Classified::Gone) => {}
+        Ok(Classified::Later) => {
+            tracing::warn!(cgroup, "a container is unknown until the next change of policies succeeds");
+        }
+        Err(e) => tracing::error!(cgroup, "a container cannot be told apart, its policies do not hold: {e}"),
+    }
+}
+
+fn forget(kernel: &mut dyn Kernel, cgroup: u64) {
+    if let Err(e) = kernel.forget(cgroup) {
+        tracing::warn!(cgroup, "cannot be forgotten: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tetragon_api::workload::Container;
+
+    use super::super::Subject;
+    use super::*;
+    use crate::engine::{ApplyReport, EngineError, KernelLosses, PolicyInput, ProgramStats};
+
+    const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// What the kernel was told.
+    #[derive(Default)]
+    struct Told(BTreeMap<u64, String>);
+
+    impl Kernel for Told {
+        fn apply(&mut self, _: &[PolicyInput]) -> ApplyReport {
+            ApplyReport::default()
+        }
+        fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
+            self.0.insert(cgroup, container.name);
+            Ok(Classified::Done)
+        }
+        fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
+            self.0.remove(&cgroup);
+            Ok(())
+        }
+        fn losses(&self) -> KernelLosses {
+            KernelLosses::default()
+        }
+        fn programs(&self) -> Vec<ProgramStats> {
+            Vec::new()
+        }
+        fn map_memory(&self) -> u64 {
+            0
+        }
+        fn release(self: Box<Self>) {}
+    }
+
+    fn web() -> Change {
+        let identity = Some(Container { name: "web".into(), ..Container::default() });
+        Change { subject: Subject::Container(ID.into()), identity }
+    }
+
+    #[test]
+    fn a_restart_knows_its_containers_before_the_api_server_speaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cgroup");
+        let own = root.join(format!("kubepods/pod{UID}/{ID}"));
+        std::fs::create_dir_all(&own).unwrap();
+        let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&own).unwrap());
+
+        let (mut before, mut kernel) =
+            (Classifier::new(Some(root.clone()), Some(dir.path())), Told::default());
+        before.start(&mut kernel);
+        assert!(kernel.0.is_empty());
+        before.change(web(), &mut kernel);
+        before.tick(0, &mut kernel);
+        assert_eq!(kernel.0, BTreeMap::from([(id, "web".into())]));
+
+        let (mut after, mut kernel) = (Classifier::new(Some(root), Some(dir.path())), Told::default());
+        after.start(&mut kernel);
+        assert_eq!(kernel.0, BTreeMap::from([(id, "web".into())]));
+        // A lost record: the walk finds that the cgroup is no more.
+        std::fs::remove_dir(&own).unwrap();
+        after.tick(1, &mut kernel);
+        assert!(kernel.0.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_broken_is_no_reason_to_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "{").unwrap();
+        let (mut c, mut kernel) = (Classifier::new(None, Some(dir.path())), Told::default());
+        c.start(&mut kernel);
+        c.cgroup(&CgroupRecord { id: 7, path: format!("/kubepods/pod{UID}/{ID}"), gone: false }, &mut kernel);
+        c.change(web(), &mut kernel);
+        c.tick(0, &mut kernel);
+        assert_eq!(kernel.0.get(&7).map(String::as_str), Some("web"));
+        assert!(read(&dir.path().join(FILE)).is_ok(), "it is written anew");
+    }
+}

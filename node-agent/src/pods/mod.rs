@@ -1,0 +1,47 @@
+//! The pods of this node: which container a process is in, which pod that is of, and what policies can ask
+//! of it.
+//!
+//! ```text
+//! Pods of the node --watch--> object --> store --changes--> classes --> the kernel's table of cgroups
+//!                                          ^
+//! cgroup of a process --places--> Place ---+--message--> process.pod of events, that `wait` for it
+//! ```
+//!
+//! A container is known by its id and a pod by its uid, never by a name: of two pods with one name, in
+//! turn, neither is taken for the other. `cgroup`, `object`, `workload`, `probe` and `message` are
+//! functions of what they are given; `store` and `classes` have no client and no
+//! thread of their own.
+
+pub mod cgroup;
+pub mod classes;
+pub mod classifier;
+pub mod counts;
+pub mod message;
+pub mod object;
+pub mod places;
+pub mod probe;
+pub mod store;
+pub mod wait;
+pub mod watch;
+pub mod workload;
+
+use tetragon_api::workload::Container;
+
+/// Something that policies can ask of has come, has changed or has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is about.
+    pub subject: Subject,
+    /// What policies can ask of it from now on; `None`: it is gone, and its id does not come back.
+    pub identity: Option<Container>,
+}
+
+/// What a [`Change`] is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A pod, by its uid as cgroups name it (for a static pod: the hash of its manifest). Its identity has
+    /// no container's name and no image: it is what is known of a container before its status is.
+    Pod(String),
+    /// A container, by its whole id.
+    Container(String),
+}

@@ -1,0 +1,229 @@
+//! A pod as the API server tells it, and what is kept of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+use tetragon_api::event::Timestamp;
+use tetragon_api::workload;
+
+use super::workload::workload;
+
+/// Where a static pod's mirror says what cgroups call the pod.
+const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+
+/// A pod of the API, of which only this is read.
+pub type Object = kube::core::Object<Spec, Status>;
+
+/// Of `spec`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    containers: Vec<ContainerSpec>,
+    init_containers: Vec<ContainerSpec>,
+    ephemeral_containers: Vec<ContainerSpec>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerSpec {
+    name: String,
+    security_context: Option<SecurityContext>,
+    liveness_probe: Option<Probe>,
+    readiness_probe: Option<Probe>,
+    startup_probe: Option<Probe>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct SecurityContext {
+    privileged: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Probe {
+    exec: Option<ExecAction>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct ExecAction {
+    command: Vec<String>,
+}
+
+/// Of `status`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
+    ephemeral_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    name: String,
+    image: String,
+    #[serde(rename = "imageID")]
+    image_id: String,
+    #[serde(rename = "containerID")]
+    container_id: String,
+    state: State,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    running: Option<Since>,
+    terminated: Option<Since>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Since {
+    started_at: Option<String>,
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pod {
+    /// Its uid.
+    pub uid: Arc<str>,
+    /// Its uid in the paths of cgroups: another one for a static pod, which is older than its object.
+    pub cgroup_uid: Arc<str>,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, if events show them.
+    pub annotations: BTreeMap<String, String>,
+    /// What it was made for.
+    pub workload: String,
+    /// And what that is.
+    pub workload_kind: String,
+    /// Containers that were started: init containers, those of the spec, ephemeral ones.
+    pub containers: Vec<Arc<Container>>,
+}
+
+/// A container of a pod, as its status says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Container {
+    /// Id with the runtime: `containerd://<id>`.
+    pub url: String,
+    /// Name in the pod.
+    pub name: String,
+    /// Image, as the status names it.
+    pub image: String,
+    /// Image by digest.
+    pub image_id: String,
+    /// When it was started.
+    pub started: Option<Timestamp>,
+    /// It has not ended.
+    pub running: bool,
+    /// `securityContext.privileged`.
+    pub privileged: bool,
+    /// Commands of its exec probes.
+    pub probes: Vec<Vec<String>>,
+}
+
+impl Container {
+    /// The id alone.
+    pub fn id(&self) -> &str {
+        self.url.split_once("://").map_or(self.url.as_str(), |(_, id)| id)
+    }
+
+    /// Repository of the image: that of the digest, else that of the name.
+    pub fn repo(&self) -> &str {
+        let plain = |text| -> &str { str::split_once(text, "://").map_or(text, |(_, rest)| rest) };
+        if let Some((repo, _)) = plain(&self.image_id).split_once('@') {
+            return repo;
+        }
+        let name = self.image.split('@').next().unwrap_or_default();
+        // Of a name that is a digest there is no repository.
+        if name.starts_with("sha256:") {
+            return "";
+        }
+        // A colon before the last slash is that of a port.
+        match name.rsplit_once(':') {
+            Some((repo, tag)) if !tag.contains('/') => repo,
+            _ => name,
+        }
+    }
+}
+
+impl Pod {
+    /// What is kept of an object; `None`: it has no uid, so it is none of an API server.
+    pub fn new(object: Object, annotations: bool) -> Option<Pod> {
+        let Object { metadata: meta, spec, status, .. } = object;
+        let uid: Arc<str> = meta.uid.as_deref().filter(|uid| !uid.is_empty())?.into();
+        let hash = meta.annotations.as_ref().and_then(|a| a.get(CONFIG_HASH));
+        let cgroup_uid = hash.map_or_else(|| uid.clone(), |hash| Arc::from(hash.as_str()));
+        let (workload, workload_kind) = workload(&meta);
+        let ObjectMeta { namespace, name, labels, annotations: all, .. } = meta;
+        Some(Pod {
+            uid,
+            cgroup_uid,
+            namespace: namespace.unwrap_or_default(),
+            name: name.unwrap_or_default(),
+            labels: labels.unwrap_or_default(),
+            annotations: all.filter(|_| annotations).unwrap_or_default(),
+            workload,
+            workload_kind,
+            containers: containers(&spec, status.unwrap_or_default()),
+        })
+    }
+
+    /// What policies can ask of a container, or of the pod as long as none of its containers is known.
+    pub fn identity(&self, container: Option<&Container>) -> workload::Container {
+        let mut labels = self.labels.clone();
+        let own = [&self.namespace, &self.name, &self.workload, &self.workload_kind];
+        labels.extend(workload::EXTRA_LABELS.map(str::to_owned).into_iter().zip(own.map(Clone::clone)));
+        workload::Container {
+            namespace: self.namespace.clone(),
+            labels,
+            name: container.map(|c| c.name.clone()).unwrap_or_default(),
+            repo: container.map(|c| c.repo().to_owned()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The containers that have an id.
+fn containers(spec: &Spec, status: Status) -> Vec<Arc<Container>> {
+    let lists = [
+        (&spec.init_containers, status.init_container_statuses),
+        (&spec.containers, status.container_statuses),
+        (&spec.ephemeral_containers, status.ephemeral_container_statuses),
+    ];
+    let of_list = |(specs, statuses): (&Vec<ContainerSpec>, Vec<ContainerStatus>)| -> Vec<Arc<Container>> {
+        let started = statuses.into_iter().filter(|s| !s.container_id.is_empty());
+        started.map(|s| Arc::new(container(specs.iter().find(|c| c.name == s.name), s))).collect()
+    };
+    lists.into_iter().flat_map(of_list).collect()
+}
+
+fn container(spec: Option<&ContainerSpec>, status: ContainerStatus) -> Container {
+    let privileged = spec.and_then(|s| s.security_context.as_ref()).and_then(|c| c.privileged);
+    let probes = spec.map(|s| [&s.liveness_probe, &s.readiness_probe, &s.startup_probe]);
+    let commands = probes.into_iter().flatten().flatten().filter_map(|p| p.exec.as_ref());
+    let running = status.state.terminated.is_none();
+    let since = status.state.running.or(status.state.terminated).and_then(|s| s.started_at);
+    Container {
+        url: status.container_id,
+        name: status.name,
+        image: status.image,
+        image_id: status.image_id,
+        started: since.and_then(|time| time.parse().ok()),
+        running,
+        privileged: privileged.unwrap_or(false),
+        probes: commands.map(|e| e.command.clone()).collect(),
+    }
+}
+
+#[cfg(test)]
+#[path = "object_tests.rs"]
+pub mod tests;

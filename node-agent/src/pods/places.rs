@@ -1,0 +1,164 @@
+//! Where a process is, from what the kernel tells at its exec: the id of its cgroup in the unified
+//! hierarchy (1 where there is none but version 1) and the last part of the cgroup's path. Of a new
+//! container and of a cgroup in a container, only `/proc` has the path: it is read once for each.
+
+use std::collections::HashMap;
+
+use super::cgroup::{OfPod, Place};
+
+/// Cgroups remembered.
+const KNOWN_MAX: usize = 8192;
+
+/// Files read in a second, so that a node on cgroup version 1, where every exec of the host needs one,
+/// does not spend more than some percent of a processor.
+const READS_PER_SECOND: u32 = 1000;
+
+/// The cgroup of the unified hierarchy that is the root.
+const ROOT: u64 = 1;
+
+/// Remembers cgroups.
+#[derive(Debug)]
+pub struct Places {
+    /// By the id of the cgroup. The kernel does not use one twice.
+    by_cgroup: HashMap<u64, Place>,
+    reads: u32,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places { by_cgroup: HashMap::new(), reads: READS_PER_SECOND }
+    }
+}
+
+impl Places {
+    /// Once a second: renews the allowance of files.
+    pub fn tick(&mut self) {
+        self.reads = READS_PER_SECOND;
+    }
+
+    /// Where a process is. `before`: where what made it is, or where it was itself. `read` reads its
+    /// `/proc/PID/cgroup`; `None`: it has ended.
+    pub fn of(
+        &mut self,
+        cgroup: u64,
+        name: &str,
+        before: &Place,
+        read: impl FnOnce() -> Option<String>,
+    ) -> Place {
+        let has_id = cgroup > ROOT;
+        if let Some(place) = self.by_cgroup.get(&cgroup).filter(|_| has_id) {
+            return place.clone();
+        }
+        let named = Place::of_name(name);
+        // In version 1 there is neither id nor name. What a pod's container starts is in it. (Containers
+        // without Kubernetes may be nodes themselves, that start pods.)
+        if !has_id && named.container.is_none() && before.container.is_some() && before.pod != OfPod::No {
+            return before.clone();
+        }
+        let file = self.reads.checked_sub(1).and_then(|left| {
+            self.reads = left;
+            read()
+        });
+        // Beside version 1, the unified hierarchy does not tell one container from another.
+        let alone = file.as_ref().is_some_and(|text| text.lines().all(|l| l.starts_with("0::")));
+        match file.and_then(|text| Place::of_file(&text, name)) {
+            Some(place) => {
+                if has_id && alone && !name.is_empty() {
+                    self.learn(cgroup, place.clone());
+                }
+                place
+            }
+            None if named.container.is_some() => named,
+            // It has ended: a cgroup without a container's name is below the container of what made it.
+            None => before.clone(),
+        }
+    }
+
+    fn learn(&mut self, cgroup: u64, place: Place) {
+        if self.by_cgroup.len() >= KNOWN_MAX {
+            // Those that are in use come back with their next exec.
+            self.by_cgroup.clear();
+        }
+        self.by_cgroup.insert(cgroup, place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
+
+    fn inside() -> Place {
+        Place { container: Some(A.into()), pod: OfPod::Uid(UID.into()) }
+    }
+
+    fn never() -> Option<String> {
+        panic!("/proc is read")
+    }
+
+    fn file(below: &str) -> String {
+        format!("0::/kubepods/pod{UID}/{A}{below}\n")
+    }
+
+    #[test]
+    fn a_cgroup_is_looked_up_once() {
+        let mut places = Places::default();
+        let host = Place::default();
+        assert_eq!(places.of(70, A, &host, || Some(file(""))), inside());
+        assert_eq!(places.of(70, A, &host, never), inside());
+        // A cgroup in the container has a name of its own.
+        assert_eq!(places.of(71, "init.scope", &inside(), || Some(file("/init.scope"))), inside());
+        assert_eq!(places.of(71, "init.scope", &host, never), inside());
+        assert_eq!(places.of(72, "session-1.scope", &host, || Some("0::/session-1.scope".into())), host);
+        assert_eq!(places.of(72, "session-1.scope", &host, never), host);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_where_its_name_or_its_parent_says() {
+        let mut places = Places::default();
+        let host = Place::default();
+        let named = Place { container: Some(A.into()), pod: OfPod::Maybe };
+        let name = format!("cri-containerd-{A}.scope");
+        assert_eq!(places.of(70, &name, &host, || None), named);
+        assert_eq!(places.of(71, "init.scope", &inside(), || None), inside());
+        // The id is another process's by now.
+        assert_eq!(places.of(70, &name, &host, || Some("0::/user.slice\n".into())), named);
+        assert_eq!(places.of(71, "payload", &inside(), || Some("0::/user.slice\n".into())), inside());
+        // None of that was remembered.
+        assert_eq!(places.of(71, "init.scope", &host, || Some(file("/init.scope"))), inside());
+    }
+
+    /// Both versions are mounted, and the runtime makes cgroups in version 1 only: all that containerd
+    /// starts has the unified cgroup of containerd.
+    #[test]
+    fn a_unified_hierarchy_beside_version_1_says_nothing() {
+        let mut places = Places::default();
+        let host = Place::default();
+        let name = "containerd.service";
+        let of = |path: &str| Some(format!("4:memory:{path}\n0::/system.slice/{name}\n"));
+        assert_eq!(places.of(60, name, &host, || of(&format!("/kubepods/pod{UID}/{A}"))), inside());
+        assert_eq!(places.of(60, name, &host, || of("/system.slice/containerd.service")), host);
+    }
+
+    #[test]
+    fn version_1_has_neither_ids_nor_names() {
+        let mut places = Places::default();
+        let host = Place::default();
+        let v1 = format!("4:memory:/kubepods/pod{UID}/{A}\n1:name=systemd:/kubepods/pod{UID}/{A}\n");
+        assert_eq!(places.of(1, "", &host, || Some(v1)), inside());
+        // What a container's process makes is in the container.
+        assert_eq!(places.of(1, "", &inside(), never), inside());
+        assert_eq!(places.of(1, "", &host, || Some("4:memory:/\n".into())), host);
+        // A node that is a container starts a pod.
+        let node = Place { container: Some(A.into()), pod: OfPod::No };
+        assert_eq!(places.of(1, "", &node, || Some(file(""))), inside());
+        for _ in 0..READS_PER_SECOND {
+            places.of(1, "", &host, || None);
+        }
+        assert_eq!(places.of(1, "", &host, never), host);
+        places.tick();
+        assert_eq!(places.of(1, "", &host, || Some(file(""))), inside());
+    }
+}

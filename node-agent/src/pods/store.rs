@@ -1,0 +1,339 @@
+//! The pods of the node, by uid, and their containers, by id. What was deleted, or replaced by a restart,
+//! stays for a while: its last events come later than the news of its end.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tetragon_api::workload::{self, Workloads};
+
+use super::cgroup::{OfPod, Place, SHOWN};
+use super::counts::Counts;
+use super::object::{Container, Pod};
+use super::{Change, Subject};
+use crate::counters::add;
+
+/// How long what is gone stays.
+pub const RETAIN: Duration = Duration::from_secs(60);
+
+/// What is known of a place.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// It is of no pod.
+    None,
+    /// It may be one of a pod that is not known yet.
+    Unknown,
+    /// The pod is known. Its container is not, or not yet.
+    Pod(Arc<Pod>),
+    /// Both are known.
+    Container(Arc<Pod>, Arc<Container>),
+}
+
+type Listener = Box<dyn Fn(Change) + Send>;
+
+/// The pods of the node.
+pub struct Store {
+    inner: Mutex<Inner>,
+    /// Counts changes, so that who waits need not take the lock to see that there was none.
+    changes: AtomicU64,
+    /// Deleted pods kept at most.
+    deleted_max: usize,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// By uid.
+    pods: HashMap<Arc<str>, Entry>,
+    /// From the uid of cgroups to the pod's.
+    by_cgroup: HashMap<Arc<str>, Arc<str>>,
+    /// By the first characters of the id.
+    containers: HashMap<Box<str>, (Arc<str>, Arc<Container>)>,
+    /// What is gone, oldest first.
+    gone: VecDeque<(Instant, Gone)>,
+    deleted: usize,
+    /// Uids that a list has told so far.
+    listed: Option<HashSet<Arc<str>>>,
+    listeners: Vec<Listener>,
+    /// Namespaces and names of pods that were forgotten.
+    forgotten: Vec<(String, String)>,
+}
+
+struct Entry {
+    pod: Arc<Pod>,
+    /// It is deleted since.
+    deleted: Option<Instant>,
+}
+
+enum Gone {
+    Pod(Arc<str>),
+    /// By the first characters of its id.
+    Container(Box<str>),
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("changes", &self.changes).finish_non_exhaustive()
+    }
+}
+
+/// How a container is found.
+fn key(id: &str) -> Box<str> {
+    id.get(..SHOWN).unwrap_or(id).into()
+}
+
+impl Store {
+    /// A store that knows nothing. `deleted_max`: deleted pods kept at most.
+    pub fn new(deleted_max: usize, counts: Arc<Counts>) -> Store {
+        Store { inner: Mutex::default(), changes: AtomicU64::new(0), deleted_max, counts }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that is another one after each change.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Who is told of changes from now on; what is known already is told first. It is called under the
+    /// store's lock, in the order of the changes: it must neither wait nor use the store.
+    pub fn subscribe(&self, listener: impl Fn(Change) + Send + 'static) {
+        let mut inner = self.lock();
+        for entry in inner.pods.values() {
+            listener(pod_change(&entry.pod));
+        }
+        for (uid, container) in inner.containers.values() {
+            if let Some(entry) = inner.pods.get(uid) {
+                listener(container_change(&entry.pod, container));
+            }
+        }
+        inner.listeners.push(Box::new(listener));
+    }
+
+    /// All pods are about to be told.
+    pub fn begin_list(&self) {
+        self.lock().listed = Some(HashSet::new());
+    }
+
+    /// All were told: the others are deleted.
+    pub fn end_list(&self, now: Instant) {
+        let mut inner = self.lock();
+        let Some(listed) = inner.listed.take() else { return };
+        let lives = inner.pods.iter().filter(|(_, e)| e.deleted.is_none());
+        let gone: Vec<Arc<str>> =
+            lives.map(|(uid, _)| uid.clone()).filter(|uid| !listed.contains(uid)).collect();
+        for uid in gone {
+            self.delete_in(&mut inner, &uid, now);
+        }
+        drop(inner);
+        self.changed();
+    }
+
+    /// A pod is new, or is another than before.
+    pub fn apply(&self, pod: Pod, now: Instant) {
+        let pod = Arc::new(pod);
+        let mut inner = self.lock();
+        if let Some(listed) = &mut inner.listed {
+            listed.insert(pod.uid.clone());
+        }
+        let entry = Entry { pod: pod.clone(), deleted: None };
+        let before = inner.pods.insert(pod.uid.clone(), entry);
+        if before.as_ref().is_some_and(|b| b.deleted.is_some()) {
+            inner.deleted -= 1;
+        }
+        inner.by_cgroup.insert(pod.cgroup_uid.clone(), pod.uid.clone());
+        let before = before.map(|b| b.pod);
+        if before.as_ref().is_none_or(|b| b.identity(None) != pod.identity(None)) {
+            inner.tell(&pod_change(&pod));
+            // Those that were replaced are still of this pod.
+            inner.tell_old(&pod);
+        }
+        for container in &pod.containers {
+            let known = inner.containers.insert(key(container.id()), (pod.uid.clone(), container.clone()));
+            let old = before.as_ref().zip(known).map(|(b, (_, c))| b.identity(Some(&c)));
+            if old != Some(pod.identity(Some(container))) {
+                inner.tell(&container_change(&pod, container));
+            }
+        }
+        for container in before.iter().flat_map(|b| &b.containers) {
+            if !has(&pod, container.id()) {
+                inner.gone.push_back((now, Gone::Container(key(container.id()))));
+            }
+        }
+        drop(inner);
+        self.changed();
+    }
+
+    /// A pod is deleted.
+    pub fn delete(&self, uid: &str, now: Instant) {
+        self.delete_in(&mut self.lock(), uid, now);
+        self.changed();
+    }
+
+    fn delete_in(&self, inner: &mut Inner, uid: &str, now: Instant) {
+        let Some(entry) = inner.pods.get_mut(uid).filter(|e| e.deleted.is_none()) else { return };
+        entry.deleted = Some(now);
+        let uid = entry.pod.uid.clone();
+        inner.deleted += 1;
+        inner.gone.push_back((now, Gone::Pod(uid)));
+    }
+
+    /// Forgets what has been gone for long enough.
+    pub fn sweep(&self, now: Instant) {
+        let mut inner = self.lock();
+        while let Some((since, _)) = inner.gone.front() {
+            let due = now.saturating_duration_since(*since) >= RETAIN;
+            if !due && inner.deleted <= self.deleted_max {
+                return;
+            }
+            let Some((since, gone)) = inner.gone.pop_front() else { return };
+            match gone {
+                Gone::Container(key) => inner.forget_container(&key),
+                Gone::Pod(uid) if inner.forget_pod(&uid, since) && !due => {
+                    add(&self.counts.deleted_evictions, 1);
+                }
+                Gone::Pod(_) => {}
+            }
+        }
+    }
+
+    /// What is known of a place.
+    pub fn find(&self, place: &Place) -> Found {
+        let inner = self.lock();
+        let known = place.container.as_deref().and_then(|id| inner.containers.get(&*key(id)));
+        if let Some((entry, container)) = known.and_then(|(uid, c)| Some((inner.pods.get(uid)?, c))) {
+            if entry.deleted.is_some() {
+                add(&self.counts.deleted_hits, 1);
+            }
+            return Found::Container(entry.pod.clone(), container.clone());
+        }
+        match &place.pod {
+            OfPod::No => Found::None,
+            OfPod::Maybe => self.unknown(),
+            OfPod::Uid(uid) => match inner.by_cgroup.get(uid).and_then(|uid| inner.pods.get(uid)) {
+                Some(entry) => Found::Pod(entry.pod.clone()),
+                None => self.unknown(),
+            },
+        }
+    }
+
+    fn unknown(&self) -> Found {
+        add(&self.counts.not_found, 1);
+        Found::Unknown
+    }
+
+    /// What policies can ask of the pod that cgroups call so.
+    pub fn pod_identity(&self, cgroup_uid: &str) -> Option<workload::Container> {
+        let inner = self.lock();
+        let entry = inner.pods.get(inner.by_cgroup.get(cgroup_uid)?)?;
+        Some(entry.pod.identity(None))
+    }
+
+    /// What policies can ask of a container.
+    pub fn container_identity(&self, id: &str) -> Option<workload::Container> {
+        let inner = self.lock();
+        let (uid, container) = inner.containers.get(&*key(id))?;
+        Some(inner.pods.get(uid)?.pod.identity(Some(container)))
+    }
+
+    /// How many pods, and containers of them, are selected: of those that live. The host counts for none.
+    pub fn count(&self, workloads: &Workloads) -> (usize, usize) {
+        let inner = self.lock();
+        let lives = inner.pods.values().filter(|e| e.deleted.is_none());
+        let of_pod = |entry: &Entry| {
+            let running = entry.pod.containers.iter().filter(|c| c.running);
+            running.filter(|c| workloads.select(Some(&entry.pod.identity(Some(c))))).count()
+        };
+        lives.map(of_pod).filter(|n| *n > 0).fold((0, 0), |(pods, containers), n| (pods + 1, containers + n))
+    }
+
+    /// Namespaces and names of pods that were forgotten since the last call, and have no successor.
+    pub fn take_forgotten(&self) -> Vec<(String, String)> {
+        let mut inner = self.lock();
+        let forgotten = std::mem::take(&mut inner.forgotten);
+        let names: HashSet<(&str, &str)> =
+            inner.pods.values().map(|e| (e.pod.namespace.as_str(), e.pod.name.as_str())).collect();
+        forgotten.into_iter().filter(|(ns, name)| !names.contains(&(ns, name))).collect()
+    }
+
+    /// Pods and containers in it, with those that are kept for a while.
+    pub fn size(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.pods.len(), inner.containers.len())
+    }
+}
+
+impl Inner {
+    fn tell(&self, change: &Change) {
+        self.listeners.iter().for_each(|listener| listener(change.clone()));
+    }
+
+    /// Tells of containers of a pod that its status does not name any more.
+    fn tell_old(&self, pod: &Arc<Pod>) {
+        if self.listeners.is_empty() {
+            return;
+        }
+        for (uid, container) in self.containers.values() {
+            if *uid == pod.uid && !has(pod, container.id()) {
+                self.tell(&container_change(pod, container));
+            }
+        }
+    }
+
+    /// Unless the pod names it again.
+    fn forget_container(&mut self, key: &str) {
+        let Some((uid, container)) = self.containers.get(key) else { return };
+        if self.pods.get(uid).is_some_and(|e| has(&e.pod, container.id())) {
+            return;
+        }
+        let id = container.id().to_owned();
+        self.containers.remove(key);
+        self.tell(&Change { subject: Subject::Container(id), identity: None });
+    }
+
+    /// Unless it lives again, or was deleted again later. True: it is forgotten.
+    fn forget_pod(&mut self, uid: &str, since: Instant) -> bool {
+        if self.pods.get(uid).is_none_or(|e| e.deleted != Some(since)) {
+            return false;
+        }
+        let Some(Entry { pod, .. }) = self.pods.remove(uid) else { return false };
+        self.deleted -= 1;
+        if self.by_cgroup.get(&pod.cgroup_uid).is_some_and(|u| *u == pod.uid) {
+            self.by_cgroup.remove(&pod.cgroup_uid);
+        }
+        let of_pod = self.containers.iter().filter(|(_, (uid, _))| *uid == pod.uid);
+        let ids: BTreeMap<Box<str>, String> =
+            of_pod.map(|(key, (_, c))| (key.clone(), c.id().to_owned())).collect();
+        for (key, id) in ids {
+            self.containers.remove(&key);
+            self.tell(&Change { subject: Subject::Container(id), identity: None });
+        }
+        self.tell(&Change { subject: Subject::Pod(pod.cgroup_uid.as_ref().to_owned()), identity: None });
+        self.forgotten.push((pod.namespace.clone(), pod.name.clone()));
+        true
+    }
+}
+
+fn has(pod: &Pod, id: &str) -> bool {
+    pod.containers.iter().any(|c| c.id() == id)
+}
+
+fn pod_change(pod: &Pod) -> Change {
+    Change { subject: Subject::Pod(pod.cgroup_uid.as_ref().to_owned()), identity: Some(pod.identity(None)) }
+}
+
+fn container_change(pod: &Pod, container: &Container) -> Change {
+    let subject = Subject::Container(container.id().to_owned());
+    Change { subject, identity: Some(pod.identity(Some(container))) }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

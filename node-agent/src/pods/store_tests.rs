@@ -1,0 +1,244 @@
+//! Tests of the store: what is found, what is told, what is forgotten, and when.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::{Value, json};
+use tetragon_api::workload::Pods;
+
+use super::*;
+use crate::counters::get;
+use crate::pods::object::tests::{id, pod, web};
+
+const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
+
+fn store(deleted_max: usize) -> (Store, Arc<Counts>, Instant) {
+    let counts = Arc::new(Counts::default());
+    (Store::new(deleted_max, counts.clone()), counts, Instant::now())
+}
+
+fn changes(store: &Store) -> Receiver<Change> {
+    let (send, receive) = channel();
+    store.subscribe(move |change| send.send(change).unwrap());
+    receive
+}
+
+/// Subjects, and the label `app`, or "gone".
+fn told(changes: &Receiver<Change>) -> Vec<(String, String)> {
+    let what = |change: Change| {
+        let subject = match change.subject {
+            Subject::Pod(uid) => uid[..2].to_owned(),
+            Subject::Container(id) => id[..2].to_owned(),
+        };
+        let app = change.identity.map(|i| i.labels.get("app").cloned().unwrap_or_default());
+        (subject, app.unwrap_or_else(|| "gone".to_owned()))
+    };
+    let mut list: Vec<_> = changes.try_iter().map(what).collect();
+    list.sort_unstable();
+    list
+}
+
+fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+fn in_pod(n: u8) -> Place {
+    Place { container: Some(id(n).as_str().into()), pod: OfPod::Uid(UID.into()) }
+}
+
+/// Pod and container that are found.
+fn found(store: &Store, place: &Place) -> String {
+    match store.find(place) {
+        Found::None => "none".to_owned(),
+        Found::Unknown => "unknown".to_owned(),
+        Found::Pod(pod) => pod.name.clone(),
+        Found::Container(pod, container) => format!("{}/{}", pod.name, container.name),
+    }
+}
+
+/// The pod with other containers: name and id.
+fn with(mut object: Value, containers: &[(&str, u8)]) -> Value {
+    let status = |(name, n): &(&str, u8)| {
+        json!({"name": name, "containerID": format!("containerd://{}", id(*n)),
+               "state": {"running": {"startedAt": "2026-11-20T08:15:09Z"}}})
+    };
+    object["status"] = json!({"containerStatuses": containers.iter().map(status).collect::<Vec<_>>()});
+    object
+}
+
+#[test]
+fn places_are_found_by_container_then_by_pod() {
+    let (store, counts, now) = store(10);
+    assert_eq!(found(&store, &in_pod(2)), "unknown");
+    assert_eq!(found(&store, &Place::default()), "none");
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    let name = "web-5d4f8b7c9-x7k2p";
+    assert_eq!(found(&store, &in_pod(2)), format!("{name}/nginx"));
+    // The sandbox, and a container that the status does not name yet.
+    assert_eq!(found(&store, &in_pod(7)), name);
+    // Only the name is known, as the kernel tells it.
+    let named = |n| Place { container: Some(id(n).as_str().into()), pod: OfPod::Maybe };
+    assert_eq!(found(&store, &named(2)), format!("{name}/nginx"));
+    assert_eq!(found(&store, &named(7)), "unknown");
+    // Of no pod, as its path says.
+    let docker = Place { container: Some(id(7).as_str().into()), pod: OfPod::No };
+    assert_eq!(found(&store, &docker), "none");
+    assert_eq!(get(&counts.not_found), 2);
+}
+
+#[test]
+fn changes_are_told_as_they_come() {
+    let (store, _, now) = store(10);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    // Who comes later is told what is there.
+    let changes = changes(&store);
+    assert_eq!(told(&changes), pairs(&[("02", "web"), ("8d", "web")]));
+    // The same again is no change, and a new container is one.
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    assert!(told(&changes).is_empty());
+    store.apply(pod(with(web(), &[("nginx", 2), ("sidecar", 3)])), now);
+    assert_eq!(told(&changes), pairs(&[("03", "web")]));
+    // Labels are those of all its containers.
+    let mut other = with(web(), &[("nginx", 2), ("sidecar", 3)]);
+    other["metadata"]["labels"]["app"] = json!("shop");
+    store.apply(pod(other), now);
+    assert_eq!(told(&changes), pairs(&[("02", "shop"), ("03", "shop"), ("8d", "shop")]));
+    assert_eq!(store.container_identity(&id(2)).unwrap().name, "nginx");
+    assert_eq!(store.pod_identity(UID).unwrap().labels["app"], "shop");
+    store.delete(UID, now);
+    assert!(told(&changes).is_empty(), "its processes may still run");
+    store.sweep(now + RETAIN);
+    assert_eq!(told(&changes), pairs(&[("02", "gone"), ("03", "gone"), ("8d", "gone")]));
+    assert_eq!((store.size(), store.container_identity(&id(2))), ((0, 0), None));
+}
+
+#[test]
+fn a_restarted_container_is_two_for_a_while() {
+    let (store, _, now) = store(10);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    let changes = changes(&store);
+    told(&changes);
+    store.apply(pod(with(web(), &[("nginx", 5)])), now);
+    assert_eq!(told(&changes), pairs(&[("05", "web")]));
+    let name = "web-5d4f8b7c9-x7k2p/nginx";
+    assert_eq!((found(&store, &in_pod(2)), found(&store, &in_pod(5))), (name.into(), name.into()));
+    // It follows its pod's labels until it is forgotten.
+    let mut other = with(web(), &[("nginx", 5)]);
+    other["metadata"]["labels"]["app"] = json!("shop");
+    store.apply(pod(other), now);
+    assert_eq!(told(&changes), pairs(&[("02", "shop"), ("05", "shop"), ("8d", "shop")]));
+    store.sweep(now + RETAIN);
+    assert_eq!(told(&changes), pairs(&[("02", "gone")]));
+    assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p");
+}
+
+/// A status that lacks a container for a moment does not end it.
+#[test]
+fn a_container_that_comes_back_stays() {
+    let (store, _, now) = store(10);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    store.apply(pod(with(web(), &[])), now);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    store.sweep(now + RETAIN);
+    assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p/nginx");
+}
+
+#[test]
+fn two_pods_of_one_name_in_turn_are_two() {
+    let (store, counts, now) = store(10);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    store.delete(UID, now);
+    let mut second = with(web(), &[("nginx", 6)]);
+    second["metadata"]["uid"] = json!("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42");
+    second["metadata"]["labels"] = json!({"app": "other"});
+    store.apply(pod(second), now);
+    let labels = |n| match store.find(&in_pod(n)) {
+        Found::Container(pod, _) => pod.labels["app"].clone(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!((labels(2), labels(6)), ("web".into(), "other".into()));
+    assert_eq!(get(&counts.deleted_hits), 1);
+    store.sweep(now + RETAIN);
+    assert_eq!(found(&store, &in_pod(2)), "unknown");
+    assert_eq!(labels(6), "other");
+    // The name still lives, and with it its series.
+    assert!(store.take_forgotten().is_empty());
+}
+
+#[test]
+fn a_list_ends_what_it_does_not_name() {
+    let (store, _, now) = store(10);
+    let mut second = with(web(), &[("nginx", 6)]);
+    second["metadata"]["uid"] = json!("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42");
+    second["metadata"]["name"] = json!("second");
+    for object in [with(web(), &[("nginx", 2)]), second.clone()] {
+        store.apply(pod(object), now);
+    }
+    // The watch broke off, and all are told anew.
+    let later = now + Duration::from_secs(10);
+    store.begin_list();
+    store.apply(pod(second), later);
+    assert_eq!(
+        store.count(&Workloads { host: true, pods: Some(Pods::default()) }),
+        (2, 2),
+        "not before the end"
+    );
+    store.end_list(later);
+    assert_eq!(store.count(&Workloads { host: true, pods: Some(Pods::default()) }), (1, 1));
+    store.sweep(now + RETAIN);
+    assert_eq!(store.size(), (2, 2));
+    store.sweep(later + RETAIN);
+    assert_eq!(store.size(), (1, 1));
+    assert_eq!(store.take_forgotten(), [("production".to_owned(), "web-5d4f8b7c9-x7k2p".to_owned())]);
+}
+
+#[test]
+fn deleted_pods_are_bounded() {
+    let (store, counts, now) = store(2);
+    for n in 0..5u8 {
+        let mut object = with(web(), &[("nginx", n)]);
+        object["metadata"]["uid"] = json!(format!("{n}"));
+        store.apply(pod(object), now);
+        store.delete(&n.to_string(), now);
+    }
+    store.sweep(now);
+    assert_eq!((store.size(), get(&counts.deleted_evictions)), ((2, 2), 3));
+    assert_eq!(
+        found(&store, &Place { container: Some(id(4).as_str().into()), pod: OfPod::Maybe }),
+        "web-5d4f8b7c9-x7k2p/nginx"
+    );
+    // Deleted, told again, deleted again: the second minute counts.
+    let later = now + Duration::from_secs(30);
+    let mut object = with(web(), &[("nginx", 4)]);
+    object["metadata"]["uid"] = json!("4");
+    store.apply(pod(object), later);
+    store.delete("4", later);
+    store.sweep(now + RETAIN);
+    assert_eq!(store.size(), (1, 1));
+    store.sweep(later + RETAIN);
+    assert_eq!(store.size(), (0, 0));
+}
+
+#[test]
+fn pods_and_containers_are_counted_by_what_selects_them() {
+    let (store, _, now) = store(10);
+    store.apply(pod(web()), now);
+    let mut second = with(web(), &[("nginx", 6)]);
+    second["metadata"]["uid"] = json!("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42");
+    second["metadata"]["namespace"] = json!("staging");
+    store.apply(pod(second), now);
+    let count = |pods: Value| {
+        let workloads = json!({"pods": pods});
+        store.count(&serde_json::from_value(workloads).unwrap())
+    };
+    // The init container has ended.
+    assert_eq!(count(json!({})), (2, 4));
+    assert_eq!(count(json!({"namespace": "production"})), (1, 3));
+    assert_eq!(count(json!({"containers": {"matchLabels": {"name": "nginx"}}})), (2, 2));
+    assert_eq!(count(json!({"containers": {"matchLabels": {"repo": "docker.io/library/busybox"}}})), (1, 1));
+    assert_eq!(
+        count(json!({"labels": {"matchLabels": {"k8s:io.kubernetes.pod.namespace": "staging"}}})),
+        (1, 1)
+    );
+    assert_eq!(count(json!({"labels": {"matchLabels": {"app": "none"}}})), (0, 0));
+    assert_eq!(store.count(&Workloads { host: true, pods: None }), (0, 0));
+}
