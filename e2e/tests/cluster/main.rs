@@ -10,6 +10,7 @@ mod install;
 mod policies;
 mod security;
 mod upgrade;
+mod workloads;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,9 @@ const TESTS: &[Test] = &[
     ("policies_tell_the_truth", policies::truth),
     ("bad_policies_are_explained", policies::bad),
     ("a_policy_changes_and_goes", policies::change),
+    ("events_name_their_pods", workloads::events_name_their_pods),
+    ("policies_choose_their_pods", workloads::policies_choose_their_pods),
+    ("first_instructions_are_judged", workloads::first_instructions_are_judged),
     ("prometheus_scrapes", install::prometheus),
     ("an_agent_cannot_write_what_is_not_its_own", security::forbidden_writes),
     ("enforcement_outlives_an_upgrade", upgrade::upgrade),

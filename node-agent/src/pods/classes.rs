@@ -75,7 +75,7 @@ impl Classes {
         }
         for subject in [Subject::Container(container.to_string()), Subject::Pod(pod.to_string())] {
             if self.gone.contains(&subject) {
-                self.forget(subject);
+                self.forget(&subject);
             }
         }
         true
@@ -87,7 +87,7 @@ impl Classes {
         let Change { subject, identity } = change;
         let Some(identity) = identity else {
             self.gone.insert(subject.clone());
-            self.forget(subject);
+            self.forget(&subject);
             return Vec::new();
         };
         self.gone.remove(&subject);
@@ -150,19 +150,19 @@ impl Classes {
     }
 
     /// Forgets what has neither a cgroup nor the API server's word.
-    fn forget(&mut self, subject: Subject) {
-        let lives = match &subject {
+    fn forget(&mut self, subject: &Subject) {
+        let lives = match subject {
             Subject::Container(id) => self.of_container.contains_key(id.as_str()),
             Subject::Pod(uid) => self.of_pod.contains_key(uid.as_str()),
         };
         if lives {
             return;
         }
-        match &subject {
+        match subject {
             Subject::Container(id) => self.containers.remove(id),
             Subject::Pod(uid) => self.pods.remove(uid),
         };
-        self.gone.remove(&subject);
+        self.gone.remove(subject);
     }
 }
 

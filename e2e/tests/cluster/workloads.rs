@@ -1,0 +1,210 @@
+//! Pods: events name them, filters find them, and policies are for the pods that they choose, from a
+//! container's first instruction on.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::bed::{GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, program, try_kubectl, wait};
+
+/// Containers that are started in a row, each of which at once does what its policy denies.
+const STARTED: usize = 40;
+
+/// Opening the file fails in the pods of one app in one namespace.
+const POLICY: &str = "
+apiVersion: cilium.io/v1alpha1
+kind: TracingPolicyNamespaced
+metadata: {name: web-files, namespace: production}
+spec:
+  nodeSelector: {matchLabels: {kubernetes.io/hostname: guest1}}
+  podSelector: {matchLabels: {app: web}}
+  lsmhooks:
+  - hook: file_open
+    args: [{index: 0, type: file}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: [/etc/shadow]}]
+      matchActions: [{action: Override, argError: -1}]
+";
+
+fn pod(namespace: &str, name: &str, app: &str, node: &str, command: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{app: {app}}}}}\n\
+         spec:\n  nodeName: {node}\n  hostNetwork: true\n  restartPolicy: Never\n  terminationGracePeriodSeconds: 0\n  \
+         containers:\n  - name: main\n    image: localhost/busybox:1\n    imagePullPolicy: Never\n    \
+         command: {command}\n"
+    )
+}
+
+const SLEEP: &str = "[/bin/sleep, '3600']";
+
+/// The pods that the tests are about.
+const PODS: [(&str, &str, &str, &str); 4] = [
+    ("production", "web", "web", GUEST),
+    ("production", "plain", "plain", GUEST),
+    ("staging", "web", "web", GUEST),
+    ("production", "elsewhere", "web", HOST),
+];
+
+/// The seed's command: the namespace's processes and no others, on both versions of cgroups.
+pub(crate) fn events_name_their_pods() -> Result<()> {
+    for namespace in ["production", "staging"] {
+        kubectl(&["create", "namespace", namespace])?;
+    }
+    let all: String = PODS.iter().map(|(ns, name, app, node)| pod(ns, name, app, node, SLEEP)).collect();
+    ensure!(apply(&all)?.code == Some(0), "the pods are taken");
+    for (namespace, name, ..) in PODS {
+        let pod = format!("pod/{name}");
+        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", &pod, "--timeout=120s"])?;
+    }
+    for (node, namespace, name) in [(GUEST, "production", "web"), (HOST, "production", "elsewhere")] {
+        let agent = agent_pod(node)?;
+        let command = ["tetra", "getevents", "-o", "compact", "--namespace", "production"];
+        let mut live = Command::new(program("KUBECTL")?)
+            .args(["exec", "-n", NAMESPACE, &agent, "-c", "tetragon", "--"])
+            .args(command)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        std::thread::sleep(Duration::from_secs(4));
+        kubectl(&["exec", "-n", namespace, name, "--", "/bin/head", "-n1", "/etc/hostname"])?;
+        kubectl(&["exec", "-n", "staging", "web", "--", "/bin/tail", "-n1", "/etc/hostname"])?;
+        std::thread::sleep(Duration::from_secs(4));
+        live.kill()?;
+        let lines = String::from_utf8_lossy(&live.wait_with_output()?.stdout).into_owned();
+        eprintln!("$ {}\n{lines}", command.join(" "));
+        let source = format!("{namespace}/{name}");
+        ensure!(
+            lines.lines().any(|l| l.contains(&source) && l.contains("/bin/head")),
+            "what runs in {source} is shown:\n{lines}"
+        );
+        ensure!(lines.lines().all(|l| l.contains("production/")), "nothing else is shown:\n{lines}");
+    }
+    kubectl(&["exec", "-n", "production", "web", "--", "/bin/uname"])?;
+    wait("the exported event has everything", Duration::from_secs(20), || {
+        let event = exported(GUEST, |e| e["process_exec"]["process"]["binary"] == "/bin/uname")?;
+        let pod = &event["process_exec"]["process"]["pod"];
+        let is = |path: &str, value: &str| pod.pointer(path).is_some_and(|v| v == value);
+        ensure!(
+            is("/namespace", "production") && is("/name", "web") && is("/container/name", "main"),
+            "{event}"
+        );
+        ensure!(
+            is("/workload", "web") && is("/workload_kind", "Pod") && is("/pod_labels/app", "web"),
+            "{event}"
+        );
+        Ok(())
+    })
+}
+
+/// The last event in the export of a node that is as wanted.
+fn exported(node: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    let logs =
+        kubectl_quiet(&["logs", "-n", NAMESPACE, &agent_pod(node)?, "-c", "export-stdout", "--tail=2000"])?;
+    let events = logs.lines().rev().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+    events.into_iter().find(wanted).context("no such event yet")
+}
+
+fn kubectl_quiet(args: &[&str]) -> Result<String> {
+    let output = Command::new(program("KUBECTL")?).args(args).output()?;
+    ensure!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a pod can open the file.
+fn opens(namespace: &str, name: &str) -> Result<bool> {
+    let said = try_kubectl(&["exec", "-n", namespace, name, "--", "/bin/cat", "/etc/shadow"])?;
+    match said.code {
+        Some(0) => Ok(true),
+        Some(1) if said.all().contains("not permitted") => Ok(false),
+        code => bail!("cat exits with {code:?}: {}", said.all()),
+    }
+}
+
+pub(crate) fn policies_choose_their_pods() -> Result<()> {
+    ensure!(opens("production", "web")?, "nothing is denied yet");
+    ensure!(apply(POLICY)?.code == Some(0), "the policy is taken");
+    let policy = ["tracingpolicynamespaced", "web-files", "-n", "production"];
+    wait("it is Ready", Duration::from_secs(60), || {
+        let object = get(&policy)?;
+        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
+        Ok(())
+    })?;
+    kubectl(&["get", "tracingpolicynamespaced", "-A", "-o", "wide"])?;
+    for (namespace, name, may) in
+        [("production", "web", false), ("production", "plain", true), ("staging", "web", true)]
+    {
+        ensure!(opens(namespace, name)? == may, "{namespace}/{name} may open the file: not {may}");
+    }
+    // Labels change: the policy follows.
+    for (label, may) in [("app=web", false), ("app=plain", true)] {
+        kubectl(&["label", "pod", "-n", "production", "plain", "--overwrite", label])?;
+        wait(&format!("the policy follows {label}"), Duration::from_secs(2), || {
+            ensure!(opens("production", "plain")? == may, "not yet");
+            Ok(())
+        })?;
+    }
+    let event = wait("its event names the pod", Duration::from_secs(20), || {
+        exported(GUEST, |e| e["process_lsm"]["policy_name"] == "web-files")
+    })?;
+    ensure!(event["process_lsm"]["process"]["pod"]["namespace"] == "production", "{event}");
+    wait("status counts its pods", Duration::from_secs(90), || {
+        let object = get(&policy)?;
+        ensure!(object["status"]["workloads"]["pods"] == 1, "{}", object["status"]);
+        Ok(())
+    })
+}
+
+/// Each of many new containers opens the file as the first thing that it does.
+pub(crate) fn first_instructions_are_judged() -> Result<()> {
+    let names: Vec<String> = (0..STARTED).map(|i| format!("first-{i:03}")).collect();
+    let begin = Instant::now();
+    for some in names.chunks(10) {
+        let all: String =
+            some.iter().map(|n| pod("production", n, "web", GUEST, "[/bin/cat, /etc/shadow]")).collect();
+        ensure!(apply(&all)?.code == Some(0), "the pods are taken");
+        let over = || -> Result<Vec<(String, String)>> {
+            let list = get(&["pods", "-n", "production"])?;
+            let ended = list["items"].as_array().into_iter().flatten().filter_map(|p| {
+                let (name, phase) = (p["metadata"]["name"].as_str()?, p["status"]["phase"].as_str()?);
+                let ours = some.iter().any(|n| n == name) && matches!(phase, "Failed" | "Succeeded");
+                ours.then(|| (name.to_owned(), phase.to_owned()))
+            });
+            Ok(ended.collect())
+        };
+        let ended = wait("ten containers have ended", Duration::from_secs(120), || {
+            let ended = over()?;
+            ensure!(ended.len() == some.len(), "{} of {}", ended.len(), some.len());
+            Ok(ended)
+        })?;
+        let through: Vec<&String> = ended.iter().filter(|e| e.1 == "Succeeded").map(|e| &e.0).collect();
+        ensure!(through.is_empty(), "{} of {STARTED} got through: {through:?}", through.len());
+    }
+    eprintln!(
+        "  {STARTED} containers, each denied its first open, in {:.0} s",
+        begin.elapsed().as_secs_f64()
+    );
+    wait("each event has its pod", Duration::from_secs(30), || {
+        let logs = kubectl_quiet(&[
+            "logs",
+            "-n",
+            NAMESPACE,
+            &agent_pod(GUEST)?,
+            "-c",
+            "export-stdout",
+            "--tail=5000",
+        ])?;
+        let events = logs.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let denied = events.filter(|e| e["process_lsm"]["policy_name"] == "web-files");
+        let pods: Vec<String> = denied
+            .map(|e| e["process_lsm"]["process"]["pod"]["name"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        ensure!(pods.iter().all(|p| !p.is_empty()), "an event has no pod");
+        let missing = names.iter().filter(|n| !pods.contains(n)).count();
+        ensure!(missing == 0, "{missing} pods have no event");
+        Ok(())
+    })?;
+    kubectl(&["delete", "namespace", "production", "staging", "--wait=false"])?;
+    Ok(())
+}
