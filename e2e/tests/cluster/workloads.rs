@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::bed::{GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, program, try_kubectl, wait};
 
 /// Containers that are started in a row, each of which at once does what its policy denies.
-const STARTED: usize = 40;
+const STARTED: usize = 20;
 
 /// Opening the file fails in the pods of one app in one namespace.
 const POLICY: &str = "

@@ -119,7 +119,8 @@ fn after_the_fact(target: &Target) -> Option<(&'static str, String)> {
     match name {
         "bprm_committing_creds" | "bprm_committed_creds" => Some(exec),
         "do_exit" | "do_group_exit" | "acct_process" => Some(exit),
-        _ if name.contains("_post_") => Some(post),
+        // Others with "post" in their name are asked before it counts: file_post_open, kernel_post_read_file.
+        _ if name.starts_with("inode_post_") || name.starts_with("path_post_") => Some(post),
         _ => None,
     }
 }
