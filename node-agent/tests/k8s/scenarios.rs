@@ -350,7 +350,8 @@ fn pods(bed: &Bed) -> Result<()> {
     eventually("the pod is told", || Ok((told()? == 3.0).then_some(())))?;
     place.delete_pod("elsewhere")?;
     place.delete_pod("here")?;
-    eventually("its end is told", || Ok((told()? == 4.0).then_some(())))?;
+    // That it is being deleted may be told before.
+    eventually("its end is told", || Ok((told()? >= 4.0).then_some(())))?;
     ensure!(agent.stop()?.success());
     Ok(())
 }

@@ -20,7 +20,7 @@ pub const NAMESPACE: &str = "api-test";
 pub const TESTER: &str = "api-test";
 
 /// The server may be busy with other work.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One runtime for all: the client's connections live in it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {

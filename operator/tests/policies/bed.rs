@@ -204,7 +204,7 @@ impl Bed {
 /// A policy of a scenario, for the nodes of that scenario.
 #[derive(Clone)]
 pub struct Policy {
-    bed: &'static Bed,
+    pub(crate) bed: &'static Bed,
     pub name: String,
     /// Namespace of a TracingPolicyNamespaced.
     pub space: Option<&'static str>,

@@ -4,6 +4,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
+use tetragon_api::status::TracingPolicyStatus;
 
 use crate::agents::{Agents, Answer};
 use crate::bed::{Policy, SPACES, deny, eventually, is, message, scenario, wrong};
@@ -86,17 +87,18 @@ fn what_it_selects_is_summed_up() {
         assert_eq!(policy.until_loaded(2).await.workloads, None, "no agent says");
         agents.select(0, 2, 5);
         agents.select(1, 1, 1);
-        let sum = |pods: i32, containers: i32| {
-            policy.until(&format!("{pods} pods"), move |s| {
+        let sum = async |pods: i32, containers: i32| {
+            let summed = |s: &TracingPolicyStatus| {
                 s.workloads.as_ref().is_some_and(|w| (w.pods, w.containers) == (pods, containers))
-            })
+            };
+            policy.until(&format!("{pods} pods"), summed).await
         };
         assert_eq!(sum(3, 6).await.workloads.unwrap().empty_since, None);
         agents.select(0, 0, 0);
         sum(1, 1).await;
         agents.select(1, 0, 0);
         let status = sum(0, 0).await;
-        assert!(status.workloads.unwrap().empty_since.is_some());
+        assert!(status.workloads.as_ref().unwrap().empty_since.is_some());
         assert_eq!(is(&status, "SelectsNothing").0, "", "not at once");
         policy.apply(deny("/etc/a")).await;
         policy.until("it is for all", |s| is(s, "Ready").0 == "True" && s.workloads.is_none()).await;
