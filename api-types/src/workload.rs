@@ -69,7 +69,7 @@ pub struct Container {
 impl Workloads {
     /// Every process is meant, wherever it runs: nothing is asked.
     pub fn is_everything(&self) -> bool {
-        self.host && self.pods.as_ref().is_some_and(|pods| *pods == Pods::default())
+        self.host && self.pods.as_ref().is_some_and(Pods::is_everything)
     }
 
     /// Whether a process is meant: `None` is a process in no pod.
@@ -82,10 +82,15 @@ impl Workloads {
 }
 
 impl Pods {
+    /// Every container of every pod is meant: an empty selector asks nothing.
+    fn is_everything(&self) -> bool {
+        self.namespace.is_none() && !asks(self.labels.as_ref()) && !asks(self.containers.as_ref())
+    }
+
     /// Whether a container is meant. One whose name is not known yet is meant by no `containerSelector`.
     pub fn select(&self, container: &Container) -> bool {
         let named = !container.name.is_empty();
-        self.may_select(container) && (named || self.containers.is_none())
+        self.may_select(container) && (named || !asks(self.containers.as_ref()))
     }
 
     /// Whether a container is meant, or can be as soon as its name is known.
@@ -101,6 +106,10 @@ impl Pods {
             && self.labels.as_ref().is_none_or(|labels| labels.matches(&container.labels))
             && self.containers.as_ref().is_none_or(|selector| !named || selector.matches(&fields()))
     }
+}
+
+fn asks(selector: Option<&LabelSelector>) -> bool {
+    selector.is_some_and(|s| !s.is_empty())
 }
 
 #[cfg(test)]
@@ -141,6 +150,14 @@ mod tests {
         let some = Pods { labels: selector("app", "web"), ..Pods::default() };
         assert!(!Workloads { host: true, pods: Some(some) }.is_everything());
         assert!(!Workloads { host: true, pods: None }.is_everything());
+    }
+
+    #[test]
+    fn an_empty_selector_asks_nothing() {
+        let empty = Some(LabelSelector::default());
+        let pods = Pods { namespace: None, labels: empty.clone(), containers: empty };
+        assert!(pods.select(&Container::default()));
+        assert!(Workloads { host: true, pods: Some(pods) }.is_everything());
     }
 
     #[test]
