@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tetragon_api::workload::{self, Workloads};
+use tetragon_api::workload::Workloads;
 
 use super::cgroup::{OfPod, Place, SHOWN};
 use super::counts::Counts;
@@ -227,20 +227,6 @@ impl Store {
     fn unknown(&self) -> Found {
         add(&self.counts.not_found, 1);
         Found::Unknown
-    }
-
-    /// What policies can ask of the pod that cgroups call so.
-    pub fn pod_identity(&self, cgroup_uid: &str) -> Option<workload::Container> {
-        let inner = self.lock();
-        let entry = inner.pods.get(inner.by_cgroup.get(cgroup_uid)?)?;
-        Some(entry.pod.identity(None))
-    }
-
-    /// What policies can ask of a container.
-    pub fn container_identity(&self, id: &str) -> Option<workload::Container> {
-        let inner = self.lock();
-        let (uid, container) = inner.containers.get(&*key(id))?;
-        Some(inner.pods.get(uid)?.pod.identity(Some(container)))
     }
 
     /// How many pods, and containers of them, are selected: of those that live. The host counts for none.

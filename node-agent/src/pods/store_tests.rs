@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
-use tetragon_api::workload::Pods;
+use tetragon_api::workload::{self, Pods};
 
 use super::*;
 use crate::counters::get;
@@ -14,6 +14,12 @@ const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
 fn store(deleted_max: usize) -> (Store, Arc<Counts>, Instant) {
     let counts = Arc::new(Counts::default());
     (Store::new(deleted_max, counts.clone()), counts, Instant::now())
+}
+
+fn container_identity(store: &Store, id: &str) -> Option<workload::Container> {
+    let inner = store.lock();
+    let (uid, container) = inner.containers.get(&*key(id))?;
+    Some(inner.pods.get(uid)?.pod.identity(Some(container)))
 }
 
 fn changes(store: &Store) -> Receiver<Change> {
@@ -102,13 +108,13 @@ fn changes_are_told_as_they_come() {
     other["metadata"]["labels"]["app"] = json!("shop");
     store.apply(pod(other), now);
     assert_eq!(told(&changes), pairs(&[("02", "shop"), ("03", "shop"), ("8d", "shop")]));
-    assert_eq!(store.container_identity(&id(2)).unwrap().name, "nginx");
-    assert_eq!(store.pod_identity(UID).unwrap().labels["app"], "shop");
+    assert_eq!(container_identity(&store, &id(2)).unwrap().name, "nginx");
+    assert_eq!(container_identity(&store, &id(2)).unwrap().labels["app"], "shop");
     store.delete(UID, now);
     assert!(told(&changes).is_empty(), "its processes may still run");
     store.sweep(now + RETAIN);
     assert_eq!(told(&changes), pairs(&[("02", "gone"), ("03", "gone"), ("8d", "gone")]));
-    assert_eq!((store.size(), store.container_identity(&id(2))), ((0, 0), None));
+    assert_eq!((store.size(), container_identity(&store, &id(2))), ((0, 0), None));
 }
 
 #[test]
