@@ -6,6 +6,7 @@
 //! They run one after the other: each goes on where the one before it ended.
 
 mod bed;
+mod identity;
 mod install;
 mod policies;
 mod security;
@@ -31,6 +32,9 @@ const TESTS: &[Test] = &[
     ("events_name_their_pods", workloads::events_name_their_pods),
     ("policies_choose_their_pods", workloads::policies_choose_their_pods),
     ("first_instructions_are_judged", workloads::first_instructions_are_judged),
+    ("no_container_gets_through", identity::no_container_gets_through),
+    ("one_name_in_turn", identity::one_name_in_turn),
+    ("faults_change_nobodys_identity", identity::faults_change_nobodys_identity),
     ("prometheus_scrapes", install::prometheus),
     ("an_agent_cannot_write_what_is_not_its_own", security::forbidden_writes),
     ("enforcement_outlives_an_upgrade", upgrade::upgrade),

@@ -37,7 +37,7 @@ fn pod(namespace: &str, name: &str, app: &str, node: &str, command: &str) -> Str
     )
 }
 
-const SLEEP: &str = "[/bin/sleep, '3600']";
+pub(crate) const SLEEP: &str = "[/bin/sleep, '3600']";
 
 /// The pods that the tests are about.
 const PODS: [(&str, &str, &str, &str); 4] = [
@@ -98,12 +98,22 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
     })
 }
 
+/// The last events in the export of a node.
+fn export(node: &str) -> Result<Vec<Value>> {
+    let logs =
+        kubectl_quiet(&["logs", "-n", NAMESPACE, &agent_pod(node)?, "-c", "export-stdout", "--tail=20000"])?;
+    Ok(logs.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
+}
+
 /// The last event in the export of a node that is as wanted.
 fn exported(node: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-    let logs =
-        kubectl_quiet(&["logs", "-n", NAMESPACE, &agent_pod(node)?, "-c", "export-stdout", "--tail=2000"])?;
-    let events = logs.lines().rev().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-    events.into_iter().find(wanted).context("no such event yet")
+    export(node)?.into_iter().rev().find(wanted).context("no such event yet")
+}
+
+/// Events of a policy in the export of a node, whatever hook they are of.
+pub(crate) fn denied_events(node: &str, policy: &str) -> Result<Vec<Value>> {
+    let of = |e: &Value| e.as_object().is_some_and(|e| e.values().any(|v| v["policy_name"] == policy));
+    Ok(export(node)?.into_iter().filter(of).collect())
 }
 
 fn kubectl_quiet(args: &[&str]) -> Result<String> {
@@ -186,18 +196,9 @@ pub(crate) fn first_instructions_are_judged() -> Result<()> {
         begin.elapsed().as_secs_f64()
     );
     wait("each event has its pod", Duration::from_secs(30), || {
-        let logs = kubectl_quiet(&[
-            "logs",
-            "-n",
-            NAMESPACE,
-            &agent_pod(GUEST)?,
-            "-c",
-            "export-stdout",
-            "--tail=5000",
-        ])?;
-        let events = logs.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-        let denied = events.filter(|e| e["process_lsm"]["policy_name"] == "web-files");
+        let denied = denied_events(GUEST, "web-files")?;
         let pods: Vec<String> = denied
+            .iter()
             .map(|e| e["process_lsm"]["process"]["pod"]["name"].as_str().unwrap_or_default().to_owned())
             .collect();
         ensure!(pods.iter().all(|p| !p.is_empty()), "an event has no pod");

@@ -4,8 +4,10 @@ mod agent;
 mod cluster;
 mod measure;
 mod place;
+mod pods;
 mod policies;
 mod rows;
+mod workloads;
 
 use std::path::PathBuf;
 
@@ -54,6 +56,8 @@ pub(crate) struct Options {
 enum What {
     /// The control plane: a real API server, the operator, thousands of simulated nodes
     Cluster(cluster::Options),
+    /// The agent with a thousand pods: a real API server, real processes in cgroups of their own
+    Pods(pods::Options),
 }
 
 /// The rows of one kernel, with the choice of which are wanted.
@@ -84,11 +88,14 @@ impl Rows {
         unit: &'static str,
         baseline: Option<f64>,
     ) {
-        if let Ok(value) = value {
-            say(&format!("{name}: {} {unit}", rows::number(value)));
+        self.push_row(Row { name: name.to_owned(), agent, kernel: String::new(), value, unit, baseline });
+    }
+
+    fn push_row(&mut self, row: Row) {
+        if let Ok(value) = row.value {
+            say(&format!("{}: {} {}", row.name, rows::number(value), row.unit));
         }
-        let (name, kernel) = (name.to_owned(), self.kernel.clone());
-        self.all.push(Row { name, agent, kernel, value, unit, baseline });
+        self.all.push(Row { kernel: self.kernel.clone(), ..row });
     }
 
     /// Says of all these rows that have no value yet why.
@@ -128,8 +135,20 @@ struct Programs {
 }
 
 /// The first parts of the names of rows.
-const FAMILIES: &[&str] =
-    &["agent", "appear", "denied", "exec", "flat", "flood", "json", "memory", "open", "program", "rss"];
+const FAMILIES: &[&str] = &[
+    "agent",
+    "appear",
+    "denied",
+    "exec",
+    "flat",
+    "flood",
+    "json",
+    "memory",
+    "open",
+    "program",
+    "rss",
+    "workloads",
+];
 
 /// A choice that no row can be in is a mistake, better told before building and booting.
 fn check_choice(patterns: &[String]) -> Result<()> {
@@ -147,8 +166,10 @@ fn check_choice(patterns: &[String]) -> Result<()> {
 
 /// Measures; gives the exit code.
 pub(crate) fn run(options: &Options) -> Result<i32> {
-    if let Some(What::Cluster(options)) = &options.what {
-        return cluster::run_all(options);
+    match &options.what {
+        Some(What::Cluster(options)) => return cluster::run_all(options),
+        Some(What::Pods(options)) => return pods::run_all(options),
+        None => {}
     }
     check_choice(&options.rows)?;
     if let Some(folder) = &options.tetragon {
@@ -243,13 +264,15 @@ fn this_machine(options: &Options, programs: &Programs, rows: &mut Rows) -> Resu
 fn in_guests(options: &Options, programs: &Programs, kernel: &str, rows: &mut Rows) -> Result<()> {
     // Tetragon's own files take 300 MB.
     let mem = if options.tetragon.is_some() { 3072 } else { 1024 };
-    let cost_rows = rows.patterns.is_empty() || rows.patterns.iter().any(|p| !p.starts_with("denied"));
-    if cost_rows {
-        // Guests that are measured have the same addresses at each boot.
-        let hardware = Hardware { mem, smp: 2, append: "nokaslr".into(), icount: !options.wall };
-        let effort = if options.wall { Effort::TIMED } else { Effort::COUNTED };
-        let place = boot(kernel, &hardware)?;
-        costs(options, programs, &place, effort, rows)?;
+    let others = |p: &String| !p.starts_with("denied") && !p.starts_with("workloads");
+    // Guests that are measured have the same addresses at each boot.
+    let hardware = Hardware { mem, smp: 2, append: "nokaslr".into(), icount: !options.wall };
+    let effort = if options.wall { Effort::TIMED } else { Effort::COUNTED };
+    if rows.patterns.is_empty() || rows.patterns.iter().any(others) {
+        costs(options, programs, &boot(kernel, &hardware)?, effort, rows)?;
+    }
+    if rows.wants("workloads") {
+        workloads::measure(&boot(kernel, &hardware)?, &workloads::build()?, effort, rows);
     }
     for (kind, append) in [("stock", ""), ("preempt-full", "preempt=full")] {
         let names = [format!("denied/{kind}"), format!("denied/{kind}-refused")];
@@ -317,6 +340,9 @@ fn method(options: &Options) -> String {
   memory      (1,000 policies of 18 values - 100 of them) / 900: memlock of the maps; slab + vmalloc + per-CPU
   appear      from the rename of a policy's file into the watched folder to the first refused open; first: of
               its shape
+  workloads   1,000 policies, each for one of 1,000 workloads, beside one such policy: what is added to an open
+              and close by a caller on the host, in a container of no policy (none), of one (one); memory of
+              a policy and of a cgroup; known: from a container's being told to the kernel's knowing it
   denied      3 rounds of six busy processes on two CPUs (in time): three open what a policy denies, 4,000
               times each; how many got through; refused: opens of the three others that were refused
 "

@@ -47,6 +47,10 @@ impl Aim {
             ("appear/1000-loaded", Aim::Value(20.0)),
             ("denied/*", Aim::Value(0.0)),
             ("json/slim", Aim::Ratio(0.5)),
+            ("workloads/open-*", Aim::Ratio(1.1)),
+            ("workloads/policy*", Aim::Value(5_000.0)),
+            ("workloads/cgroup*", Aim::Value(1_000.0)),
+            ("workloads/known-*", Aim::Value(5.0)),
         ];
         let of_costs: &[_] = if unit == "instructions" { &costs } else { &[] };
         of_costs.iter().chain(&others).find(|(pattern, _)| is_like(pattern, name)).map(|(_, aim)| *aim)

@@ -1,6 +1,7 @@
 //! What a thousand policies for a thousand workloads cost: `open` by callers that are in none, in one, or
-//! on the host, the memory of a policy and of a cgroup, and the time until a new container is known. With
-//! `cargo xtask vm run --icount` times are in guest instructions.
+//! on the host, the memory of a policy and of a cgroup, and the time until a new container is known.
+//! `cargo xtask bench --rows 'workloads/*'` runs it with `--icount`, where times are in guest instructions,
+//! and makes rows of the object that it prints.
 
 use std::ffi::CString;
 use std::fs;
@@ -8,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use tetragon_agent::engine::{CallRecord, Classified, PolicyInput};
 use tetragon_api::plan::Plan;
 use tetragon_api::policy::LabelSelector;
@@ -158,25 +160,25 @@ pub(crate) fn run() -> Result<String> {
     let (cgroups, counted_now) = (MANY as i64, s.bench.engine.map_memory());
     let of_cgroup = ((kernel_memory()? - real) / cgroups, (counted_now as i64 - counted as i64) / cgroups);
     let many = s.callers(&none, &one)?;
-    let worst = times.iter().max().copied().unwrap_or_default();
+    let worst = times.iter().copied().enumerate().max_by_key(|t| t.1).unwrap_or_default();
     times.sort_unstable();
     let last = s.container(5)?.1;
     s.bench.finish()?;
-    let mut text = format!("open+close alone {alone}");
-    for (i, who) in ["host", "in none", "in one"].iter().enumerate() {
-        let added = |v: u64| v as i64 - alone as i64;
-        text += &format!("; {who}: +{} with 1 policy, +{} with {MANY}", added(few[i]), added(many[i]));
-    }
-    Ok(format!(
-        "{text}; a policy: {} bytes really, {} counted; a cgroup: {} really, {} counted; {} policies linked in {} \
-         us; a container known in {} us (median), {} (worst), {last} ns (like one that is known)",
-        of_policy.0,
-        of_policy.1,
-        of_cgroup.0,
-        of_cgroup.1,
-        MANY,
-        linked / 1000,
-        times[MANY / 2] / 1000,
-        worst / 1000
-    ))
+    let open = |policies: &str, costs: [u64; 3]| {
+        let added = costs.map(|c| c as i64 - alone as i64);
+        json!({"policies": policies, "host": added[0], "none": added[1], "one": added[2]})
+    };
+    let result = json!({
+        "alone": alone,
+        "few": open("1", few),
+        "many": open(&MANY.to_string(), many),
+        "policy_bytes": of_policy.0,
+        "policy_bytes_counted": of_policy.1,
+        "cgroup_bytes": of_cgroup.0,
+        "cgroup_bytes_counted": of_cgroup.1,
+        "linked_ns": linked,
+        "known_ns": {"median": times[MANY / 2], "p99": times[MANY * 99 / 100], "worst": worst.1, "worst_at": worst.0},
+        "like_known_ns": last,
+    });
+    Ok(result.to_string())
 }

@@ -1,0 +1,233 @@
+//! Nothing is decided by stale identity: many containers in a row, pods of one name in turn, the API server
+//! away, the agent killed. On the node of this machine, whose kernel may have tracepoints only: what is
+//! denied ends the process.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::bed::{HOST, NAMESPACE, agent_pod, apply, get, kubectl, program, run, try_kubectl, wait};
+use crate::workloads::{SLEEP, denied_events};
+
+/// Where the pods are.
+const WHERE: &str = "identity";
+/// Containers that are started in a row, and how many of them a pod has.
+const CONTAINERS: usize = 200;
+const IN_A_POD: usize = 20;
+/// What a process that was ended by SIGKILL exits with.
+const KILLED: i64 = 137;
+
+/// Who opens the file in a pod of the app ends.
+const POLICY: &str = "
+apiVersion: cilium.io/v1alpha1
+kind: TracingPolicyNamespaced
+metadata: {name: web-kill, namespace: identity}
+spec:
+  nodeSelector: {matchLabels: {kubernetes.io/hostname: host1}}
+  podSelector: {matchLabels: {app: web}}
+  tracepoints:
+  - subsystem: syscalls
+    event: sys_enter_openat
+    args: [{index: 6, type: string}]
+    selectors:
+    - matchArgs: [{index: 6, operator: Equal, values: [/etc/shadow]}]
+      matchActions: [{action: Sigkill}]
+";
+
+/// A pod with some containers that all run the same.
+fn pod(name: &str, app: &str, restart: &str, containers: usize, command: &str) -> String {
+    let container = |i| {
+        format!(
+            "  - name: c{i:02}\n    image: localhost/busybox:1\n    imagePullPolicy: Never\n    command: {command}\n"
+        )
+    };
+    let all: String = (0..containers).map(container).collect();
+    format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {WHERE}, labels: {{app: {app}}}}}\n\
+         spec:\n  nodeName: {HOST}\n  hostNetwork: true\n  restartPolicy: {restart}\n  \
+         terminationGracePeriodSeconds: 0\n  containers:\n{all}"
+    )
+}
+
+/// Tries in a pod whether the file can be opened.
+fn opens(name: &str) -> Result<bool> {
+    let said = try_kubectl(&["exec", "-n", WHERE, name, "--", "/bin/cat", "/etc/shadow"])?;
+    let code = said.code.map(i64::from);
+    ensure!(matches!(code, Some(0 | KILLED)), "cat exits with {code:?}: {}", said.all());
+    Ok(code == Some(0))
+}
+
+/// Starts a pod that sleeps, and waits for it.
+fn start(name: &str, app: &str) -> Result<()> {
+    ensure!(apply(&pod(name, app, "Never", 1, SLEEP))?.code == Some(0), "the pod is taken");
+    let pod = format!("pod/{name}");
+    kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=120s"]).map(drop)
+}
+
+/// How the containers of the pods ended: name of the pod and exit code, for each that has ended.
+fn ended() -> Result<Vec<(String, i64)>> {
+    let list = get(&["pods", "-n", WHERE, "-l", "app=web"])?;
+    let mut all = Vec::new();
+    for pod in list["items"].as_array().into_iter().flatten() {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+        let codes = statuses.filter_map(|c| c["state"]["terminated"]["exitCode"].as_i64());
+        all.extend(codes.map(|code| (name.to_owned(), code)));
+    }
+    Ok(all)
+}
+
+/// 200 containers, each of which does what is denied as the first thing, one after the other in ten pods.
+pub(crate) fn no_container_gets_through() -> Result<()> {
+    kubectl(&["create", "namespace", WHERE])?;
+    ensure!(apply(POLICY)?.code == Some(0), "the policy is taken");
+    wait("it is in force", Duration::from_secs(60), || {
+        let object = get(&["tracingpolicynamespaced", "web-kill", "-n", WHERE])?;
+        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
+        Ok(())
+    })?;
+    let begin = Instant::now();
+    let names: Vec<String> = (0..CONTAINERS / IN_A_POD).map(|i| format!("many-{i:02}")).collect();
+    let command = "[/bin/cat, /etc/shadow]";
+    let all: String = names.iter().map(|n| pod(n, "web", "Never", IN_A_POD, command)).collect();
+    ensure!(apply(&all)?.code == Some(0), "the pods are taken");
+    let ended = wait("all containers have ended", Duration::from_secs(240), || {
+        let ended = ended()?;
+        ensure!(ended.len() == CONTAINERS, "{} of {CONTAINERS}", ended.len());
+        Ok(ended)
+    })?;
+    let through: Vec<_> = ended.iter().filter(|(_, code)| *code != KILLED).collect();
+    ensure!(through.is_empty(), "{} of {CONTAINERS} were not stopped: {through:?}", through.len());
+    eprintln!(
+        "  {CONTAINERS} containers, each ended at its first open, in {:.0} s",
+        begin.elapsed().as_secs_f64()
+    );
+    wait("each container has an event with its pod", Duration::from_secs(60), || {
+        let events = denied_events(HOST, "web-kill")?;
+        let of = |e: &Value| {
+            let pod = &e["process_tracepoint"]["process"]["pod"];
+            Some((pod["name"].as_str()?.to_owned(), pod["container"]["name"].as_str()?.to_owned()))
+        };
+        let known: std::collections::BTreeSet<_> = events.iter().filter_map(of).collect();
+        ensure!(known.len() == CONTAINERS, "{} of {CONTAINERS}, {} events", known.len(), events.len());
+        Ok(())
+    })?;
+    kubectl(&["delete", "pods", "-n", WHERE, "--all"])?;
+    Ok(())
+}
+
+/// Pods of one name in turn are each judged as what they are.
+pub(crate) fn one_name_in_turn() -> Result<()> {
+    for (app, may) in [("web", false), ("plain", true), ("web", false)] {
+        start("turn", app)?;
+        ensure!(opens("turn")? == may, "app={app} may open the file: not {may}");
+        kubectl(&["delete", "pod", "-n", WHERE, "turn"])?;
+    }
+    Ok(())
+}
+
+/// Its container ends and comes again, and notes each time whether the file could be opened.
+const AGAIN: &str = "---
+apiVersion: v1
+kind: Pod
+metadata: {name: again, namespace: identity, labels: {app: web}}
+spec:
+  nodeName: host1
+  hostNetwork: true
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: notes, emptyDir: {}}]
+  containers:
+  - name: again
+    image: localhost/busybox:1
+    imagePullPolicy: Never
+    volumeMounts: [{name: notes, mountPath: /notes}]
+    command: [/bin/sh, -c, '/bin/cat /etc/shadow > /dev/null 2>&1 && echo open >> /notes/all || echo shut >> /notes/all']
+  - name: reader
+    image: localhost/busybox:1
+    imagePullPolicy: Never
+    volumeMounts: [{name: notes, mountPath: /notes}]
+    command: [/bin/sleep, '3600']
+";
+
+/// While the API server is away, who may not does not, also in containers that come meanwhile. When the
+/// agent is killed as well, who may goes on.
+pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
+    let forever = "[/bin/sh, -c, 'while :; do /bin/cat /etc/shadow > /dev/null 2>&1 && echo open || echo shut; \
+                   /bin/sleep 0.2; done']";
+    let all =
+        [pod("never", "web", "Never", 1, forever), pod("always", "plain", "Never", 1, forever), AGAIN.into()];
+    ensure!(apply(&all.concat())?.code == Some(0), "the pods are taken");
+    for name in ["never", "always"] {
+        let pod = format!("pod/{name}");
+        kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=120s"])?;
+    }
+    let notes = || kubectl(&["exec", "-n", WHERE, "again", "-c", "reader", "--", "/bin/cat", "/notes/all"]);
+    let before = wait("the container that comes again has noted", Duration::from_secs(60), notes)?;
+
+    xtask(&["stop-apiserver"])?;
+    // It comes again after 10 s, and after 20 s more.
+    std::thread::sleep(Duration::from_secs(40));
+    xtask(&["start-apiserver"])?;
+    let after = wait("the API server answers", Duration::from_secs(60), notes)?;
+    let (before, after) = (before.lines().count(), after.lines().collect::<Vec<_>>());
+    ensure!(after.len() > before, "no container came: {before} before, {} after", after.len());
+    ensure!(after.iter().all(|l| *l == "shut"), "a container that came has opened the file: {after:?}");
+    eprintln!("  again: {} times shut, {before} of them before", after.len());
+
+    let pod = agent_pod(HOST)?;
+    let restarts = || -> Result<i64> {
+        let pod = get(&["pod", "-n", NAMESPACE, &pod])?;
+        let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+        let agent = statuses.into_iter().find(|c| c["name"] == "tetragon" && c["ready"] == true);
+        Ok(agent.and_then(|a| a["restartCount"].as_i64()).unwrap_or(-1))
+    };
+    let killed_before = restarts()?;
+    xtask(&["stop-apiserver"])?;
+    kill_agent()?;
+    std::thread::sleep(Duration::from_secs(15));
+    kill_agent()?;
+    std::thread::sleep(Duration::from_secs(15));
+    xtask(&["start-apiserver"])?;
+    wait("the agent is back", Duration::from_secs(120), || {
+        let now = restarts()?;
+        ensure!(now >= killed_before + 2, "restarted {now} times, {killed_before} before");
+        Ok(())
+    })?;
+    for (name, only) in [("never", "shut"), ("always", "open")] {
+        let said = kubectl_logs(name)?;
+        let wrong = said.lines().filter(|l| *l != only).count();
+        ensure!(wrong == 0, "{wrong} of {} opens in `{name}` were not {only}", said.lines().count());
+        ensure!(said.lines().count() > 50, "`{name}` has tried {} times only", said.lines().count());
+        eprintln!("  {name}: {} times {only}", said.lines().count());
+    }
+    kubectl(&["delete", "namespace", WHERE, "--wait=false"])?;
+    Ok(())
+}
+
+/// Its log would be shown line by line.
+fn kubectl_logs(name: &str) -> Result<String> {
+    let output =
+        std::process::Command::new(program("KUBECTL")?).args(["logs", "-n", WHERE, name]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn xtask(args: &[&str]) -> Result<()> {
+    let name = std::env::var("CLUSTER_NAME")?;
+    let [command, rest @ ..] = args else { unreachable!("a command is given") };
+    let mut all = vec!["cluster", command, "--name", &name];
+    all.extend(rest);
+    let said = run("XTASK", &all, "")?;
+    ensure!(said.code == Some(0), "{}", said.all());
+    Ok(())
+}
+
+/// kill -9, as the kernel does when memory is short.
+fn kill_agent() -> Result<()> {
+    let script = format!(
+        "for p in $(pgrep -x tetragon); do grep -qz NODE_NAME={HOST} /proc/$p/environ && \
+         grep -q tetragon-rs- /proc/$p/cgroup && kill -9 $p && exit 0; done; exit 1"
+    );
+    xtask(&["run", HOST, "--", "/bin/sh", "-c", &script])
+}
