@@ -4,7 +4,7 @@
 //! thread reads the ring buffer; the *control* thread owns the policies and the engine; a *watch*
 //! thread per folder of policies says what to look at.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -52,6 +52,8 @@ const RING: u64 = 4 << 20;
 
 /// Where bpffs is.
 const BPFFS: &str = "/sys/fs/bpf";
+/// Where tracepoints are looked up.
+const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// How long the end may take before the agent gives up: enforcement then stays.
 const END_WITHIN: Duration = Duration::from_secs(60);
@@ -309,7 +311,7 @@ impl EngineParts {
             .ok()
             .filter(|n| *n <= 1 << 30)
             .with_context(|| format!("--rb-size-total {ring}: a ring buffer has at most 1G"))?;
-        mount_bpffs()?;
+        mount_filesystems()?;
         let bpf_dir = Path::new(BPFFS).join(&config.bpf_dir);
         let lock = only_agent(&bpf_dir, OTHER_ENDS_WITHIN)?;
         let options =
@@ -349,27 +351,32 @@ fn only_agent(dir: &Path, within: Duration) -> Result<File> {
     }
 }
 
-/// Mounts bpffs where it is not: what is pinned outlives the agent there.
-fn mount_bpffs() -> Result<()> {
-    let dir = CString::new(BPFFS).context("a path")?;
+/// Mounts bpffs and tracefs where they are not, as on nodes without systemd: what is pinned outlives the agent
+/// in the first, tracepoints are looked up in the second.
+fn mount_filesystems() -> Result<()> {
+    mount(c"bpf", BPFFS, libc::BPF_FS_MAGIC).with_context(|| {
+        format!("{BPFFS} is no bpffs and none can be mounted; the agent needs root, and /sys/fs/bpf of the host")
+    })?;
+    if let Err(e) = mount(c"tracefs", TRACEFS, libc::TRACEFS_MAGIC) {
+        tracing::warn!("{TRACEFS} is no tracefs and none can be mounted: {e}; no tracepoint is found");
+    }
+    Ok(())
+}
+
+/// Mounts a file system of this kind, unless one is there.
+fn mount(kind: &CStr, on: &str, magic: libc::c_long) -> std::io::Result<()> {
+    let dir = CString::new(on)?;
     // SAFETY: all zero is a value of this struct of integers.
     let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `dir` is a C string, `stat` a struct for the call to fill.
-    let known =
-        unsafe { libc::statfs(dir.as_ptr(), &raw mut stat) } == 0 && stat.f_type == libc::BPF_FS_MAGIC;
-    if known {
+    if unsafe { libc::statfs(dir.as_ptr(), &raw mut stat) } == 0 && stat.f_type == magic {
         return Ok(());
     }
-    let kind = c"bpf";
-    // SAFETY: all are C strings; bpffs takes no data.
-    let done = unsafe { libc::mount(kind.as_ptr(), dir.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
-    if done != 0 {
-        let error = std::io::Error::last_os_error();
-        anyhow::bail!(
-            "{BPFFS} is no bpffs and none can be mounted: {error}; the agent needs root, and /sys/fs/bpf of the host"
-        );
+    // SAFETY: all are C strings; neither file system needs data.
+    if unsafe { libc::mount(kind.as_ptr(), dir.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) } != 0 {
+        return Err(std::io::Error::last_os_error());
     }
-    tracing::info!("bpffs mounted on {BPFFS}");
+    tracing::info!("{} mounted on {on}", kind.to_string_lossy());
     Ok(())
 }
 
