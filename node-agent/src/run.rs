@@ -318,6 +318,13 @@ impl EngineParts {
             EngineOptions { ring_bytes, bpf_dir, procfs: config.procfs.to_string_lossy().into_owned() };
         let (engine, reader) = Engine::start(&options).context("the engine cannot start")?;
         tracing::info!("engine started: {}", engine.describe());
+        if let Some(part) = engine.hierarchy().filter(|h| !h.is_whole()) {
+            tracing::warn!(
+                "{} is not the root of its hierarchy: containers that run already are unknown until they start \
+                 again; mount the node's /sys/fs/cgroup at /cgroupRoot, or give the agent CAP_SYS_PTRACE",
+                part.root.display()
+            );
+        }
         Ok(EngineParts { engine, reader, _lock: lock })
     }
 }
@@ -355,7 +362,9 @@ fn only_agent(dir: &Path, within: Duration) -> Result<File> {
 /// in the first, tracepoints are looked up in the second.
 fn mount_filesystems() -> Result<()> {
     mount(c"bpf", BPFFS, libc::BPF_FS_MAGIC).with_context(|| {
-        format!("{BPFFS} is no bpffs and none can be mounted; the agent needs root, and /sys/fs/bpf of the host")
+        format!(
+            "{BPFFS} is no bpffs and none can be mounted; the agent needs root, and /sys/fs/bpf of the host"
+        )
     })?;
     if let Err(e) = mount(c"tracefs", TRACEFS, libc::TRACEFS_MAGIC) {
         tracing::warn!("{TRACEFS} is no tracefs and none can be mounted: {e}; no tracepoint is found");

@@ -111,6 +111,11 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
 - name: host-proc
   mountPath: /procRoot
   readOnly: true
+- name: host-cgroups
+  # At the usual place a container has its own cgroups only.
+  mountPath: /cgroupRoot
+  mountPropagation: HostToContainer
+  readOnly: true
 - name: tracing
   mountPath: /sys/kernel/tracing
   mountPropagation: HostToContainer

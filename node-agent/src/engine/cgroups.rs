@@ -22,29 +22,46 @@ pub struct Hierarchy {
 const SUBSYSTEMS: [(&str, &str); 3] =
     [("memory", "memory_cgrp_id"), ("pids", "pids_cgrp_id"), ("cpuset", "cpuset_cgrp_id")];
 
+/// Where the chart mounts the node's cgroups: in a container's own place only its own cgroups are.
+const MOUNTED: &str = "/cgroupRoot";
+
 impl Hierarchy {
     /// The one that the host's first process sees: the unified one where it is mounted alone, else a v1
     /// hierarchy; beside those, container runtimes do not use it. `constant` is one of the kernel's enums.
     pub fn find(procfs: &str, constant: &dyn Fn(&str) -> Option<u32>) -> Option<Hierarchy> {
         let first = Path::new(procfs).join("1");
-        // From within a container only its own cgroups are mounted.
-        let roots = [first.join("root/sys/fs/cgroup"), PathBuf::from("/sys/fs/cgroup")];
-        let root = roots.into_iter().find(|r| fs::read_dir(r).is_ok_and(|mut d| d.next().is_some()))?;
+        let list = fs::read_to_string(first.join("cgroup")).unwrap_or_default();
+        // To look into the first process's root needs rights that not every node gives.
+        let roots = [first.join("root/sys/fs/cgroup"), MOUNTED.into(), "/sys/fs/cgroup".into()];
+        let all: Vec<_> = roots.iter().filter_map(|root| Hierarchy::at(root, &list, constant)).collect();
+        all.iter().find(|h| h.is_whole()).or(all.first()).cloned()
+    }
+
+    /// What is mounted there; `list` is the first process's /proc/1/cgroup.
+    fn at(root: &Path, list: &str, constant: &dyn Fn(&str) -> Option<u32>) -> Option<Hierarchy> {
         if root.join("cgroup.controllers").exists() {
-            return Some(Hierarchy { root, number: 0, subsystem: 0 });
+            return Some(Hierarchy { root: root.to_owned(), number: 0, subsystem: 0 });
         }
-        let list = fs::read_to_string(first.join("cgroup")).ok()?;
         SUBSYSTEMS.iter().find_map(|(name, index)| {
-            let (number, mounted) = of_v1(&list, name)?;
+            let (number, mounted) = of_v1(list, name)?;
             let root = [*name, mounted].into_iter().map(|n| root.join(n)).find(|r| r.is_dir())?;
             Some(Hierarchy { root, number, subsystem: constant(index)? + 1 })
         })
     }
 
+    /// It is seen from its root on, and not from the cgroup of a container.
+    pub fn is_whole(&self) -> bool {
+        match self.subsystem {
+            0 => !self.root.join("cgroup.events").exists(),
+            _ => self.root.join("release_agent").exists(),
+        }
+    }
+
     /// For a log line.
     pub fn describe(&self) -> String {
         let version = if self.subsystem == 0 { 2 } else { 1 };
-        format!("cgroup v{version} at {}", self.root.display())
+        let part = if self.is_whole() { "" } else { " (a part only)" };
+        format!("cgroup v{version} at {}{part}", self.root.display())
     }
 }
 
@@ -185,6 +202,27 @@ mod tests {
         assert_eq!(workload(&all, 7), UNKNOWN);
         all.insert(6, Cgroup::OF_HOST);
         assert_eq!(workload(&all, 7), HOST);
+    }
+
+    #[test]
+    fn a_containers_own_cgroups_are_not_the_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = "8:pids:/\n4:memory:/a/b\n0::/\n";
+        let at = |name: &str, files: &[&str]| {
+            let root = dir.path().join(name);
+            for file in files {
+                let path = root.join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            Hierarchy::at(&root, list, &|_| Some(2))
+        };
+        let whole = |h: Option<Hierarchy>| h.map(|h| (h.number, h.subsystem, h.is_whole()));
+        assert_eq!(whole(at("v2", &["cgroup.controllers"])), Some((0, 0, true)));
+        assert_eq!(whole(at("v2-own", &["cgroup.controllers", "cgroup.events"])), Some((0, 0, false)));
+        assert_eq!(whole(at("v1", &["memory/release_agent"])), Some((4, 3, true)));
+        assert_eq!(whole(at("v1-own", &["memory/tasks"])), Some((4, 3, false)));
+        assert_eq!(whole(at("nothing", &[])), None);
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Watcher {
                 _ = sweep.tick() => self.store.sweep(Instant::now()),
                 Some(event) = pods.next() => match event {
                     Ok(event) => {
-                        if trouble.take().is_some() {
+                        // A list that only begins may fail still.
+                        if !matches!(event, Event::Init) && trouble.take().is_some() {
                             tracing::info!("the node's pods can be watched again");
                         }
                         self.take(event);
