@@ -31,6 +31,7 @@ const TESTS: &[Test] = &[
     ("events_name_their_pods", workloads::events_name_their_pods),
     ("policies_choose_their_pods", workloads::policies_choose_their_pods),
     ("first_instructions_are_judged", workloads::first_instructions_are_judged),
+    ("containers_are_known_by_name_when_they_start", workloads::containers_are_known_when_they_start),
     ("prometheus_scrapes", install::prometheus),
     ("an_agent_cannot_write_what_is_not_its_own", security::forbidden_writes),
     ("enforcement_outlives_an_upgrade", upgrade::upgrade),
