@@ -52,7 +52,8 @@ pub struct Pods {
     pub containers: Option<LabelSelector>,
 }
 
-/// What policies can ask of a container. Without a name it is one of a pod of which no more is known yet.
+/// What policies can ask of a container. What is not known yet is not there: an empty name or repository, or
+/// one of [`EXTRA_LABELS`] that is missing. What asks for it is not decided, rather than answered by its lack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
@@ -64,6 +65,13 @@ pub struct Container {
     pub name: String,
     /// Repository of its image, without tag and digest: `docker.io/library/nginx`.
     pub repo: String,
+}
+
+impl Container {
+    /// It is known for what its pod was made: the API server has told of the pod, not its runtime alone.
+    pub fn knows_workload(&self) -> bool {
+        self.labels.contains_key(POD_WORKLOAD)
+    }
 }
 
 impl Workloads {
@@ -87,25 +95,51 @@ impl Pods {
         self.namespace.is_none() && !asks(self.labels.as_ref()) && !asks(self.containers.as_ref())
     }
 
-    /// Whether a container is meant. One whose name is not known yet is meant by no `containerSelector`.
+    /// Whether a container is meant. One of which something that is asked for is not known is not.
     pub fn select(&self, container: &Container) -> bool {
-        let named = !container.name.is_empty();
-        self.may_select(container) && (named || !asks(self.containers.as_ref()))
+        let fields = fields(container);
+        let decided = |selector: Option<&LabelSelector>, labels, of: &[&str]| {
+            selector.is_none_or(|s| keys(s).all(|key| is_known(key, labels, of)))
+        };
+        self.may_select(container)
+            && decided(self.labels.as_ref(), &container.labels, &EXTRA_LABELS)
+            && decided(self.containers.as_ref(), &fields, &CONTAINER_FIELDS)
     }
 
-    /// Whether a container is meant, or can be as soon as its name is known.
+    /// Whether a container is meant, or can be as soon as all that is asked for is known.
     pub fn may_select(&self, container: &Container) -> bool {
-        let named = !container.name.is_empty();
-        let fields = || {
-            let [name, repo] = CONTAINER_FIELDS;
-            [(name, &container.name), (repo, &container.repo)]
-                .map(|(key, value)| (key.to_owned(), value.clone()))
-                .into()
+        let fields = fields(container);
+        let may = |selector: Option<&LabelSelector>, labels, of: &[&str]| {
+            selector.is_none_or(|s| may_match(s, labels, of))
         };
         self.namespace.as_ref().is_none_or(|namespace| *namespace == container.namespace)
-            && self.labels.as_ref().is_none_or(|labels| labels.matches(&container.labels))
-            && self.containers.as_ref().is_none_or(|selector| !named || selector.matches(&fields()))
+            && may(self.labels.as_ref(), &container.labels, &EXTRA_LABELS)
+            && may(self.containers.as_ref(), &fields, &CONTAINER_FIELDS)
     }
+}
+
+/// The fields of a container that are known.
+fn fields(container: &Container) -> BTreeMap<String, String> {
+    let [name, repo] = CONTAINER_FIELDS;
+    let all = [(name, &container.name), (repo, &container.repo)];
+    let known = all.into_iter().filter(|(_, value)| !value.is_empty());
+    known.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}
+
+fn keys(selector: &LabelSelector) -> impl Iterator<Item = &str> {
+    selector.match_labels.keys().chain(selector.match_expressions.iter().map(|r| &r.key)).map(String::as_str)
+}
+
+/// Whether it is known what a container has under this key. What everybody has (`of`) is there if it is known.
+fn is_known(key: &str, labels: &BTreeMap<String, String>, of: &[&str]) -> bool {
+    !of.contains(&key) || labels.contains_key(key)
+}
+
+/// Whether what is known fulfils what is asked of it.
+fn may_match(selector: &LabelSelector, labels: &BTreeMap<String, String>, of: &[&str]) -> bool {
+    let LabelSelector { match_labels, match_expressions } = selector;
+    match_labels.iter().all(|(key, value)| !is_known(key, labels, of) || labels.get(key) == Some(value))
+        && match_expressions.iter().all(|r| !is_known(&r.key, labels, of) || r.matches(labels))
 }
 
 fn asks(selector: Option<&LabelSelector>) -> bool {
@@ -115,6 +149,7 @@ fn asks(selector: Option<&LabelSelector>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{LabelOperator, LabelRequirement};
 
     fn selector(key: &str, value: &str) -> Option<LabelSelector> {
         let match_labels = [(key.to_owned(), value.to_owned())].into();
@@ -170,6 +205,8 @@ mod tests {
         assert!(wanted.select(&container()));
         let unnamed = Container { name: String::new(), repo: String::new(), ..container() };
         assert!(!wanted.select(&unnamed) && wanted.may_select(&unnamed));
+        let unnamed = Container { repo: "docker.io/library/redis".into(), ..unnamed };
+        assert!(!wanted.may_select(&unnamed), "what is known decides");
         for other in [
             Container { namespace: "staging".into(), ..container() },
             Container { labels: BTreeMap::new(), ..container() },
@@ -177,5 +214,35 @@ mod tests {
         ] {
             assert!(!wanted.select(&other), "{other:?}");
         }
+    }
+
+    /// The runtime tells labels, but not for what a pod was made: neither `In` nor `NotIn` is answered by that.
+    #[test]
+    fn what_is_not_known_yet_decides_nothing() {
+        let requirement = |key: &str, operator| LabelSelector {
+            match_expressions: vec![LabelRequirement {
+                key: key.to_owned(),
+                operator,
+                values: vec!["web".to_owned()],
+            }],
+            ..LabelSelector::default()
+        };
+        use LabelOperator::{DoesNotExist, In, NotIn};
+        let told = container();
+        for (key, operator, select, may) in [
+            (POD_WORKLOAD, In, false, true),
+            (POD_WORKLOAD, NotIn, false, true),
+            (POD_WORKLOAD_KIND, DoesNotExist, false, true),
+            ("app", In, true, true),
+            ("app", NotIn, false, false),
+            ("tier", NotIn, true, true),
+            ("tier", In, false, false),
+        ] {
+            let pods = Pods { labels: Some(requirement(key, operator)), ..Pods::default() };
+            assert_eq!((pods.select(&told), pods.may_select(&told)), (select, may), "{key} {operator:?}");
+        }
+        let unnamed = Container { name: String::new(), ..container() };
+        let pods = Pods { containers: Some(requirement("name", NotIn)), ..Pods::default() };
+        assert!(!pods.select(&unnamed) && pods.may_select(&unnamed) && pods.select(&container()));
     }
 }

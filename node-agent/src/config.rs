@@ -293,6 +293,21 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_ENABLE_POD_ANNOTATIONS", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub enable_pod_annotations: bool,
 
+    /// Socket of the container runtime's plugin interface (NRI), such as /var/run/nri/nri.sock: the runtime
+    /// tells of containers before they start, and starts them when the kernel knows whose they are.
+    /// Empty: it is not used.
+    #[arg(long, env = "TETRAGON_NRI_SOCKET", value_name = "FILE", default_value = "")]
+    pub nri_socket: String,
+
+    /// Ask the container runtime (CRI) for containers that the API server does not tell of at once.
+    #[arg(long, env = "TETRAGON_ENABLE_CRI", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_cri: bool,
+
+    /// Where the container runtime is asked: unix:///PATH. Empty: the first that answers of containerd's,
+    /// CRI-O's and cri-dockerd's usual sockets.
+    #[arg(long, env = "TETRAGON_CRI_ENDPOINT", value_name = "ADDRESS", default_value = "")]
+    pub cri_endpoint: String,
+
     /// With the Kubernetes API: load the cluster's policies. Without: only the node is reported.
     #[arg(long, env = "TETRAGON_ENABLE_TRACING_POLICY_CRD", value_name = "BOOL", default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub enable_tracing_policy_crd: bool,
@@ -394,11 +409,9 @@ const HARMLESS: &[&str] = &[
 const REFUSED: &[(&str, &str)] = &[
     ("cgroup-rate", "events are not throttled by cgroup"),
     ("cpuprofile", "use perf"),
-    ("cri-endpoint", "containers are known by their cgroup's name"),
     ("disable-process-cache", "the cache is what events get their process from"),
     ("enable-cgidmap", "a container is always known by its cgroup, whether its name or its path tells it"),
     ("enable-cgidmap-debug", "see --enable-cgidmap"),
-    ("enable-cri", "containers are known by their cgroup's name"),
     ("enable-msg-handling-latency", "there is no latency histogram"),
     ("enable-pod-info", "the agent watches the pods of its node"),
     ("enable-process-environment-variables", "the environment is not read"),
@@ -481,6 +494,21 @@ impl Config {
         }
         if self.node_status_interval < Duration::from_secs(1) {
             bail!("--node-status-interval {:?}: right would be 1s or more", self.node_status_interval);
+        }
+        if !self.nri_socket.is_empty() && !self.nri_socket.starts_with('/') {
+            bail!("--nri-socket {}: right would be a path, such as /var/run/nri/nri.sock", self.nri_socket);
+        }
+        if self.enable_cri && !self.enable_k8s_api {
+            bail!(
+                "--enable-cri needs --enable-k8s-api: without it no event waits for its pod, so nothing is asked for"
+            );
+        }
+        if !self.cri_endpoint.is_empty() && !self.cri_endpoint.starts_with("unix:///") {
+            bail!(
+                "--cri-endpoint {}: right would be unix:///PATH, such as \
+                 unix:///run/containerd/containerd.sock",
+                self.cri_endpoint
+            );
         }
         for label in self.metric_labels() {
             if !["namespace", "workload", "pod", "binary"].contains(&label) {
@@ -681,6 +709,9 @@ mod tests {
             (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
             (["--log-level", "loud"], "trace, debug"),
             (["--node-status-interval", "10ms"], "1s or more"),
+            (["--nri-socket", "nri.sock"], "/var/run/nri/nri.sock"),
+            (["--enable-cri", "--enable-k8s-api=false"], "needs --enable-k8s-api"),
+            (["--cri-endpoint", "tcp://localhost:1"], "unix:///PATH"),
         ] {
             let error = load(&args).unwrap_err();
             assert!(error.contains(text), "{args:?}: {error}");

@@ -21,7 +21,7 @@ use crate::kubernetes::local::{Local, Row};
 use crate::kubernetes::plans::Decision;
 use crate::locate::hook_position;
 use crate::pods;
-use crate::pods::classifier::Classifier;
+use crate::pods::classifier::{Classifier, Hold};
 use crate::policies::{K8S, Outcome, Policy, PolicyKey, STATIC, Store, StoreError};
 use crate::runtime::Kernel;
 use crate::watch::Notice;
@@ -70,6 +70,8 @@ pub enum Command {
     Cgroup(CgroupRecord),
     /// A pod or a container has come, changed or gone.
     Pods(pods::Change),
+    /// Somebody waits until the kernel knows whose a container is.
+    Hold(Hold),
     /// A policy took more enforcing actions than it may.
     OverLimit {
         /// Its number.
@@ -363,6 +365,7 @@ impl Control {
             Command::Plans => self.plans(),
             Command::Cgroup(record) => self.classifier.cgroup(&record, &mut *self.kernel),
             Command::Pods(change) => self.classifier.change(change, &mut *self.kernel),
+            Command::Hold(hold) => self.classifier.hold(hold, &mut *self.kernel),
             Command::OverLimit { policy } => {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.local.limit(policy, &mut self.store);

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, mpsc};
 
+use tetragon_api::event::runtime_hook_request::Event;
 use tetragon_api::event::{
     AddTracingPolicyRequest, AddTracingPolicyResponse, ConfigureTracingPolicyRequest,
     ConfigureTracingPolicyResponse, DeleteTracingPolicyRequest, DeleteTracingPolicyResponse,
@@ -10,7 +11,7 @@ use tetragon_api::event::{
     EnableTracingPolicyResponse, GetEventsRequest, GetEventsResponse, GetHealthStatusRequest,
     GetHealthStatusResponse, GetVersionRequest, GetVersionResponse, HealthStatus, HealthStatusResult,
     HealthStatusType, ListDomainsRequest, ListDomainsResponse, ListTracingPoliciesRequest,
-    ListTracingPoliciesResponse, TracingPolicyStats,
+    ListTracingPoliciesResponse, RuntimeHookRequest, RuntimeHookResponse, TracingPolicyStats,
 };
 use tetragon_api::service::fine_guidance_sensors_server::FineGuidanceSensors;
 use tokio::sync::oneshot;
@@ -23,6 +24,7 @@ use crate::control::{Board, Command, Refusal, Reply, What, mode_of};
 use crate::counters::Counters;
 use crate::filters::{Fields, Filters};
 use crate::hub::Hub;
+use crate::pods::hook::Hook;
 
 /// What `tetra version --server` shows.
 pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "-rs");
@@ -33,6 +35,7 @@ pub struct Service {
     board: Arc<Board>,
     counters: Arc<Counters>,
     control: mpsc::Sender<Command>,
+    hook: Hook,
 }
 
 impl Service {
@@ -42,8 +45,9 @@ impl Service {
         board: Arc<Board>,
         counters: Arc<Counters>,
         control: mpsc::Sender<Command>,
+        hook: Hook,
     ) -> Service {
-        Service { hub, board, counters, control }
+        Service { hub, board, counters, control, hook }
     }
 
     /// Sends a command to the control thread and waits for its answer.
@@ -160,6 +164,17 @@ impl FineGuidanceSensors for Service {
         }
         self.change(r.name, r.namespace, r.domain, what).await?;
         Ok(Response::new(ConfigureTracingPolicyResponse {}))
+    }
+
+    async fn runtime_hook(
+        &self,
+        request: Request<RuntimeHookRequest>,
+    ) -> Result<Response<RuntimeHookResponse>, Status> {
+        let Some(Event::CreateContainer(created)) = request.into_inner().event else {
+            return Err(Status::invalid_argument("the request has no event; right would be createContainer"));
+        };
+        self.hook.created(created).await.map_err(Status::invalid_argument)?;
+        Ok(Response::new(RuntimeHookResponse {}))
     }
 
     async fn list_tracing_policies(

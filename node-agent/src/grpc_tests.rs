@@ -1,6 +1,6 @@
 //! Tests of the API over a real socket, with a scripted control thread.
 
-use tetragon_api::event::{GetInfoRequest, TracingPolicyMode};
+use tetragon_api::event::{CreateContainer, GetInfoRequest, TracingPolicyMode};
 use tetragon_api::plan::Mode;
 use tetragon_api::service::fine_guidance_sensors_client::FineGuidanceSensorsClient;
 use tokio::sync::watch;
@@ -8,6 +8,8 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use super::*;
+use crate::pods::gate::Gate;
+use crate::pods::store::Store;
 use crate::serve::{Address, serve_grpc};
 
 struct Bed {
@@ -24,7 +26,9 @@ async fn bed() -> Bed {
     let counters = Arc::new(Counters::default());
     let hub = Arc::new(Hub::new(10, counters.clone()));
     let (control, commands) = mpsc::channel();
-    let service = Service::new(hub.clone(), Arc::default(), counters, control);
+    let gate = Gate::new(control.clone(), true, Arc::default());
+    let hook = Hook { gate, store: Arc::new(Store::new(1, Arc::default())) };
+    let service = Service::new(hub.clone(), Arc::default(), counters, control, hook);
     let (stop, stopped) = watch::channel(false);
     serve_grpc(&[Address::Unix(path.clone())], service, &stopped).await.unwrap();
     let channel =
@@ -119,6 +123,27 @@ async fn requests_reach_the_control_thread_and_its_refusals_come_back() {
     assert_eq!(bed.client.configure_tracing_policy(wrong).await.unwrap_err().code(), Code::InvalidArgument);
     let configure = format!("a ns {:?}", [What::Enable(true), What::Mode(Mode::Monitor)]);
     assert_eq!(*seen.lock().unwrap(), ["add y d", "gone  [Delete]", configure.as_str()]);
+}
+
+/// Tetragon's OCI hook lets no container start on an error: there is one only where it is the hook's own.
+#[tokio::test]
+async fn a_runtimes_hook_is_answered() {
+    let mut bed = bed().await;
+    let created = |path: &str| RuntimeHookRequest {
+        event: Some(Event::CreateContainer(CreateContainer {
+            cgroups_path: path.to_owned(),
+            ..CreateContainer::default()
+        })),
+    };
+    bed.client.runtime_hook(created("/user.slice")).await.unwrap();
+    let error = bed.client.runtime_hook(created("")).await.unwrap_err();
+    assert_eq!((error.code(), error.message().contains("cgroupsPath")), (Code::InvalidArgument, true));
+    let error = bed.client.runtime_hook(RuntimeHookRequest { event: None }).await.unwrap_err();
+    assert!(error.message().contains("createContainer"), "{error}");
+    // Nobody says that it is classified, and it starts all the same.
+    let path = format!("/kubepods/pod8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42/{}", "07".repeat(32));
+    bed.client.runtime_hook(created(&path)).await.unwrap();
+    assert_eq!(bed.commands.try_iter().filter(|c| matches!(c, Command::Hold(_))).count(), 2);
 }
 
 #[tokio::test]

@@ -115,7 +115,11 @@ pub struct Tasks {
 impl Kubernetes {
     /// Reads what the flags name, and the plans of the disk for the control thread. The API server is
     /// not asked yet.
-    pub async fn open(config: &Config, counters: &Counters) -> Result<(Kubernetes, Option<Local>)> {
+    pub async fn open(
+        config: &Config,
+        counters: &Counters,
+        pods: Arc<Store>,
+    ) -> Result<(Kubernetes, Option<Local>)> {
         let access = Access::new(config).await?;
         let counts = counters.kubernetes.get_or_init(Arc::default).clone();
         let mut kubernetes = Kubernetes {
@@ -125,7 +129,7 @@ impl Kubernetes {
             counts: counts.clone(),
             decisions: Arc::default(),
             known: None,
-            pods: Arc::new(Store::new(config.deleted_pod_cache_size, counters.pods.clone())),
+            pods,
             annotations: config.enable_pod_annotations,
         };
         if !config.enable_tracing_policy_crd {
@@ -150,11 +154,6 @@ impl Kubernetes {
     /// Where decisions for the control thread lie.
     pub fn decisions(&self) -> Arc<DecisionBox> {
         self.decisions.clone()
-    }
-
-    /// The pods of the node.
-    pub fn pods(&self) -> Arc<Store> {
-        self.pods.clone()
     }
 
     /// Starts watching and reporting; to be called inside the runtime. A task that panics ends the agent
@@ -233,7 +232,8 @@ pub(crate) async fn stopped(phases: &mut channel::Receiver<Phase>) -> bool {
     }
 }
 
-fn spawn(
+/// Starts a task without which the agent is to end: if it panics.
+pub(crate) fn spawn(
     what: &'static str,
     alive: &Arc<AtomicBool>,
     task: impl Future<Output = ()> + Send + 'static,

@@ -142,6 +142,7 @@ impl Collector for Source {
         programs(&mut out, &kernel)?;
         self.pipeline(&mut out)?;
         pods(&mut out, &self.counters.pods)?;
+        container_runtime(&mut out, &self.counters.pods)?;
         if let Some(counts) = self.counters.elasticsearch.get() {
             elasticsearch(&mut out, counts)?;
         }
@@ -333,6 +334,23 @@ fn pods(out: &mut Out<'_>, c: &crate::pods::counts::Counts) -> Result<(), Error>
     out.gauge("tetragon_watcher_delete_pod_cache_hits", help, get(&c.deleted_hits))?;
     let help = "Deleted pods forgotten early, because there were too many";
     out.gauge("tetragon_watcher_delete_pod_cache_evictions", help, get(&c.deleted_evictions))
+}
+
+/// What the container runtime is asked, and what it asks.
+fn container_runtime(out: &mut Out<'_>, c: &crate::pods::counts::Counts) -> Result<(), Error> {
+    let starts = c.starts();
+    let starts =
+        starts.iter().map(|((source, result), n)| (vec![("source", *source), ("result", *result)], *n));
+    let help = "Containers held back by who asked and by how much the kernel knew when they started";
+    out.counters("tetragon_container_starts", help, starts)?;
+    let help = "1: an NRI runtime has told its containers and is listened to";
+    out.gauge("tetragon_nri_connected", help, get(&c.nri_connected))?;
+    let help = "Connections to the NRI socket that failed or broke";
+    out.counter("tetragon_nri_errors", help, get(&c.nri_errors))?;
+    let help = "Containers that the runtime was asked for over CRI";
+    out.counter("tetragon_cri_cgidmap_resolutions", help, get(&c.cri_asked))?;
+    let help = "Containers that it was asked for and did not tell of";
+    out.counter("tetragon_cri_cgidmap_resolutions_errors", help, get(&c.cri_errors))
 }
 
 /// The export to Elasticsearch: taken = delivered + duplicate + lost + what waits.

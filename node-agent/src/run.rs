@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Ancestors, Config, RUN_DIR};
 use crate::control::{Board, Cluster, Command, Control, PolicyFile, read_folders};
 use crate::counters::Counters;
+use crate::cri::{Asked, Asker};
 use crate::engine::{Engine, EngineOptions, ProcSeed};
 use crate::events::{self, Pipeline};
 use crate::export::Exporter;
@@ -32,9 +33,12 @@ use crate::folder::Folder;
 use crate::grpc::Service;
 use crate::hub::Hub;
 use crate::kubernetes::local::Local;
-use crate::kubernetes::{Kubernetes, Tasks};
+use crate::kubernetes::{self, Kubernetes, Tasks};
 use crate::metrics::Metrics;
+use crate::nri::Plugin;
 use crate::pods::classifier::Classifier;
+use crate::pods::gate::Gate;
+use crate::pods::hook::Hook;
 use crate::pods::store::Store;
 use crate::pods::wait::Waiting;
 use crate::process::{Cache, Options};
@@ -112,8 +116,9 @@ fn start(config: &Config) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("the runtime for gRPC and metrics cannot be made")?;
+    let pods = Arc::new(Store::new(config.deleted_pod_cache_size, counters.pods.clone()));
     let kubernetes = if config.enable_k8s_api {
-        Some(runtime.block_on(Kubernetes::open(config, &counters)).map_err(wrong)?)
+        Some(runtime.block_on(Kubernetes::open(config, &counters, pods.clone())).map_err(wrong)?)
     } else {
         None
     };
@@ -122,9 +127,17 @@ fn start(config: &Config) -> Result<(), Failure> {
     let (assembler, infos) = processes(config, &mut engine)?;
     let hub = Arc::new(Hub::new(config.event_queue_size as usize, counters.clone()));
     let board = Arc::new(Board::default());
-    let (assembler, waiting) = match kubernetes.as_ref().map(|(k, _)| k.pods()) {
-        Some(pods) => (assembler.with_pods(pods.clone()), waiting(config, pods, &counters)),
-        None => (assembler, Waiting::none()),
+    let told = config.enable_k8s_api || !config.nri_socket.is_empty();
+    let (asker, asked) = asker(config, &pods, &counters).unzip();
+    let (assembler, waiting) = if told {
+        let waiting = waiting(config, pods.clone(), &counters);
+        let waiting = match asked {
+            Some(asked) => waiting.with_runtime(move |id| asked.ask(id)),
+            None => waiting,
+        };
+        (assembler.with_pods(pods.clone()), waiting)
+    } else {
+        (assembler, Waiting::none())
     };
     let pipeline = Pipeline::new(assembler, exporter, hub.clone(), counters.clone());
     let (commands, requests) = mpsc::channel();
@@ -143,6 +156,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let old = engine.engine.has_old_hooks();
     let root = engine.engine.hierarchy().map(|h| h.root.clone());
     let classifier = Classifier::new(root, kubernetes.is_some().then_some(&*config.plan_dir));
+    let gate = Gate::new(commands.clone(), kubernetes.is_some(), counters.pods.clone());
     let control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
     let mut control = control.with_classifier(classifier);
     let (kubernetes, local) = kubernetes.unzip();
@@ -171,24 +185,30 @@ fn start(config: &Config) -> Result<(), Failure> {
         spawn("watch", move || watch_folder(folder, watch, &commands))?;
     }
 
-    if let Some(kubernetes) = &kubernetes {
-        let commands = commands.clone();
-        kubernetes.pods().subscribe(move |change| {
-            // Nobody takes it at the end.
-            let _ = commands.send(Command::Pods(change));
-        });
-    }
+    let changes = commands.clone();
+    pods.subscribe(move |change| {
+        // Nobody takes it at the end.
+        let _ = changes.send(Command::Pods(change));
+    });
     let labels: Vec<&str> = config.metric_labels().collect();
     let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));
     let ready = Arc::new(AtomicBool::new(false));
     let pages = Pages { metrics, control: commands.clone(), ready: ready.clone(), alive: alive.clone() };
-    let service = Service::new(hub, board.clone(), counters.clone(), commands.clone());
+    let plugin = plugin(config, &gate, &pods, &counters);
+    let hook = Hook { gate, store: pods };
+    let service = Service::new(hub, board.clone(), counters.clone(), commands.clone(), hook);
     let served = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let mut signals = Signals::new()?;
         let left = "what was loaded stays in force, and the next agent takes it over";
         serve_grpc(&addresses, service, &stopped).await.context(left)?;
         serve_http(config, &pages, &stopped).await.context(left)?;
+        if let Some(asker) = asker {
+            kubernetes::spawn("the container runtime's client", &alive, asker.run());
+        }
+        if let Some(plugin) = plugin {
+            kubernetes::spawn("the NRI plugin", &alive, plugin.run());
+        }
         let start = |k: Kubernetes| k.start(&facts, board, counters, commands.clone(), &alive);
         let cluster = kubernetes.map(start).transpose().context(left)?;
         write_run_files(config);
@@ -225,6 +245,25 @@ fn start(config: &Config) -> Result<(), Failure> {
 fn waiting(config: &Config, pods: Arc<Store>, counters: &Counters) -> Waiting {
     let delay = Duration::from_secs(config.event_cache_retry_delay.into());
     Waiting::new(pods, config.event_cache_retries, delay, counters.pods.clone())
+}
+
+/// The agent as a plugin of the container runtime.
+fn plugin(config: &Config, gate: &Gate, store: &Arc<Store>, counters: &Counters) -> Option<Plugin> {
+    let socket = Some(PathBuf::from(&config.nri_socket)).filter(|socket| !socket.as_os_str().is_empty())?;
+    Some(Plugin {
+        socket,
+        store: store.clone(),
+        gate: gate.clone(),
+        alone: !config.enable_k8s_api,
+        annotations: config.enable_pod_annotations,
+        counts: counters.pods.clone(),
+    })
+}
+
+/// What asks the container runtime for containers.
+fn asker(config: &Config, store: &Arc<Store>, counters: &Counters) -> Option<(Asker, Asked)> {
+    let (annotations, counts) = (config.enable_pod_annotations, counters.pods.clone());
+    config.enable_cri.then(|| Asker::new(&config.cri_endpoint, store.clone(), counts, annotations))
 }
 
 /// With the first change of policies goes what an agent before this one has left. If the disk does not

@@ -139,6 +139,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Policy,
     },
+    /// Call the agent as hooks of container runtimes do, to try it
+    #[command(arg_required_else_help = true, hide = true)]
+    Rthooks {
+        #[command(subcommand)]
+        command: Rthooks,
+    },
     /// Print event files as they grow, through their rotation, for collectors of a container's output
     #[command(after_help = "Examples:
   tetra tail /var/log/tetragon/tetragon.log
@@ -335,6 +341,35 @@ pub(crate) struct Target {
     /// Domain of the tracing policy
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) domain: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rthooks {
+    /// Say that a container was made; returns when it may start
+    #[command(
+        after_help = "Examples:\n  tetra rthooks create-container --container-id /kubepods/pod$POD_UID/$CONTAINER_ID \\\n      \
+                      --root-dir / --annotations io.kubernetes.cri.container-name=nginx"
+    )]
+    CreateContainer(CreateContainer),
+}
+
+/// A container as an OCI hook tells it.
+#[derive(Args, Debug)]
+pub(crate) struct CreateContainer {
+    /// The path of its cgroup, as in its OCI spec
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub(crate) container_id: String,
+    /// Its root directory
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    pub(crate) root_dir: String,
+    /// The annotations of its OCI spec
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = annotation)]
+    pub(crate) annotations: Vec<(String, String)>,
+}
+
+fn annotation(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("right would be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Subcommand)]

@@ -85,6 +85,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Version(options) => version(&globals, &options)?,
         Command::Tracingpolicy { command } => policies::run(&globals, command)?,
         Command::Policy { command } => return policy::run(command),
+        Command::Rthooks { command: cli::Rthooks::CreateContainer(options) } => {
+            policies::create_container(&globals, options)?;
+        }
         Command::Tail(options) => tail::run(&options)?,
         Command::Completion { shell } => completion(shell)?,
     }

@@ -1,4 +1,5 @@
-//! Commands that ask the agent about its policies, its health and its version, and change policies.
+//! Commands that ask the agent about its policies, its health and its version, change policies, and call it
+//! as a container runtime's hook does.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,12 +7,13 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 use tetragon_api::event::{
-    AddTracingPolicyRequest, ConfigureTracingPolicyRequest, DeleteTracingPolicyRequest,
-    GetHealthStatusRequest, GetVersionRequest, HookStatus, ListDomainsRequest, ListTracingPoliciesRequest,
-    TracingPolicyMode, TracingPolicyState, TracingPolicyStatus,
+    AddTracingPolicyRequest, ConfigureTracingPolicyRequest, CreateContainer as Created,
+    DeleteTracingPolicyRequest, GetHealthStatusRequest, GetVersionRequest, HookStatus, ListDomainsRequest,
+    ListTracingPoliciesRequest, RuntimeHookRequest, TracingPolicyMode, TracingPolicyState,
+    TracingPolicyStatus, runtime_hook_request,
 };
 
-use crate::cli::{Generate, Globals, Mode, Output, Target, Tracingpolicy};
+use crate::cli::{CreateContainer, Generate, Globals, Mode, Output, Target, Tracingpolicy};
 use crate::client::call;
 use crate::{mode, table};
 
@@ -23,6 +25,16 @@ metadata:
   name: empty
 spec: {}
 ";
+
+/// `tetra rthooks create-container`.
+pub(crate) fn create_container(globals: &Globals, options: CreateContainer) -> anyhow::Result<()> {
+    let CreateContainer { container_id: cgroups_path, root_dir, annotations } = options;
+    let annotations = annotations.into_iter().collect();
+    let container = Created { cgroups_path, root_dir, annotations, ..Created::default() };
+    let request = RuntimeHookRequest { event: Some(runtime_hook_request::Event::CreateContainer(container)) };
+    call(globals, "trigger create-container hook", async |mut c| c.runtime_hook(request).await)?;
+    Ok(())
+}
 
 /// `tetra tracingpolicy`.
 pub(crate) fn run(globals: &Globals, command: Tracingpolicy) -> anyhow::Result<()> {

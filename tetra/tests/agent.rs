@@ -112,6 +112,18 @@ impl FineGuidanceSensors for Canned {
         Ok(Response::new(DeleteTracingPolicyResponse {}))
     }
 
+    async fn runtime_hook(
+        &self,
+        request: Request<RuntimeHookRequest>,
+    ) -> Result<Response<RuntimeHookResponse>, Status> {
+        let runtime_hook_request::Event::CreateContainer(c) = request.into_inner().event.expect("an event");
+        self.note(format!("created {:?} {:?} {:?}", c.cgroups_path, c.root_dir, c.annotations));
+        if c.cgroups_path.is_empty() {
+            return Err(Status::invalid_argument("the request has no cgroupsPath"));
+        }
+        Ok(Response::new(RuntimeHookResponse {}))
+    }
+
     async fn configure_tracing_policy(
         &self,
         request: Request<ConfigureTracingPolicyRequest>,
@@ -321,6 +333,23 @@ fn a_refused_policy_says_why() {
         text.starts_with(&format!("Error: failed to read {}: No such file", missing.display())),
         "{text}"
     );
+}
+
+#[test]
+fn the_hook_of_a_container_runtime_can_be_tried() {
+    let agent = Agent::start(false);
+    let create = ["rthooks", "create-container", "--container-id=/kubepods/podx/y", "--root-dir=/r"];
+    let annotations = ["--annotations", "a=1,b=2=3"];
+    assert_eq!(stdout(&agent.tetra(&[&create[..], &annotations].concat())), "");
+    assert_eq!(agent.asked(), [r#"created "/kubepods/podx/y" "/r" {"a": "1", "b": "2=3"}"#]);
+    let refused = agent.tetra(&["rthooks", "create-container"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        stderr.contains("failed to trigger create-container hook") && stderr.contains("no cgroupsPath"),
+        "{stderr}"
+    );
+    assert_eq!(agent.tetra(&["rthooks", "create-container", "--annotations", "a"]).status.code(), Some(1));
 }
 
 #[test]

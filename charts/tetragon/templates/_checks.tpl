@@ -35,6 +35,15 @@ is wrong is said at once. */}}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if and .Values.rthooks.enabled (ne .Values.rthooks.interface "nri-hook") }}
+rthooks.interface: {{ .Values.rthooks.interface | quote }}: this chart installs no OCI hook; right would be nri-hook, with which the agent itself is the runtime's plugin. It answers a tetragon-oci-hook that is installed otherwise
+{{- end }}
+{{- if and $agent.cri.enabled (not $agent.cri.socketHostPath) }}
+tetragon.cri.socketHostPath: it is missing; right would be such as /run/containerd/containerd.sock or /run/crio/crio.sock
+{{- end }}
+{{- if and $agent.cri.enabled (not $agent.enableK8sAPI) }}
+tetragon.cri.enabled: it needs tetragon.enableK8sAPI: without it no event waits for its pod
+{{- end }}
 {{- if hasKey $agent.livenessProbe "grpc" }}
 tetragon.livenessProbe.grpc: health is served over HTTP; right would be httpGet: {path: /healthz, port: {{ $agent.healthGrpc.port }}}
 {{- end }}

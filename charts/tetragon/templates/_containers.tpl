@@ -130,6 +130,9 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
   mountPath: {{ .Values.tetragon.stateDirectory }}
 - name: export-logs
   mountPath: {{ .Values.exportDirectory }}
+{{- with include "tetragon.runtimeMounts" . | trim }}
+{{ . }}
+{{- end }}
 {{- with include "tetragon.elasticsearchMounts" . | trim }}
 {{ . }}
 {{- end }}
@@ -151,6 +154,35 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
 {{- end }}
 {{- with include "tetragon.volumemounts.extra" . | trim }}
 {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* The folders of the container runtime's sockets: a socket alone would be the one that was there when the agent
+started, which is nobody's when the runtime has started again. */}}
+{{- define "tetragon.runtimeVolumes" -}}
+{{- if .Values.rthooks.enabled }}
+- name: nri
+  hostPath:
+    path: {{ dir .Values.rthooks.nriHook.nriSocket }}
+    # The runtime may be switched to NRI later.
+    type: DirectoryOrCreate
+{{- end }}
+{{- if .Values.tetragon.cri.enabled }}
+- name: cri-socket
+  hostPath:
+    path: {{ dir .Values.tetragon.cri.socketHostPath }}
+    type: Directory
+{{- end }}
+{{- end }}
+
+{{- define "tetragon.runtimeMounts" -}}
+{{- if .Values.rthooks.enabled }}
+- name: nri
+  mountPath: {{ dir .Values.rthooks.nriHook.nriSocket }}
+{{- end }}
+{{- if .Values.tetragon.cri.enabled }}
+- name: cri-socket
+  mountPath: {{ dir .Values.tetragon.cri.socketHostPath }}
 {{- end }}
 {{- end }}
 

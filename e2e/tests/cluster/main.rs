@@ -32,6 +32,7 @@ const TESTS: &[Test] = &[
     ("events_name_their_pods", workloads::events_name_their_pods),
     ("policies_choose_their_pods", workloads::policies_choose_their_pods),
     ("first_instructions_are_judged", workloads::first_instructions_are_judged),
+    ("containers_are_known_by_name_when_they_start", workloads::containers_are_known_when_they_start),
     ("no_container_gets_through", identity::no_container_gets_through),
     ("one_name_in_turn", identity::one_name_in_turn),
     ("faults_change_nobodys_identity", identity::faults_change_nobodys_identity),

@@ -209,3 +209,74 @@ pub(crate) fn first_instructions_are_judged() -> Result<()> {
     kubectl(&["delete", "namespace", "production", "staging", "--wait=false"])?;
     Ok(())
 }
+
+/// Opening the file fails in containers of one name, which the kubelet reports long after they have done it.
+const BY_NAME: &str = "
+apiVersion: cilium.io/v1alpha1
+kind: TracingPolicyNamespaced
+metadata: {name: named-files, namespace: named}
+spec:
+  nodeSelector: {matchLabels: {kubernetes.io/hostname: guest1}}
+  containerSelector: {matchExpressions: [{key: name, operator: In, values: [main]}]}
+  lsmhooks:
+  - hook: file_open
+    args: [{index: 0, type: file}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: [/etc/shadow]}]
+      matchActions: [{action: Override, argError: -1}]
+";
+
+/// A pod of two containers, which differ by their name and do the same.
+fn twins(name: &str) -> String {
+    let side = "  - name: side\n    image: localhost/busybox:1\n    imagePullPolicy: Never\n    \
+                command: [/bin/cat, /etc/shadow]\n";
+    pod("named", name, "twins", GUEST, "[/bin/cat, /etc/shadow]") + side
+}
+
+/// Names of pods, and how their containers `main` and `side` ended.
+fn ends() -> Result<Vec<(String, Option<i64>, Option<i64>)>> {
+    let list = get(&["pods", "-n", "named", "-l", "app=twins"])?;
+    let of = |p: &Value| {
+        let end = |name: &str| {
+            let all = p["status"]["containerStatuses"].as_array()?;
+            all.iter().find(|c| c["name"] == name)?["state"]["terminated"]["exitCode"].as_i64()
+        };
+        (p["metadata"]["name"].as_str().unwrap_or_default().to_owned(), end("main"), end("side"))
+    };
+    Ok(list["items"].as_array().into_iter().flatten().map(of).collect())
+}
+
+/// The container runtime starts a container when the kernel knows its name.
+pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
+    kubectl(&["create", "namespace", "named"])?;
+    ensure!(apply(&pod("named", "looks", "looks", GUEST, SLEEP))?.code == Some(0), "the pod is taken");
+    kubectl(&["wait", "-n", "named", "--for=condition=Ready", "pod/looks", "--timeout=120s"])?;
+    ensure!(apply(BY_NAME)?.code == Some(0), "the policy is taken");
+    wait("it is Ready", Duration::from_secs(60), || {
+        let object = get(&["tracingpolicynamespaced", "named-files", "-n", "named"])?;
+        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
+        Ok(())
+    })?;
+    for ten in 0..STARTED / 10 {
+        let all: String = (0..10).map(|i| twins(&format!("twins-{ten}{i}"))).collect();
+        ensure!(apply(&all)?.code == Some(0), "the pods are taken");
+        wait("their containers have ended", Duration::from_secs(180), || {
+            let ends = ends()?;
+            let open = ends.iter().filter(|(_, main, side)| main.is_none() || side.is_none()).count();
+            ensure!(open == 0 && ends.len() == (ten + 1) * 10, "{open} of {} are not yet", ends.len());
+            Ok(())
+        })?;
+    }
+    let wrong: Vec<_> =
+        ends()?.into_iter().filter(|(_, main, side)| (*main, *side) != (Some(1), Some(0))).collect();
+    ensure!(wrong.is_empty(), "main is to fail and side is not: {wrong:?}");
+    let metrics = ["/bin/wget", "-q", "-O", "-", "http://127.0.0.1:2112/metrics"];
+    let metrics = kubectl_quiet(&[&["exec", "-n", "named", "looks", "--"][..], &metrics].concat())?;
+    let starts: Vec<&str> =
+        metrics.lines().filter(|l| l.starts_with("tetragon_container_starts_total")).collect();
+    eprintln!("  {}", starts.join("\n  "));
+    ensure!(metrics.lines().any(|l| l == "tetragon_nri_connected 1"), "NRI is on:\n{metrics}");
+    ensure!(starts.iter().all(|l| l.contains("\"classified\"")), "all was known of all of them: {starts:?}");
+    kubectl(&["delete", "namespace", "named", "--wait=false"])?;
+    Ok(())
+}

@@ -195,11 +195,15 @@ fn workload(w: &Workloads, plan: &Plan, cx: &Context) -> Conjunct {
     let closed = plan.unknown_containers == UnknownContainers::FailClosed;
     // Who asks for the host and for all pods asks nothing.
     let unknown = (w.is_everything() || closed && w.pods.is_some()).then_some(UNKNOWN);
-    let selected =
-        |c: &Container| w.select(Some(c)) || closed && w.pods.as_ref().is_some_and(|pods| pods.may_select(c));
-    let containers = cx.containers.iter().filter(|(_, c)| selected(c)).map(|(n, _)| *n);
+    let containers = cx.containers.iter().filter(|(_, c)| means(w, plan, c)).map(|(n, _)| *n);
     let numbers = unknown.into_iter().chain(w.host.then_some(HOST)).chain(containers);
     Conjunct { dim: DimKey::Workload(0), not: false, keys: numbers.map(number).collect() }
+}
+
+/// Whether what is asked holds for a container, as far as it is known; what is not is the policy's choice.
+pub fn means(w: &Workloads, plan: &Plan, c: &Container) -> bool {
+    let closed = plan.unknown_containers == UnknownContainers::FailClosed;
+    w.select(Some(c)) || closed && w.pods.as_ref().is_some_and(|pods| pods.may_select(c))
 }
 
 fn number(v: u64) -> IndexKey {

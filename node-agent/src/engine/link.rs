@@ -16,7 +16,7 @@ use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::{Arg, ArgType, Hook};
 use tetragon_api::workload::Container;
 
-use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, workloads};
+use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
 
@@ -436,11 +436,11 @@ impl Linker {
         let mut all = Vec::new();
         for p in self.units.values() {
             let plan = &p.unit.policy.plan;
-            let of_policy = plan.workloads.as_ref().map(|w| w.select(Some(container)));
+            let of_policy = plan.workloads.as_ref().map(|w| means(w, plan, container));
             for (i, s) in p.unit.plan().selectors.iter().enumerate() {
                 for (lane, w) in workloads(plan, s).enumerate() {
                     // The policy's answer is the same for all its selectors.
-                    let holds = of_policy.filter(|_| lane == 0).unwrap_or_else(|| w.select(Some(container)));
+                    let holds = of_policy.filter(|_| lane == 0).unwrap_or_else(|| means(w, plan, container));
                     let tag = tags.iter().find(|(l, _)| usize::from(*l) == lane).filter(|_| holds);
                     let key = |(_, d): &(u8, u8)| Hash128 { a: number, b: 0 }.tagged(*d);
                     all.extend(tag.map(|t| (key(t), p.word, 1u64 << (p.first as usize + i))));

@@ -3,7 +3,12 @@
 //!
 //! No I/O: the control thread feeds it and does what comes out. A pod is known before its first container
 //! is made, so a new container's cgroup is classified by its pod when the kernel tells of it, and by
-//! itself as soon as the kubelet has reported it.
+//! itself as soon as the runtime (NRI, a hook) has told of it, or the kubelet has reported it.
+//!
+//! What a runtime alone tells of a pod is less than what the API server has told, be it to the agent before
+//! this one: the labels of the sandbox are as old as the pod, and for what the pod was made is not in them.
+//! It adds the container's name and image. Where there is nothing but the runtime's word, it decides all that
+//! it can; what asks for the workload is not decided (see [`Container::knows_workload`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -42,7 +47,7 @@ pub struct Classes {
     of_pod: HashMap<Arc<str>, BTreeSet<u64>>,
     containers: HashMap<String, Container>,
     pods: HashMap<String, Container>,
-    /// Gone from the API server while their cgroups live on: what is enforced for them stays.
+    /// Gone from the API server, or the runtime, while their cgroups live on: what is enforced for them stays.
     gone: BTreeSet<Subject>,
 }
 
@@ -81,7 +86,7 @@ impl Classes {
         true
     }
 
-    /// The API server's side has changed: cgroups to be classified anew. What is gone there keeps its class
+    /// What is known of pods and containers has changed: cgroups to be classified anew. What is gone there keeps its class
     /// as long as it has a cgroup, in which processes may still run.
     pub fn changed(&mut self, change: Change) -> Vec<Class> {
         let Change { subject, identity } = change;
@@ -91,20 +96,20 @@ impl Classes {
             return Vec::new();
         };
         self.gone.remove(&subject);
-        let concerned: Vec<u64> = match subject {
-            Subject::Container(id) => {
-                let cgroup = self.of_container.get(id.as_str()).copied();
-                let before = self.containers.insert(id, identity.clone());
-                cgroup.filter(|_| before.as_ref() != Some(&identity)).into_iter().collect()
-            }
-            Subject::Pod(uid) => {
-                let cgroups = self.of_pod.get(uid.as_str()).cloned().unwrap_or_default();
-                let before = self.pods.insert(uid, identity.clone());
-                let all = cgroups.into_iter().filter(|_| before.as_ref() != Some(&identity));
-                all.filter(|cgroup| !self.is_reported(*cgroup)).collect()
-            }
+        let concerned: Vec<u64> = match &subject {
+            Subject::Container(id) => self.of_container.get(id.as_str()).copied().into_iter().collect(),
+            Subject::Pod(uid) => self.of_pod.get(uid.as_str()).into_iter().flatten().copied().collect(),
         };
-        concerned.into_iter().map(|cgroup| Class { cgroup, container: identity.clone() }).collect()
+        let before: Vec<Option<Class>> = concerned.iter().map(|cgroup| self.class(*cgroup)).collect();
+        let (known, id) = match subject {
+            Subject::Container(id) => (&mut self.containers, id),
+            Subject::Pod(uid) => (&mut self.pods, uid),
+        };
+        if identity.knows_workload() || known.get(&id).is_none_or(|before| !before.knows_workload()) {
+            known.insert(id, identity);
+        }
+        let now = concerned.iter().map(|cgroup| self.class(*cgroup));
+        now.zip(before).filter(|(now, before)| now != before).filter_map(|(now, _)| now).collect()
     }
 
     /// What is to be kept for a restart.
@@ -139,14 +144,20 @@ impl Classes {
         self.cgroups.keys().copied().collect()
     }
 
-    fn is_reported(&self, cgroup: u64) -> bool {
-        self.cgroups.get(&cgroup).is_some_and(|(_, container)| self.containers.contains_key(&**container))
+    /// Whose the cgroup of a container is, if there is one and it is known.
+    pub fn of_container(&self, id: &str) -> Option<Class> {
+        self.class(*self.of_container.get(id)?)
     }
 
     fn class(&self, cgroup: u64) -> Option<Class> {
         let (pod, container) = self.cgroups.get(&cgroup)?;
-        let found = self.containers.get(&**container).or_else(|| self.pods.get(&**pod))?;
-        Some(Class { cgroup, container: found.clone() })
+        let container = match (self.containers.get(&**container), self.pods.get(&**pod)) {
+            (Some(own), Some(pod)) if !own.knows_workload() && pod.knows_workload() => {
+                Container { name: own.name.clone(), repo: own.repo.clone(), ..pod.clone() }
+            }
+            (own, pod) => own.or(pod)?.clone(),
+        };
+        Some(Class { cgroup, container })
     }
 
     /// Forgets what has neither a cgroup nor the API server's word.
@@ -249,5 +260,33 @@ mod tests {
         after.made(7, &path(ID));
         let classes = after.take(serde_json::from_str(&text).unwrap());
         assert_eq!(classes.last(), Some(&class(7, named("web"))));
+    }
+
+    fn of_workload(container: Container) -> Container {
+        let workload = (tetragon_api::workload::POD_WORKLOAD.to_owned(), "shop".to_owned());
+        Container { labels: [workload].into(), ..container }
+    }
+
+    #[test]
+    fn the_runtime_tells_the_name_and_the_api_server_the_pod() {
+        let mut c = Classes::default();
+        assert_eq!(c.changed(container(Some(named("web")))), []);
+        assert_eq!(c.made(7, &path(ID)), Some(class(7, named("web"))), "there is nothing but its word");
+        let both = of_workload(named("web"));
+        assert_eq!(c.changed(pod(Some(of_workload(named(""))))), [class(7, both.clone())]);
+        assert_eq!(c.of_container(ID), Some(class(7, both.clone())));
+        // The same, from the kubelet.
+        assert_eq!(c.changed(container(Some(both))), []);
+    }
+
+    #[test]
+    fn the_runtimes_word_replaces_none_that_knows_more() {
+        let mut c = Classes::default();
+        let known = of_workload(named("web"));
+        c.made(7, &path(ID));
+        c.take(Kept { containers: vec![(ID.into(), known.clone())], pods: Vec::new() });
+        let old = Container { labels: [("app".to_owned(), "old".to_owned())].into(), ..named("web") };
+        assert_eq!(c.changed(container(Some(old))), []);
+        assert_eq!(c.of_container(ID), Some(class(7, known)));
     }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tetragon_api::workload::Container;
+use tokio::sync::oneshot;
+
 use super::Change;
 use super::classes::{Class, Classes, Kept};
 use crate::engine::{CgroupRecord, Classified, walk};
@@ -26,6 +29,42 @@ pub struct Classifier {
     changed: bool,
     /// Records of cgroups that were lost, as far as that was made good.
     lost: u64,
+    /// Who waits for a container to be classified.
+    holds: Vec<Hold>,
+    /// Cgroups that the kernel does not know yet as what they are known here.
+    failed: BTreeSet<u64>,
+}
+
+/// Somebody waits until the kernel knows whose a container is.
+#[derive(Debug)]
+pub struct Hold {
+    /// Its whole id.
+    pub container: String,
+    /// What must be known of it.
+    pub need: Need,
+    /// Told when it is. Nobody listens any more: it has taken too long.
+    pub reply: oneshot::Sender<()>,
+}
+
+/// What must be known of a container that is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// All that policies can ask for.
+    All,
+    /// All that they can ask of its pod.
+    Pod,
+    /// Anything.
+    Any,
+}
+
+impl Need {
+    fn is_met(self, container: &Container) -> bool {
+        match self {
+            Need::All => !container.name.is_empty() && container.knows_workload(),
+            Need::Pod => container.knows_workload(),
+            Need::Any => true,
+        }
+    }
 }
 
 impl Classifier {
@@ -44,7 +83,7 @@ impl Classifier {
                 let classes = self.classes.take(kept.clone());
                 self.kept = kept;
                 tracing::debug!(containers = classes.len(), "containers are known from before");
-                classes.into_iter().for_each(|class| classify(kernel, class));
+                classes.into_iter().for_each(|class| self.classify(kernel, class));
             }
             Err(e) => tracing::warn!(
                 "{}: cannot be read: {e}; containers are unknown until the API server tells of them",
@@ -58,18 +97,46 @@ impl Classifier {
         if record.gone {
             if self.classes.removed(record.id) {
                 self.changed = true;
-                forget(kernel, record.id);
+                self.forget(kernel, record.id);
             }
         } else if let Some(class) = self.classes.made(record.id, &record.path) {
             self.changed = true;
-            classify(kernel, class);
+            self.classify(kernel, class);
+            self.answer();
         }
     }
 
     /// A pod or a container has come, changed or gone.
     pub fn change(&mut self, change: Change, kernel: &mut dyn Kernel) {
         self.changed = true;
-        self.classes.changed(change).into_iter().for_each(|class| classify(kernel, class));
+        let classes = self.classes.changed(change);
+        if !classes.is_empty() {
+            classes.into_iter().for_each(|class| self.classify(kernel, class));
+            self.answer();
+        }
+    }
+
+    /// Somebody waits for a container.
+    pub fn hold(&mut self, hold: Hold, kernel: &mut dyn Kernel) {
+        // Who needs little has waited before: the record of its cgroup may be lost.
+        if hold.need == Need::Any && self.classes.of_container(&hold.container).is_none() {
+            self.walk(kernel);
+        }
+        self.holds.push(hold);
+        self.answer();
+    }
+
+    /// Tells those who wait for what is classified now.
+    fn answer(&mut self) {
+        for hold in std::mem::take(&mut self.holds) {
+            let class = self.classes.of_container(&hold.container);
+            let class = class.filter(|c| hold.need.is_met(&c.container) && !self.failed.contains(&c.cgroup));
+            if class.is_some() {
+                let _ = hold.reply.send(());
+            } else if !hold.reply.is_closed() {
+                self.holds.push(hold);
+            }
+        }
     }
 
     /// In a quiet moment: `lost` records of cgroups were lost since the start.
@@ -86,16 +153,42 @@ impl Classifier {
     /// Looks at all cgroups; what is no more is forgotten.
     fn walk(&mut self, kernel: &mut dyn Kernel) {
         let Some(root) = &self.root else { return };
-        let mut there = BTreeSet::new();
+        let (mut there, mut classes) = (BTreeSet::new(), Vec::new());
         walk(root, &mut |found| {
             there.insert(found.id);
-            if let Some(class) = self.classes.made(found.id, &found.path.to_string_lossy()) {
-                classify(kernel, class);
-            }
+            classes.extend(self.classes.made(found.id, &found.path.to_string_lossy()));
         });
+        classes.into_iter().for_each(|class| self.classify(kernel, class));
         for cgroup in self.classes.cgroups().into_iter().filter(|c| !there.contains(c)) {
             self.classes.removed(cgroup);
-            forget(kernel, cgroup);
+            self.forget(kernel, cgroup);
+        }
+    }
+
+    fn classify(&mut self, kernel: &mut dyn Kernel, class: Class) {
+        let Class { cgroup, container } = class;
+        let done = match kernel.classify(cgroup, container) {
+            Ok(Classified::Done | Classified::Gone) => true,
+            Ok(Classified::Later) => {
+                tracing::warn!(cgroup, "a container is unknown until the next change of policies succeeds");
+                false
+            }
+            Err(e) => {
+                tracing::error!(cgroup, "a container cannot be told apart, its policies do not hold: {e}");
+                false
+            }
+        };
+        if done {
+            self.failed.remove(&cgroup);
+        } else {
+            self.failed.insert(cgroup);
+        }
+    }
+
+    fn forget(&mut self, kernel: &mut dyn Kernel, cgroup: u64) {
+        self.failed.remove(&cgroup);
+        if let Err(e) = kernel.forget(cgroup) {
+            tracing::warn!(cgroup, "cannot be forgotten: {e}");
         }
     }
 
@@ -131,28 +224,9 @@ fn write(file: &Path, kept: &Kept) -> std::io::Result<()> {
     fs::rename(new, file)
 }
 
-fn classify(kernel: &mut dyn Kernel, class: Class) {
-    let Class { cgroup, container } = class;
-    match kernel.classify(cgroup, container) {
-        Ok(Classified::Done | Classified::Gone) => {}
-        Ok(Classified::Later) => {
-            tracing::warn!(cgroup, "a container is unknown until the next change of policies succeeds");
-        }
-        Err(e) => tracing::error!(cgroup, "a container cannot be told apart, its policies do not hold: {e}"),
-    }
-}
-
-fn forget(kernel: &mut dyn Kernel, cgroup: u64) {
-    if let Err(e) = kernel.forget(cgroup) {
-        tracing::warn!(cgroup, "cannot be forgotten: {e}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use tetragon_api::workload::Container;
 
     use super::super::Subject;
     use super::*;
@@ -230,5 +304,32 @@ mod tests {
         c.tick(0, &mut kernel);
         assert_eq!(kernel.0.get(&7).map(String::as_str), Some("web"));
         assert!(read(&dir.path().join(FILE)).is_ok(), "it is written anew");
+    }
+
+    fn hold(need: Need) -> (Hold, oneshot::Receiver<()>) {
+        let (reply, told) = oneshot::channel();
+        (Hold { container: ID.into(), need, reply }, told)
+    }
+
+    #[test]
+    fn who_waits_is_told_when_the_kernel_knows() {
+        let (mut c, mut kernel) = (Classifier::new(None, None), Told::default());
+        let ((all, mut all_told), (any, mut any_told)) = (hold(Need::All), hold(Need::Any));
+        c.hold(all, &mut kernel);
+        c.hold(any, &mut kernel);
+        c.change(web(), &mut kernel);
+        assert!(any_told.try_recv().is_err(), "there is no cgroup yet");
+        let made = CgroupRecord { id: 7, path: format!("/kubepods/pod{UID}/{ID}"), gone: false };
+        c.cgroup(&made, &mut kernel);
+        assert_eq!((any_told.try_recv(), all_told.try_recv().is_err()), (Ok(()), true));
+        let mut whole = web();
+        let workload = tetragon_api::workload::POD_WORKLOAD.to_owned();
+        whole.identity.as_mut().unwrap().labels.insert(workload, "shop".into());
+        c.change(whole, &mut kernel);
+        assert_eq!(all_told.try_recv(), Ok(()));
+        // What is known is told at once, and who has gone is not waited for.
+        let (again, mut told) = hold(Need::All);
+        c.hold(again, &mut kernel);
+        assert_eq!((told.try_recv(), c.holds.len()), (Ok(()), 0));
     }
 }

@@ -21,7 +21,16 @@ pub struct Counts {
     pub deleted_hits: AtomicU64,
     /// Deleted pods that were forgotten before their time, because there were too many.
     pub deleted_evictions: AtomicU64,
+    /// An NRI runtime has told its pods and is listened to: 1.
+    pub nri_connected: AtomicU64,
+    /// Connections to the NRI socket that failed or broke.
+    pub nri_errors: AtomicU64,
+    /// Containers that the runtime was asked for over CRI.
+    pub cri_asked: AtomicU64,
+    /// Those of which it did not tell.
+    pub cri_errors: AtomicU64,
     failures: Mutex<BTreeMap<&'static str, u64>>,
+    starts: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
 
 impl Counts {
@@ -34,5 +43,16 @@ impl Counts {
     /// Events that were sent without their pod, by kind.
     pub fn failures(&self) -> BTreeMap<&'static str, u64> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A container that was held back may start: who held it, and how much was known.
+    pub fn started(&self, source: &'static str, result: &'static str) {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        *starts.entry((source, result)).or_default() += 1;
+    }
+
+    /// Containers that were held back, by who held them and by how much was known.
+    pub fn starts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -5,6 +5,9 @@
 //! Pods of the node --watch--> object --> store --changes--> classes --> the kernel's table of cgroups
 //!                                          ^
 //! cgroup of a process --places--> Place ---+--message--> process.pod of events, that `wait` for it
+//!                                          |
+//! container runtime --nri, cri, hook-------+
+//!        +--a new container is held back by the gate until the kernel's table has it
 //! ```
 //!
 //! A container is known by its id and a pod by its uid, never by a name: of two pods with one name, in
@@ -16,6 +19,8 @@ pub mod cgroup;
 pub mod classes;
 pub mod classifier;
 pub mod counts;
+pub mod gate;
+pub mod hook;
 pub mod message;
 pub mod object;
 pub mod places;

@@ -104,13 +104,26 @@ pub struct Pod {
     pub annotations: BTreeMap<String, String>,
     /// What it was made for.
     pub workload: String,
-    /// And what that is.
+    /// And what that is. Empty: only the container runtime has told of the pod, which does not know it.
     pub workload_kind: String,
     /// Containers that were started: init containers, those of the spec, ephemeral ones.
     pub containers: Vec<Arc<Container>>,
+    /// What the spec says of containers, started or not.
+    pub specs: Vec<Arc<OfSpec>>,
 }
 
-/// A container of a pod, as its status says.
+/// What only the spec says of a container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OfSpec {
+    /// Name in the pod.
+    pub name: String,
+    /// `securityContext.privileged`.
+    pub privileged: bool,
+    /// Commands of its exec probes.
+    pub probes: Vec<Vec<String>>,
+}
+
+/// A container of a pod, as its status says, or its runtime.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Container {
     /// Id with the runtime: `containerd://<id>`.
@@ -125,10 +138,10 @@ pub struct Container {
     pub started: Option<Timestamp>,
     /// It has not ended.
     pub running: bool,
-    /// `securityContext.privileged`.
-    pub privileged: bool,
-    /// Commands of its exec probes.
-    pub probes: Vec<Vec<String>>,
+    /// What its spec says of it.
+    pub spec: Arc<OfSpec>,
+    /// All that events show is known. NRI does not tell the image's digest and the start.
+    pub whole: bool,
 }
 
 impl Container {
@@ -157,6 +170,11 @@ impl Container {
 }
 
 impl Pod {
+    /// The API server has told of it.
+    pub fn is_reported(&self) -> bool {
+        !self.workload_kind.is_empty()
+    }
+
     /// What is kept of an object; `None`: it has no uid, so it is none of an API server.
     pub fn new(object: Object, annotations: bool) -> Option<Pod> {
         let Object { metadata: meta, spec, status, .. } = object;
@@ -164,6 +182,8 @@ impl Pod {
         let hash = meta.annotations.as_ref().and_then(|a| a.get(CONFIG_HASH));
         let cgroup_uid = hash.map_or_else(|| uid.clone(), |hash| Arc::from(hash.as_str()));
         let (workload, workload_kind) = workload(&meta);
+        let specs: Vec<Arc<OfSpec>> =
+            spec.containers().map(|spec| Arc::new(OfSpec::new(spec.clone()))).collect();
         let ObjectMeta { namespace, name, labels, annotations: all, .. } = meta;
         Some(Pod {
             uid,
@@ -174,15 +194,19 @@ impl Pod {
             annotations: all.filter(|_| annotations).unwrap_or_default(),
             workload,
             workload_kind,
-            containers: containers(&spec, status.unwrap_or_default()),
+            containers: containers(&specs, status.unwrap_or_default()),
+            specs,
         })
     }
 
-    /// What policies can ask of a container, or of the pod as long as none of its containers is known.
+    /// What policies can ask of a container, or of the pod as long as none of its containers is known. What
+    /// is not known is left out.
     pub fn identity(&self, container: Option<&Container>) -> workload::Container {
         let mut labels = self.labels.clone();
         let own = [&self.namespace, &self.name, &self.workload, &self.workload_kind];
-        labels.extend(workload::EXTRA_LABELS.map(str::to_owned).into_iter().zip(own.map(Clone::clone)));
+        let known = if self.is_reported() { own.len() } else { own.len() - 2 };
+        let own = workload::EXTRA_LABELS.map(str::to_owned).into_iter().zip(own.map(Clone::clone));
+        labels.extend(own.take(known));
         workload::Container {
             namespace: self.namespace.clone(),
             labels,
@@ -192,24 +216,37 @@ impl Pod {
     }
 }
 
-/// The containers that have an id.
-fn containers(spec: &Spec, status: Status) -> Vec<Arc<Container>> {
-    let lists = [
-        (&spec.init_containers, status.init_container_statuses),
-        (&spec.containers, status.container_statuses),
-        (&spec.ephemeral_containers, status.ephemeral_container_statuses),
-    ];
-    let of_list = |(specs, statuses): (&Vec<ContainerSpec>, Vec<ContainerStatus>)| -> Vec<Arc<Container>> {
-        let started = statuses.into_iter().filter(|s| !s.container_id.is_empty());
-        started.map(|s| Arc::new(container(specs.iter().find(|c| c.name == s.name), s))).collect()
-    };
-    lists.into_iter().flat_map(of_list).collect()
+impl Spec {
+    fn containers(&self) -> impl Iterator<Item = &ContainerSpec> {
+        self.init_containers.iter().chain(&self.containers).chain(&self.ephemeral_containers)
+    }
 }
 
-fn container(spec: Option<&ContainerSpec>, status: ContainerStatus) -> Container {
-    let privileged = spec.and_then(|s| s.security_context.as_ref()).and_then(|c| c.privileged);
-    let probes = spec.map(|s| [&s.liveness_probe, &s.readiness_probe, &s.startup_probe]);
-    let commands = probes.into_iter().flatten().flatten().filter_map(|p| p.exec.as_ref());
+impl OfSpec {
+    fn new(spec: ContainerSpec) -> OfSpec {
+        let probes = [spec.liveness_probe, spec.readiness_probe, spec.startup_probe];
+        OfSpec {
+            name: spec.name,
+            privileged: spec.security_context.and_then(|c| c.privileged).unwrap_or(false),
+            probes: probes.into_iter().flatten().filter_map(|p| p.exec).map(|e| e.command).collect(),
+        }
+    }
+
+    /// That of a name; names of containers are used once in a pod.
+    pub fn of(specs: &[Arc<OfSpec>], name: &str) -> Arc<OfSpec> {
+        specs.iter().find(|s| s.name == name).cloned().unwrap_or_default()
+    }
+}
+
+/// The containers that have an id.
+fn containers(specs: &[Arc<OfSpec>], status: Status) -> Vec<Arc<Container>> {
+    let lists =
+        [status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses];
+    let started = lists.into_iter().flatten().filter(|s| !s.container_id.is_empty());
+    started.map(|s| Arc::new(container(OfSpec::of(specs, &s.name), s))).collect()
+}
+
+fn container(spec: Arc<OfSpec>, status: ContainerStatus) -> Container {
     let running = status.state.terminated.is_none();
     let since = status.state.running.or(status.state.terminated).and_then(|s| s.started_at);
     Container {
@@ -219,8 +256,8 @@ fn container(spec: Option<&ContainerSpec>, status: ContainerStatus) -> Container
         image_id: status.image_id,
         started: since.and_then(|time| time.parse().ok()),
         running,
-        privileged: privileged.unwrap_or(false),
-        probes: commands.map(|e| e.command.clone()).collect(),
+        spec,
+        whole: true,
     }
 }
 

@@ -110,8 +110,9 @@ fn what_is_kept_of_a_pod() {
     assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("production", "web-5d4f8b7c9-x7k2p"));
     assert_eq!((pod.workload.as_str(), pod.workload_kind.as_str()), ("web", "Deployment"));
     assert_eq!(pod.uid, pod.cgroup_uid);
-    let of =
-        |c: &Container| (c.name.clone(), c.id().to_owned(), c.repo().to_owned(), c.running, c.privileged);
+    let of = |c: &Container| {
+        (c.name.clone(), c.id().to_owned(), c.repo().to_owned(), c.running, c.spec.privileged)
+    };
     let containers: Vec<_> = pod.containers.iter().map(|c| of(c)).collect();
     assert_eq!(
         containers,
@@ -122,7 +123,7 @@ fn what_is_kept_of_a_pod() {
             ("debugger-7kq2v".into(), id(4), "docker.io/library/busybox".into(), true, false),
         ]
     );
-    assert_eq!(pod.containers[1].probes, [["cat", "/tmp/healthy"]]);
+    assert_eq!(pod.containers[1].spec.probes, [["cat", "/tmp/healthy"]]);
     assert_eq!(pod.containers[1].started.unwrap().to_string(), "2026-11-20T08:15:09Z");
 }
 

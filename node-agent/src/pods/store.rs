@@ -1,5 +1,8 @@
 //! The pods of the node, by uid, and their containers, by id. What was deleted, or replaced by a restart,
 //! stays for a while: its last events come later than the news of its end.
+//!
+//! The API server's word is the richer one and replaces what the container runtime has told, which is here
+//! earlier; never the other way round.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +13,7 @@ use tetragon_api::workload::Workloads;
 
 use super::cgroup::{OfPod, Place, SHOWN};
 use super::counts::Counts;
-use super::object::{Container, Pod};
+use super::object::{Container, OfSpec, Pod};
 use super::{Change, Subject};
 use crate::counters::add;
 
@@ -148,7 +151,7 @@ impl Store {
         if before.as_ref().is_some_and(|b| b.deleted.is_some()) {
             inner.deleted -= 1;
         }
-        inner.by_cgroup.insert(pod.cgroup_uid.clone(), pod.uid.clone());
+        inner.adopt(&pod);
         let before = before.map(|b| b.pod);
         if before.as_ref().is_none_or(|b| b.identity(None) != pod.identity(None)) {
             inner.tell(&pod_change(&pod));
@@ -169,6 +172,50 @@ impl Store {
         }
         drop(inner);
         self.changed();
+    }
+
+    /// The container runtime has told of a pod, and of containers of it.
+    pub fn learn(&self, mut told: Pod) {
+        let containers = std::mem::take(&mut told.containers);
+        let mut inner = self.lock();
+        let pod = inner.learn_pod(told);
+        for container in containers {
+            inner.learn_container(&pod, &container);
+        }
+        drop(inner);
+        self.changed();
+    }
+
+    /// A runtime has told of a container of a pod, by the uid in the paths of cgroups. False: the pod is not
+    /// known.
+    pub fn learn_container(&self, uid: &str, told: &Container) -> bool {
+        let mut inner = self.lock();
+        let known = inner.by_cgroup.get(uid).and_then(|uid| inner.pods.get(uid));
+        let Some(pod) = known.map(|e| e.pod.clone()) else { return false };
+        inner.learn_container(&pod, told);
+        drop(inner);
+        self.changed();
+        true
+    }
+
+    /// The container runtime has removed a container.
+    pub fn removed_container(&self, id: &str, now: Instant) {
+        self.lock().gone.push_back((now, Gone::Container(key(id))));
+    }
+
+    /// The container runtime has removed a pod, which it knows by the uid in the paths of cgroups.
+    pub fn removed_pod(&self, uid: &str, now: Instant) {
+        self.runtime_has(now, |told| told != uid);
+    }
+
+    /// Of the pods that only the runtime has told of, those are no more that it `has` no more.
+    pub fn runtime_has(&self, now: Instant, has: impl Fn(&str) -> bool) {
+        let mut inner = self.lock();
+        let told = inner.pods.values().filter(|e| !e.pod.is_reported() && !has(&e.pod.cgroup_uid));
+        let gone: Vec<Arc<str>> = told.map(|e| e.pod.uid.clone()).collect();
+        for uid in gone {
+            self.delete_in(&mut inner, &uid, now);
+        }
     }
 
     /// A pod is deleted.
@@ -261,7 +308,54 @@ impl Inner {
         self.listeners.iter().for_each(|listener| listener(change.clone()));
     }
 
-    /// Tells of containers of a pod that its status does not name any more.
+    /// A pod has come from the API server. A static pod has another uid there than with its runtime.
+    fn adopt(&mut self, pod: &Pod) {
+        let before = self.by_cgroup.insert(pod.cgroup_uid.clone(), pod.uid.clone());
+        let Some(told) = before.filter(|uid| *uid != pod.uid) else { return };
+        if self.pods.get(&told).is_none_or(|e| e.pod.is_reported()) {
+            return;
+        }
+        if self.pods.remove(&told).is_some_and(|e| e.deleted.is_some()) {
+            self.deleted -= 1;
+        }
+        for (uid, _) in self.containers.values_mut().filter(|(uid, _)| *uid == told) {
+            *uid = pod.uid.clone();
+        }
+    }
+
+    /// What is known of a pod that the runtime has told of.
+    fn learn_pod(&mut self, told: Pod) -> Arc<Pod> {
+        let known = self.by_cgroup.get(&told.cgroup_uid).and_then(|uid| self.pods.get(uid));
+        let same = |e: &&Entry| e.pod.is_reported() || e.deleted.is_none() && *e.pod == told;
+        if let Some(entry) = known.filter(same) {
+            return entry.pod.clone();
+        }
+        let pod = Arc::new(told);
+        let entry = Entry { pod: pod.clone(), deleted: None };
+        if self.pods.insert(pod.uid.clone(), entry).is_some_and(|before| before.deleted.is_some()) {
+            self.deleted -= 1;
+        }
+        self.by_cgroup.insert(pod.cgroup_uid.clone(), pod.uid.clone());
+        self.tell(&pod_change(&pod));
+        self.tell_old(&pod);
+        pod
+    }
+
+    fn learn_container(&mut self, pod: &Arc<Pod>, told: &Container) {
+        let key = key(told.id());
+        let known = self.containers.get(&key);
+        if has(pod, told.id()) || known.is_some_and(|(_, c)| c.whole && !told.whole) {
+            return;
+        }
+        let spec = OfSpec::of(&pod.specs, &told.name);
+        let container = Arc::new(Container { spec, ..told.clone() });
+        let before = self.containers.insert(key, (pod.uid.clone(), container.clone()));
+        if before.is_none_or(|(_, c)| pod.identity(Some(&c)) != pod.identity(Some(&container))) {
+            self.tell(&container_change(pod, &container));
+        }
+    }
+
+    /// Tells of containers of a pod that its status does not name any more, or not yet.
     fn tell_old(&self, pod: &Arc<Pod>) {
         if self.listeners.is_empty() {
             return;

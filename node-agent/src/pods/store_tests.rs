@@ -248,3 +248,110 @@ fn pods_and_containers_are_counted_by_what_selects_them() {
     assert_eq!(count(json!({"labels": {"matchLabels": {"app": "none"}}})), (0, 0));
     assert_eq!(store.count(&Workloads { host: true, pods: None }), (0, 0));
 }
+
+/// A pod as its runtime tells it: labels of the sandbox, containers by name and id.
+fn by_runtime(app: &str, containers: &[(&str, u8)]) -> Pod {
+    let container = |(name, n): &(&str, u8)| {
+        Arc::new(Container {
+            url: format!("containerd://{}", id(*n)),
+            name: (*name).to_owned(),
+            image: "docker.io/library/nginx:1.27".to_owned(),
+            ..Container::default()
+        })
+    };
+    Pod {
+        uid: UID.into(),
+        cgroup_uid: UID.into(),
+        namespace: "production".into(),
+        name: "web-5d4f8b7c9-x7k2p".into(),
+        labels: [("app".to_owned(), app.to_owned())].into(),
+        containers: containers.iter().map(container).collect(),
+        ..Pod::default()
+    }
+}
+
+#[test]
+fn the_api_servers_word_replaces_the_runtimes_and_not_the_other_way_round() {
+    let (store, _, now) = store(10);
+    let told_of = changes(&store);
+    store.learn(by_runtime("early", &[("nginx", 2)]));
+    assert_eq!(told(&told_of), pairs(&[("02", "early"), ("8d", "early")]));
+    let early = container_identity(&store, &id(2)).unwrap();
+    assert!(!early.knows_workload() && early.name == "nginx");
+    // The same again is no news.
+    store.learn(by_runtime("early", &[("nginx", 2)]));
+    assert_eq!(told(&told_of), []);
+    // The pod comes, without a status: its container is that pod's.
+    store.apply(pod(with(web(), &[])), now);
+    assert_eq!(told(&told_of), pairs(&[("02", "web"), ("8d", "web")]));
+    assert!(container_identity(&store, &id(2)).unwrap().knows_workload());
+    // Labels of the sandbox are as old as it is.
+    store.learn(by_runtime("early", &[("nginx", 2), ("sidecar", 3)]));
+    assert_eq!(told(&told_of), pairs(&[("03", "web")]));
+    // The kubelet reports it: policies can ask nothing that they could not ask before.
+    store.apply(pod(web()), now);
+    assert!(told(&told_of).iter().all(|(subject, _)| subject != "02"));
+}
+
+#[test]
+fn a_static_pods_containers_find_its_mirror() {
+    let (store, _, now) = store(10);
+    let hash = "4d4b6a0d1a2c4b5e8f9a0b1c2d3e4f50";
+    let told = Pod { uid: hash.into(), cgroup_uid: hash.into(), ..by_runtime("etcd", &[("etcd", 2)]) };
+    store.learn(told.clone());
+    let mut mirror = with(web(), &[]);
+    mirror["metadata"]["annotations"]["kubernetes.io/config.hash"] = json!(hash);
+    store.apply(pod(mirror), now);
+    assert_eq!(store.size(), (1, 1));
+    let place = Place { container: Some(id(2).as_str().into()), pod: OfPod::Uid(hash.into()) };
+    let Found::Container(of, _) = store.find(&place) else { panic!("it is lost") };
+    assert_eq!(&*of.uid, UID);
+    store.learn(told);
+    assert_eq!(store.size(), (1, 1), "the runtime goes on to call it so");
+}
+
+#[test]
+fn what_the_runtime_tells_is_forgotten_when_it_says_so() {
+    let (store, _, now) = store(10);
+    store.learn(by_runtime("web", &[("nginx", 2)]));
+    store.removed_container(&id(2), now);
+    store.removed_pod(UID, now);
+    assert_eq!(store.size(), (1, 1), "its last events come later");
+    // It was another attempt's: the pod lives.
+    store.learn(by_runtime("web", &[]));
+    store.sweep(now + RETAIN);
+    assert_eq!(store.size(), (1, 0));
+    // A pod of the API server is not the runtime's to remove.
+    store.apply(pod(with(web(), &[])), now);
+    store.removed_pod(UID, now);
+    store.runtime_has(now, |_| false);
+    store.sweep(now + RETAIN * 2);
+    assert_eq!(store.size(), (1, 0));
+    // What a full list does not name was not told in time, or is gone.
+    let hidden = Pod { uid: "1".into(), cgroup_uid: "1".into(), ..by_runtime("web", &[]) };
+    store.learn(hidden);
+    store.begin_list();
+    store.apply(pod(with(web(), &[])), now);
+    store.end_list(now);
+    store.sweep(now + RETAIN * 2);
+    assert_eq!(store.size(), (1, 0));
+}
+
+#[test]
+fn a_runtime_adds_to_what_is_known_of_a_pod() {
+    let (store, _, now) = store(10);
+    let [container] = &by_runtime("web", &[("nginx", 2)]).containers[..] else { panic!("one") };
+    assert!(!store.learn_container(UID, container), "no pod is made of it");
+    store.apply(pod(with(web(), &[])), now);
+    assert!(store.learn_container(UID, container));
+    let Found::Container(_, found) = store.find(&in_pod(2)) else { panic!("it is known") };
+    assert_eq!(
+        (found.whole, &found.spec.probes[..]),
+        (false, &[vec!["cat".to_owned(), "/tmp/healthy".into()]][..])
+    );
+    // One that says more replaces it; one that says less does not.
+    let more = Container { image_id: "i".into(), whole: true, ..(**container).clone() };
+    assert!(store.learn_container(UID, &more) && store.learn_container(UID, container));
+    let Found::Container(_, found) = store.find(&in_pod(2)) else { panic!("it is known") };
+    assert!(found.whole);
+}

@@ -1,7 +1,7 @@
 //! Events of a container wait until its pod is known, or until it has taken too long. Events of one
 //! container stay in their order, and so do those of one process.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ use crate::process::Proc;
 
 /// Events that wait at most. When there are more, the oldest is sent as it is.
 const WAITING_MAX: usize = 4096;
+
+/// How long the API server has, before the container runtime is asked.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// An event, and whether it says everything.
 #[derive(Debug)]
@@ -42,13 +45,14 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
         return true;
     }
     let (pod, container) = match store.find(&proc.place) {
-        Found::Container(pod, container) => {
+        Found::Container(pod, container) if container.whole => {
             // It may be the last one that asks while the pod is known. A pod that is known already stays.
             let _ = proc.pod.set((pod.clone(), container.clone()));
             (pod, Some(container))
         }
         other => match (proc.pod.get(), other) {
             (Some((pod, container)), _) => (pod.clone(), Some(container.clone())),
+            (None, Found::Container(pod, container)) => (pod, Some(container)),
             (None, Found::Pod(pod)) => (pod, None),
             (None, Found::None) => return true,
             // What is in no container waits for none.
@@ -56,7 +60,7 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
         },
     };
     process.pod = Some(message(&pod, container.as_deref(), proc.nspid, &process.binary, &process.arguments));
-    container.is_some() || proc.place.container.is_none()
+    container.is_some_and(|c| c.whole) || proc.place.container.is_none()
 }
 
 /// An event that waits.
@@ -76,6 +80,9 @@ fn container(event: &GetEventsResponse) -> &str {
     event.process().map_or("", |p| p.docker.as_str())
 }
 
+/// Takes the id of a container that the runtime is to be asked for.
+type Runtime = Box<dyn Fn(&str) + Send>;
+
 /// Takes events that are ready.
 pub type Out<'a> = &'a mut dyn FnMut(GetEventsResponse, Option<&Match>);
 
@@ -94,6 +101,9 @@ pub struct Waiting {
     seen: u64,
     tried: Instant,
     counts: Arc<Counts>,
+    /// The container runtime, and the containers that it was asked for.
+    runtime: Option<Runtime>,
+    asked: HashSet<Arc<str>>,
 }
 
 impl Waiting {
@@ -114,7 +124,14 @@ impl Waiting {
             seen: 0,
             tried: Instant::now(),
             counts: Arc::default(),
+            runtime: None,
+            asked: HashSet::new(),
         }
+    }
+
+    /// The container runtime is asked for what is waited for.
+    pub fn with_runtime(self, ask: impl Fn(&str) + Send + 'static) -> Waiting {
+        Waiting { runtime: Some(Box::new(ask)), ..self }
     }
 
     /// The pods that are waited for.
@@ -145,6 +162,9 @@ impl Waiting {
     /// Hands on what has waited for long enough.
     pub fn release(&mut self, now: Instant, out: Out<'_>) {
         let Some(store) = self.store.clone() else { return };
+        if self.runtime.is_some() {
+            self.ask(&store, now);
+        }
         let Some(oldest) = self.queue.front() else { return };
         let changes = store.changes();
         let retry = now.saturating_duration_since(self.tried) >= self.delay;
@@ -168,6 +188,26 @@ impl Waiting {
             add(&self.counts.retries, self.queue.len() as u64);
         }
         self.show();
+    }
+
+    /// Asks the container runtime for what has been waited for longer than a moment, once.
+    fn ask(&mut self, store: &Store, now: Instant) {
+        let Some(runtime) = &self.runtime else { return };
+        if self.queue.is_empty() {
+            return self.asked.clear();
+        }
+        for item in &self.queue {
+            // They are in their order.
+            if now.saturating_duration_since(item.since) < MOMENT {
+                return;
+            }
+            let proc = item.assembled.actors.first();
+            let Some(id) = proc.and_then(|proc| proc.place.container.clone()) else { continue };
+            if !self.asked.contains(&id) && !is_known(store, item) {
+                runtime(&id);
+                self.asked.insert(id);
+            }
+        }
     }
 
     /// The end: nothing waits any more.
@@ -208,8 +248,11 @@ impl Waiting {
 
 /// The container that an event waits for is known by now.
 fn is_known(store: &Store, item: &Item) -> bool {
-    let found = item.assembled.actors.first().map(|proc| store.find(&proc.place));
-    !matches!(found, Some(Found::Unknown | Found::Pod(_)))
+    match item.assembled.actors.first().map(|proc| store.find(&proc.place)) {
+        Some(Found::Unknown | Found::Pod(_)) => false,
+        Some(Found::Container(_, container)) => container.whole,
+        Some(Found::None) | None => true,
+    }
 }
 
 #[cfg(test)]

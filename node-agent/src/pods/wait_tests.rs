@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::counters::get;
 use crate::engine::{ExecRecord, Record};
 use crate::pods::object::tests::{id, pod, web};
+use crate::pods::object::{Container, Pod};
 use crate::process::{Cache, Options};
 use crate::procfs::ProcFs;
 
@@ -226,4 +227,48 @@ fn a_process_keeps_the_pod_that_it_was_found_in() {
     bed.store.sweep(now + crate::pods::store::RETAIN);
     assert_eq!(bed.store.size(), (0, 0));
     assert_eq!(brief(&bed.exit(20)), [format!("process_exit 20 {NAME} nginx")]);
+}
+
+/// The pod as its container runtime tells it.
+fn by_runtime(whole: bool) -> Pod {
+    let container =
+        Container { url: id(2), name: "nginx".into(), running: true, whole, ..Container::default() };
+    let uid: Arc<str> = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42".into();
+    let name = NAME.to_owned();
+    Pod { cgroup_uid: uid.clone(), uid, name, containers: vec![Arc::new(container)], ..Pod::default() }
+}
+
+#[test]
+fn the_container_runtime_is_asked_after_a_moment_and_once() {
+    let mut bed = bed(15);
+    let (send, asked) = std::sync::mpsc::channel();
+    let waiting = std::mem::replace(&mut bed.waiting, Waiting::none());
+    bed.waiting = waiting.with_runtime(move |id| send.send(id.to_owned()).unwrap());
+    bed.file(20, &path(2));
+    bed.exec(20, 0, &scope(2));
+    bed.exit(20);
+    assert!(bed.after(0).is_empty() && asked.try_recv().is_err());
+    assert!(bed.after(1).is_empty() && bed.after(2).is_empty());
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [id(2)]);
+    bed.store.learn(by_runtime(true));
+    let expected = ["process_exec 20", "process_exit 20"].map(|e| format!("{e} {NAME} nginx"));
+    assert_eq!(brief(&bed.after(2)), expected);
+    assert_eq!(get(&bed.counts.waiting), 0);
+}
+
+/// NRI tells less than events show: they go on waiting, and show at least that in the end.
+#[test]
+fn the_runtimes_word_is_better_than_none() {
+    let mut bed = bed(15);
+    bed.file(20, &path(2));
+    bed.exec(20, 0, &scope(2));
+    bed.store.learn(by_runtime(false));
+    assert!(bed.after(1).is_empty());
+    assert_eq!(brief(&bed.after(30)), [format!("process_exec 20 {NAME} nginx")]);
+    // The kubelet's word, for those that wait then.
+    bed.exec(21, 0, &scope(2));
+    let now = bed.now;
+    bed.store.apply(pod(web()), now);
+    let events = bed.after(1);
+    assert_eq!(events[0]["process_exec"]["process"]["pod"]["workload"], "web");
 }

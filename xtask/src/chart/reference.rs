@@ -119,7 +119,7 @@ fn unsupported(chart: &Chart) -> Result<String> {
         let whole =
             paths.iter().filter_map(|p| p.split('.').next()).collect::<std::collections::BTreeSet<_>>();
         let names = match whole.into_iter().collect::<Vec<_>>().as_slice() {
-            [one] if ["rthooks", "certgen"].contains(one) => format!("`{one}.*`"),
+            ["certgen"] => "`certgen.*`".to_owned(),
             _ => paths.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", "),
         };
         writeln!(table, "| {names} | {} |", group["why"].as_str().context("a group without a reason")?)?;

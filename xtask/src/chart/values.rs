@@ -9,6 +9,7 @@ use super::helm::{Chart, NAMESPACE, name};
 const OTHERS: &[(&str, &str)] = &[
     ("export.elasticsearch.index", "other"),
     ("export.elasticsearch.url", "http://other.example:1"),
+    ("tetragon.cri.socketHostPath", "/run/crio/crio.sock"),
     ("tetragon.exportAllowList", r#"{"event_set":["PROCESS_EXIT"]}"#),
     ("tetragon.exportDenyList", r#"{"event_set":["PROCESS_EXIT"]}"#),
     ("tetragon.exportFilePerm", "644"),
@@ -17,6 +18,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("tetragon.prometheus.metricsLabelFilter", "binary"),
     ("tetragonOperator.webhook.url", "https://other.example/validate"),
 ];
+
+/// Values that change nothing: `global` is another chart's, the affinity Tetragon's for a DaemonSet that is not
+/// made here; and how hooks are made is told by the one way that there is.
+const OTHERS_BUSINESS: &[&str] = &["global", "rthooks.affinity", "rthooks.interface"];
 
 /// A leaf of the values' schema.
 struct Leaf {
@@ -32,8 +37,7 @@ fn leaves(chart: &Chart) -> Result<Vec<Leaf>> {
     let unsupported: Vec<String> = unsupported_leaves(chart)?.into_iter().map(|(path, _)| path).collect();
     let mut all = Vec::new();
     collect(&schema, "", &mut |path, schema| {
-        // `global` is another chart's.
-        if path != "global" && !unsupported.iter().any(|u| *u == path || path.starts_with("rthooks.")) {
+        if !OTHERS_BUSINESS.contains(&path) && !unsupported.iter().any(|u| *u == path) {
             let other =
                 other(path, schema).with_context(|| format!("{path}: no other value is known for {schema}"));
             all.push(other.map(|other| Leaf { path: path.to_owned(), other }));
@@ -213,6 +217,16 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
         &["tetragonOperator.image"],
     ),
     ("tetragon.enableK8sAPI=false", &["tetragon.exportDenyList: \"namespace\" needs tetragon.enableK8sAPI"]),
+    ("rthooks.enabled=true", &["rthooks.interface: \"\"", "nri-hook"]),
+    (
+        "rthooks={\"enabled\": true, \"interface\": \"oci-hooks\"}",
+        &["rthooks.interface: \"oci-hooks\"", "installs no OCI hook"],
+    ),
+    ("tetragon.cri.enabled=true", &["tetragon.cri.socketHostPath: it is missing"]),
+    (
+        "tetragon={\"enableK8sAPI\": false, \"cri\": {\"enabled\": true}}",
+        &["tetragon.cri.enabled: it needs tetragon.enableK8sAPI"],
+    ),
     ("tetragon.livenessProbe={\"grpc\": {\"port\": 54321}}", &["over HTTP", "httpGet"]),
     ("podLabelsOverride={\"app\": \"mine\"}", &["app.kubernetes.io/name: tetragon"]),
     ("export.stdout.enabledCommand=false", &["export.stdout.enabledCommand", "second agent"]),

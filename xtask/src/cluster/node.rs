@@ -52,8 +52,10 @@ pub(crate) fn containerd(etc: &Path, plugins: &Path) -> String {
 [plugins.'io.containerd.internal.v1.opt']
   path = "/var/lib/containerd/opt"
 
+# A node has a /run of its own, so this is each node's own socket.
 [plugins.'io.containerd.nri.v1.nri']
-  disable = true
+  disable = false
+  socket_path = "/run/nri/nri.sock"
 
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "{PAUSE}"
