@@ -1,150 +1,60 @@
-//! Filters of events, for the export and for each gRPC client: which events (allow and deny lists),
-//! and which of their fields.
+//! Allow and deny lists: which events are let through.
 
 use std::collections::HashSet;
 
-use regex::{RegexSet, RegexSetBuilder};
-use serde_json::{Map, Value};
-use tetragon_api::event::{
-    CapFilter, CapFilterSet, Capabilities, EventType, FieldFilter, FieldFilterAction, Filter,
-    GetEventsResponse, Process,
-};
-use tetragon_api::selector::{SelectorError, TextSelector};
-use thiserror::Error;
+use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+use tetragon_api::event::{CapFilter, CapFilterSet, Capabilities, Filter, GetEventsResponse, Process};
+use tetragon_api::selector::TextSelector;
 
-/// Why a filter cannot be used.
-#[derive(Debug, Error)]
-pub enum FilterError {
-    /// It is no JSON, or no filter.
-    #[error("filter {index}: {source}")]
-    Json {
-        /// Which, from 0.
-        index: usize,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// A member that filters do not have.
-    #[error("filter {index}: there is no member `{name}`; there are {known}")]
-    Unknown {
-        /// Which filter, from 0.
-        index: usize,
-        /// The member.
-        name: String,
-        /// What there is.
-        known: String,
-    },
-    /// A regular expression that does not parse.
-    #[error("{field}: {source}")]
-    Regex {
-        /// The member.
-        field: &'static str,
-        /// Why.
-        source: regex::Error,
-    },
-    /// A text that is no label selector.
-    #[error("labels: {0}")]
-    Labels(#[from] SelectorError),
-    /// A member that does nothing here yet.
-    #[error("{field}: not supported yet: {instead}")]
-    Unsupported {
-        /// The member.
-        field: &'static str,
-        /// What works.
-        instead: &'static str,
-    },
-    /// Members that exclude each other.
-    #[error("capabilities.{set}: one of any, all, exactly and none can be given, not {count}")]
-    Capabilities {
-        /// permitted, effective or inheritable.
-        set: &'static str,
-        /// How many are.
-        count: usize,
-    },
-    /// A field filter that names nothing.
-    #[error(
-        "field filter {index}: `fields` is missing; right would be {{\"fields\":\"process.cap,parent\",\"action\":\"EXCLUDE\"}}"
-    )]
-    NoFields {
-        /// Which, from 0.
-        index: usize,
-    },
+use crate::cel::Expressions;
+use crate::{FilterError, Reason};
+
+/// Memory that the expressions of one member of a filter may take: filters come from clients, too.
+const EXPRESSIONS_MAX: usize = 1 << 20;
+
+/// Filters of which one is enough.
+#[derive(Debug, Default)]
+pub struct FilterList {
+    filters: Vec<Compiled>,
 }
 
-/// Members of a filter.
-const FILTER_MEMBERS: &[&str] = &[
-    "ancestor_binary_regex",
-    "arguments_regex",
-    "binary_regex",
-    "capabilities",
-    "cel_expression",
-    "container_id",
-    "container_name_regex",
-    "event_set",
-    "health_check",
-    "in_init_tree",
-    "labels",
-    "namespace",
-    "namespace_regex",
-    "parent_arguments_regex",
-    "parent_binary_regex",
-    "pid",
-    "pid_set",
-    "pod_regex",
-    "policy_names",
-];
-
-const FIELD_FILTER_MEMBERS: &[&str] = &["action", "event_set", "fields", "invert_event_set"];
-
-/// Reads filters: JSON objects, one after the other.
-pub fn parse_filters(text: &str) -> Result<Vec<Filter>, FilterError> {
-    parse(text, FILTER_MEMBERS)
-}
-
-/// Reads field filters: JSON objects, one after the other.
-pub fn parse_field_filters(text: &str) -> Result<Vec<FieldFilter>, FilterError> {
-    parse(text, FIELD_FILTER_MEMBERS)
-}
-
-fn parse<T: serde::de::DeserializeOwned>(text: &str, members: &[&str]) -> Result<Vec<T>, FilterError> {
-    let values = serde_json::Deserializer::from_str(text).into_iter::<Map<String, Value>>();
-    let mut list = Vec::new();
-    for (index, value) in values.enumerate() {
-        let value = value.map_err(|source| FilterError::Json { index, source })?;
-        if let Some(name) = value.keys().find(|k| !members.contains(&k.as_str())) {
-            return Err(FilterError::Unknown { index, name: name.clone(), known: members.join(", ") });
-        }
-        let value = serde_json::from_value(Value::Object(value));
-        list.push(value.map_err(|source| FilterError::Json { index, source })?);
+impl FilterList {
+    /// Compiles them. The error says which one it is about, from 0.
+    pub fn new(filters: &[Filter]) -> Result<FilterList, FilterError> {
+        let compile = |(index, filter)| Compiled::new(filter).map_err(|reason| FilterError { index, reason });
+        Ok(FilterList { filters: filters.iter().enumerate().map(compile).collect::<Result<_, _>>()? })
     }
-    Ok(list)
+
+    /// Some filter takes the event.
+    fn takes(&mut self, event: &GetEventsResponse) -> bool {
+        // All are asked: each follows the descendants of its pid_set, whatever the others say.
+        self.filters.iter_mut().fold(false, |taken, filter| filter.matches(event) | taken)
+    }
 }
 
 /// An allow list and a deny list.
 #[derive(Debug, Default)]
 pub struct Filters {
-    allow: Vec<Compiled>,
-    deny: Vec<Compiled>,
+    allow: FilterList,
+    deny: FilterList,
 }
 
 impl Filters {
-    /// Compiles both lists.
-    pub fn new(allow: &[Filter], deny: &[Filter]) -> Result<Filters, FilterError> {
-        let compile = |list: &[Filter]| list.iter().map(Compiled::new).collect::<Result<Vec<_>, _>>();
-        Ok(Filters { allow: compile(allow)?, deny: compile(deny)? })
+    /// Both lists.
+    pub fn new(allow: FilterList, deny: FilterList) -> Filters {
+        Filters { allow, deny }
     }
 
     /// The event passes: some filter allows it, if there is an allow list, and none denies it.
     pub fn pass(&mut self, event: &GetEventsResponse) -> bool {
-        // All are asked: each follows the descendants of its pid_set, whatever the others say.
-        let hit = |list: &mut Vec<Compiled>| {
-            let mut hit = false;
-            for filter in list {
-                hit |= filter.matches(event);
-            }
-            hit
-        };
-        let allowed = self.allow.is_empty() || hit(&mut self.allow);
-        !hit(&mut self.deny) && allowed
+        let allowed = self.allow.filters.is_empty() || self.allow.takes(event);
+        !self.deny.takes(event) && allowed
+    }
+
+    /// What went wrong in an expression since the last call, once for each: for the log.
+    pub fn complaint(&mut self) -> Option<String> {
+        let lists = [&mut self.allow, &mut self.deny];
+        lists.into_iter().flat_map(|l| &mut l.filters).find_map(|f| f.cel.complaint())
     }
 }
 
@@ -162,25 +72,28 @@ struct Compiled {
     container_id: Option<RegexSet>,
     container_name: Option<RegexSet>,
     labels: Vec<TextSelector>,
+    cel: Expressions,
     /// `pid_set` and the descendants seen so far.
     family: HashSet<u32>,
 }
 
-fn expressions(field: &'static str, list: &[String]) -> Result<Option<RegexSet>, FilterError> {
+fn expressions(field: &'static str, list: &[String]) -> Result<Option<RegexSet>, Reason> {
     if list.is_empty() {
         return Ok(None);
     }
-    // Filters come from clients: an expression must not take the agent's memory.
-    let set = RegexSetBuilder::new(list).size_limit(1 << 20).dfa_size_limit(1 << 20).build();
-    set.map(Some).map_err(|source| FilterError::Regex { field, source })
+    let set = RegexSetBuilder::new(list).size_limit(EXPRESSIONS_MAX).dfa_size_limit(EXPRESSIONS_MAX).build();
+    set.map(Some).map_err(|source| {
+        // A set does not say which of its expressions is wrong.
+        let one = |text: &String| RegexBuilder::new(text).size_limit(EXPRESSIONS_MAX).build().err();
+        match list.iter().enumerate().find_map(|(index, text)| Some((index, one(text)?))) {
+            Some((index, source)) => Reason::Regex { field, index, source },
+            None => Reason::Regexes { field, source },
+        }
+    })
 }
 
 impl Compiled {
-    fn new(filter: &Filter) -> Result<Compiled, FilterError> {
-        if !filter.cel_expression.is_empty() {
-            let instead = "use the other members of the filter, such as binary_regex or arguments_regex";
-            return Err(FilterError::Unsupported { field: "cel_expression", instead });
-        }
+    fn new(filter: &Filter) -> Result<Compiled, Reason> {
         if let Some(caps) = &filter.capabilities {
             check_capabilities(caps)?;
         }
@@ -195,6 +108,7 @@ impl Compiled {
             container_id: expressions("container_id", &filter.container_id)?,
             container_name: expressions("container_name_regex", &filter.container_name_regex)?,
             labels: filter.labels.iter().map(|l| TextSelector::parse(l)).collect::<Result<_, _>>()?,
+            cel: Expressions::new(&filter.cel_expression)?,
             family: filter.pid_set.iter().copied().collect(),
             filter: filter.clone(),
         })
@@ -203,7 +117,13 @@ impl Compiled {
     /// All members hold.
     fn matches(&mut self, event: &GetEventsResponse) -> bool {
         let family = self.family(event);
-        family && self.kind(event) && self.texts(event) && self.workload(event) && self.state(event)
+        family
+            && self.kind(event)
+            && self.texts(event)
+            && self.workload(event)
+            && self.state(event)
+            // What costs most comes last.
+            && self.cel.match_event(event)
     }
 
     /// The process or an ancestor is in `pid_set`. A child of a member becomes one.
@@ -291,14 +211,14 @@ impl Compiled {
     }
 }
 
-fn check_capabilities(caps: &CapFilter) -> Result<(), FilterError> {
+fn check_capabilities(caps: &CapFilter) -> Result<(), Reason> {
     for (set, filter) in
         [("permitted", &caps.permitted), ("effective", &caps.effective), ("inheritable", &caps.inheritable)]
     {
         let Some(f) = filter else { continue };
         let count = [&f.any, &f.all, &f.exactly, &f.none].iter().filter(|l| !l.is_empty()).count();
         if count > 1 {
-            return Err(FilterError::Capabilities { set, count });
+            return Err(Reason::Capabilities { set, count });
         }
     }
     Ok(())
@@ -322,133 +242,6 @@ fn match_capabilities(filter: &CapFilter, has: &Capabilities) -> bool {
         && set(&filter.inheritable, &has.inheritable)
 }
 
-/// Which fields of which events are sent. Without filters: all.
-#[derive(Debug, Default)]
-pub struct Fields {
-    filters: Vec<FieldsOf>,
-}
-
-#[derive(Debug)]
-struct FieldsOf {
-    kinds: Vec<i32>,
-    invert: bool,
-    include: bool,
-    paths: Vec<Vec<String>>,
-}
-
-impl Fields {
-    /// Takes the filters as they were given.
-    pub fn new(filters: &[FieldFilter]) -> Result<Fields, FilterError> {
-        let mut list = Vec::new();
-        for (index, filter) in filters.iter().enumerate() {
-            let paths = filter.fields.as_ref().map_or(&[][..], |f| &f.paths);
-            if paths.is_empty() {
-                return Err(FilterError::NoFields { index });
-            }
-            list.push(FieldsOf {
-                kinds: filter.event_set.clone(),
-                invert: filter.invert_event_set.unwrap_or(false),
-                include: filter.action == i32::from(FieldFilterAction::Include),
-                paths: paths.iter().map(|p| p.split('.').map(snake_case).collect()).collect(),
-            });
-        }
-        Ok(Fields { filters: list })
-    }
-
-    /// Nothing is left out.
-    pub fn is_empty(&self) -> bool {
-        self.filters.is_empty()
-    }
-
-    /// The event's JSON without what is not wanted; `None`: it is wanted as it is.
-    pub fn apply(&self, event: &GetEventsResponse) -> Option<Value> {
-        let kind = event.event_type();
-        let applies = |f: &&FieldsOf| f.applies(kind);
-        self.filters.iter().find(applies)?;
-        let mut value = serde_json::to_value(event).ok()?;
-        let member = kind.as_str_name().to_lowercase();
-        let body = value.get_mut(member)?;
-        let included: Vec<&Vec<String>> =
-            self.filters.iter().filter(applies).filter(|f| f.include).flat_map(|f| &f.paths).collect();
-        if !included.is_empty() {
-            let mut kept = Value::Object(Map::new());
-            for path in included {
-                copy(body, &mut kept, path);
-            }
-            *body = kept;
-        }
-        for path in self.filters.iter().filter(applies).filter(|f| !f.include).flat_map(|f| &f.paths) {
-            remove(body, path);
-        }
-        Some(value)
-    }
-}
-
-impl FieldsOf {
-    fn applies(&self, kind: EventType) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&kind.into()) != self.invert
-    }
-}
-
-/// `startTime` is `start_time`.
-fn snake_case(name: &str) -> String {
-    // Some names of the protocol have capitals of their own.
-    if name.starts_with(|c: char| c.is_ascii_uppercase()) {
-        return name.to_owned();
-    }
-    let mut text = String::with_capacity(name.len() + 4);
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            text.push('_');
-        }
-        text.push(c.to_ascii_lowercase());
-    }
-    text
-}
-
-/// Copies what is at a path; lists are walked element by element.
-fn copy(from: &Value, to: &mut Value, path: &[String]) {
-    let Some((name, rest)) = path.split_first() else {
-        *to = from.clone();
-        return;
-    };
-    match from {
-        Value::Object(map) => {
-            let Some(inner) = map.get(name) else { return };
-            if !to.is_object() {
-                *to = Value::Object(Map::new());
-            }
-            if let Value::Object(target) = to {
-                copy(inner, target.entry(name).or_insert(Value::Null), rest);
-            }
-        }
-        Value::Array(list) => {
-            if !to.is_array() {
-                *to = Value::Array(vec![Value::Object(Map::new()); list.len()]);
-            }
-            if let Value::Array(target) = to {
-                list.iter().zip(target).for_each(|(from, to)| copy(from, to, path));
-            }
-        }
-        _ => {}
-    }
-}
-
-fn remove(value: &mut Value, path: &[String]) {
-    match (value, path) {
-        (Value::Object(map), [name]) => {
-            map.remove(name);
-        }
-        (Value::Object(map), [name, rest @ ..]) => {
-            if let Some(inner) = map.get_mut(name) {
-                remove(inner, rest);
-            }
-        }
-        (Value::Array(list), path) => list.iter_mut().for_each(|v| remove(v, path)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
-#[path = "filters_tests.rs"]
+#[path = "list_tests.rs"]
 mod tests;

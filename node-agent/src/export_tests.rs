@@ -131,7 +131,11 @@ fn a_limit_of_zero_is_no_export() {
 #[test]
 fn wrong_flags_say_which() {
     for (args, part) in [
-        (["--export-allowlist", "{"], "--export-allowlist"),
+        (["--export-allowlist", "{"], "--export-allowlist: filter 0: EOF"),
+        (
+            ["--export-denylist", r#"{"pid":[1]} {"cel_expression":["process_exec.process.pid"]}"#],
+            "--export-denylist: filter 1: cel_expression[0]: `process_exec.process.pid`: line 1, column 21: the result",
+        ),
         (["--export-denylist", r#"{"pid_set":[1]}"#], "--enable-pid-set-filter"),
         (["--field-filters", r#"{"action":"EXCLUDE"}"#], "--field-filters"),
         (["--export-filename", "/proc/nothing/t.log"], "/proc/nothing/t.log"),
