@@ -244,7 +244,7 @@ fn all_functions_are_declared_once() {
 /// What an event costs: `cargo test -p tetragon-filters -- --nocapture what_an_event_costs`.
 #[test]
 fn what_an_event_costs() {
-    const ROUNDS: u32 = 20_000;
+    const ROUNDS: u32 = 500;
     let event = kprobe();
     let mut report = Vec::new();
     for (name, text) in [
@@ -266,10 +266,16 @@ fn what_an_event_costs() {
         ),
     ] {
         let mut f = filters(text);
-        let start = std::time::Instant::now();
-        let passed = (0..ROUNDS).filter(|_| f.pass(std::hint::black_box(&event))).count();
-        report.push(format!("{name}: {} ns", start.elapsed().as_nanos() / u128::from(ROUNDS)));
-        assert!(passed == 0 || passed == ROUNDS as usize);
+        let mut passed = 0;
+        let mut batch = || {
+            let start = std::time::Instant::now();
+            passed += (0..ROUNDS).filter(|_| f.pass(std::hint::black_box(&event))).count();
+            start.elapsed().as_nanos() / u128::from(ROUNDS)
+        };
+        // The best of many: others use the machine, too.
+        let best = (0..60).map(|_| batch()).min().unwrap();
+        report.push(format!("{name}: {best} ns"));
+        assert!(passed == 0 || passed == 60 * ROUNDS as usize, "{name}");
     }
     println!("{}", report.join("\n"));
 }

@@ -159,6 +159,20 @@ mod tests {
         assert_eq!(redacted(filters, "/usr/bin/mysqld", "-psecret"), "-psecret");
     }
 
+    /// The example of docs/events.md.
+    #[test]
+    fn the_example_of_the_docs() {
+        let filters = r#"{"binary_regex":["/mysql$"],"redact":["(?:--password|-p)[\\s=]*(\\S+)"]}"#;
+        assert!(include_str!("../../docs/events.md").contains(filters));
+        for (binary, arguments, wanted) in [
+            ("/usr/bin/mysql", "-u me --password=secret db", "-u me --password=***** db"),
+            ("/usr/bin/mysql", "-psecret", "-p*****"),
+            ("/bin/echo", "-psecret", "-psecret"),
+        ] {
+            assert_eq!(redacted(filters, binary, arguments), wanted);
+        }
+    }
+
     #[test]
     fn wrong_filters_say_which_and_where() {
         for (text, part) in [

@@ -706,6 +706,7 @@ mod tests {
             (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
             (["--log-level", "loud"], "trace, debug"),
             (["--node-status-interval", "10ms"], "1s or more"),
+            (["--username-metadata", "ldap"], "[possible values: disabled, unix]"),
         ] {
             let error = load(&args).unwrap_err();
             assert!(error.contains(text), "{args:?}: {error}");

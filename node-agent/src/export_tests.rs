@@ -145,6 +145,22 @@ fn wrong_flags_say_which() {
     }
 }
 
+/// What docs/events.md shows of wrong filters is what the agent says.
+#[test]
+fn messages_of_the_docs() {
+    let docs = include_str!("../../docs/events.md");
+    for args in [
+        ["--export-denylist", r#"{"pid":[1]} {"binary_regex":["^/bin/","("]}"#],
+        ["--export-allowlist", r#"{"cel_expression":["process_exec.binary == \"/bin/sh\""]}"#],
+    ] {
+        let Err(e) = Exporter::new(&config(&args), Arc::default()) else { panic!("{args:?} is accepted") };
+        let [flag, value] = args;
+        let shown =
+            format!("$ tetragon --export-stdout {flag} '{value}'\nerror: {e:#}\nerror: nothing was loaded\n");
+        assert!(docs.contains(&shown), "{shown}");
+    }
+}
+
 /// A sink that fails while it is told to, and takes a few bytes at a time.
 #[derive(Clone, Default)]
 struct Flaky(Arc<Mutex<(bool, Vec<u8>)>>);
