@@ -9,6 +9,7 @@
 #[allow(missing_docs, deprecated, clippy::all, clippy::allow_attributes_without_reason, reason = "generated; proto/ has the comments")]
 mod messages;
 
+pub mod fields;
 pub mod json;
 
 pub use messages::*;

@@ -81,6 +81,10 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_EXPORT_FILE_MAX_BACKUPS", value_name = "N", default_value_t = 5)]
     pub export_file_max_backups: usize,
 
+    /// Compress rotated files (gzip).
+    #[arg(long, env = "TETRAGON_EXPORT_FILE_COMPRESS", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub export_file_compress: bool,
+
     /// Mode of the export file, in octal.
     #[arg(long, env = "TETRAGON_EXPORT_FILE_PERM", value_name = "MODE", default_value = "600", value_parser = parse_mode)]
     pub export_file_perm: Mode,
@@ -112,6 +116,11 @@ pub struct Config {
     /// {"fields":"process.cap,parent","action":"EXCLUDE"}.
     #[arg(long, env = "TETRAGON_FIELD_FILTERS", value_name = "JSON", default_value = "")]
     pub field_filters: String,
+
+    /// What to hide of the arguments of processes, as JSON objects: what the groups of the expressions
+    /// match becomes *****, everywhere. {"binary_regex":["mysql$"],"redact":["--password[ =](\\S+)"]}.
+    #[arg(long, env = "TETRAGON_REDACTION_FILTERS", value_name = "JSON", default_value = "")]
+    pub redaction_filters: String,
 
     /// Elasticsearch (or OpenSearch) that events go to, such as https://elasticsearch.logging.svc:9200.
     /// Empty: none.
@@ -218,6 +227,11 @@ pub struct Config {
     /// Put namespaces into events.
     #[arg(long, env = "TETRAGON_ENABLE_PROCESS_NS", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub enable_process_ns: bool,
+
+    /// Put names of users into events: those of processes of the node itself, from the node's
+    /// /etc/passwd.
+    #[arg(long, env = "TETRAGON_USERNAME_METADATA", value_name = "WHICH", default_value = "disabled")]
+    pub username_metadata: Usernames,
 
     /// Kinds of events that get the process's ancestors: base (always needed), kprobe, tracepoint, lsm.
     #[arg(long, env = "TETRAGON_ENABLE_ANCESTORS", value_name = "KINDS", value_delimiter = ',')]
@@ -368,6 +382,15 @@ pub enum Ancestors {
     Lsm,
 }
 
+/// `--username-metadata`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Usernames {
+    /// None.
+    Disabled,
+    /// Those of /etc/passwd.
+    Unix,
+}
+
 /// Flags of Tetragon that have nothing to set here. They are accepted, so that its configurations
 /// keep working.
 const HARMLESS: &[&str] = &[
@@ -378,7 +401,6 @@ const HARMLESS: &[&str] = &[
     "enable-cgtrackerid",
     "enable-deprecated-tracingpolicy-grpc",
     "enable-event-metrics",
-    "enable-export-aggregation",
     "enable-policy-filter",
     "enable-policy-filter-cgroup-map",
     "enable-policy-filter-debug",
@@ -412,10 +434,13 @@ const REFUSED: &[(&str, &str)] = &[
     ("disable-process-cache", "the cache is what events get their process from"),
     ("enable-cgidmap", "a container is always known by its cgroup, whether its name or its path tells it"),
     ("enable-cgidmap-debug", "see --enable-cgidmap"),
+    (
+        "enable-export-aggregation",
+        "every event is exported by itself; --export-rate-limit bounds how many, and selectors have rateLimit",
+    ),
     ("enable-msg-handling-latency", "there is no latency histogram"),
     ("enable-pod-info", "the agent watches the pods of its node"),
     ("enable-process-environment-variables", "the environment is not read"),
-    ("export-file-compress", "rotated files are not compressed; compress them with logrotate or a cron job"),
     ("filter-environment-variables", "the environment is not read"),
     ("generate-docs", "see --help"),
     ("kernel", "the kernel is asked for what it can do"),
@@ -429,13 +454,11 @@ const REFUSED: &[(&str, &str)] = &[
         "persist-grpc-policies-dir",
         "policies added over gRPC end with the agent; put them into --tracing-policy-dir",
     ),
-    ("redaction-filters", "arguments cannot be redacted yet"),
     ("server-tls-cert-file", "gRPC has no TLS yet; use a Unix socket"),
     ("server-tls-client-ca-files", "gRPC has no TLS yet; use a Unix socket"),
     ("server-tls-key-file", "gRPC has no TLS yet; use a Unix socket"),
     ("server-tls-require-client-cert", "gRPC has no TLS yet; use a Unix socket"),
     ("use-perf-ring-buffer", "events come through the BPF ring buffer"),
-    ("username-metadata", "user names are not looked up"),
 ];
 
 /// Configuration folders, from the weakest to the strongest; `--config-dir` comes after them.
@@ -691,8 +714,10 @@ mod tests {
 
     #[test]
     fn flags_of_tetragon_without_effect_are_refused_by_name() {
-        let error = load(&["--export-file-compress"]).unwrap_err();
-        assert!(error.contains("--export-file-compress true: not supported yet"), "{error}");
+        let error = load(&["--enable-cri"]).unwrap_err();
+        assert!(error.contains("--enable-cri true: not supported yet"), "{error}");
+        let error = load(&["--enable-export-aggregation"]).unwrap_err();
+        assert!(error.contains("every event is exported by itself"), "{error}");
         assert!(load(&["--enable-pod-info=false", "--bpf-lib", "/x", "--verbose=2"]).is_ok());
         let error = load(&["--no-such-flag"]).unwrap_err();
         assert!(error.contains("--no-such-flag"), "{error}");
@@ -712,6 +737,7 @@ mod tests {
             (["--nri-socket", "nri.sock"], "/var/run/nri/nri.sock"),
             (["--enable-cri", "--enable-k8s-api=false"], "needs --enable-k8s-api"),
             (["--cri-endpoint", "tcp://localhost:1"], "unix:///PATH"),
+            (["--username-metadata", "ldap"], "[possible values: disabled, unix]"),
         ] {
             let error = load(&args).unwrap_err();
             assert!(error.contains(text), "{args:?}: {error}");

@@ -15,9 +15,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{Kernel, Series};
 use crate::engine::KernelLosses;
-use crate::filters::{Fields, Filters};
 use crate::process::{Cache, Options};
 use crate::procfs::ProcFs;
+use tetragon_filters::{Fields, Filters};
 
 /// A ring that is filled through a channel, and readable when a byte waits.
 struct Script {

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tetragon_api::event::get_events_response::Event;
 use tetragon_api::event::{GetEventsResponse, Process, RateLimitInfo};
+use tetragon_filters::{Fields, FilterList, Filters, parse_field_filters, parse_filters};
 
 use crate::config::Config;
 use crate::counters::{Counters, add};
 use crate::elasticsearch::Elasticsearch;
-use crate::filters::{Fields, Filters, parse_field_filters, parse_filters};
 use crate::rotate::RotatingFile;
 
 /// Bytes that are collected before they are written.
@@ -160,7 +160,10 @@ impl Exporter {
         if !config.enable_pid_set_filter && allow.iter().chain(&deny).any(|f| !f.pid_set.is_empty()) {
             anyhow::bail!("pid_set in --export-allowlist or --export-denylist needs --enable-pid-set-filter");
         }
-        let filters = Filters::new(&allow, &deny).context("--export-allowlist, --export-denylist")?;
+        let filters = Filters::new(
+            FilterList::new(&allow).context("--export-allowlist")?,
+            FilterList::new(&deny).context("--export-denylist")?,
+        );
         let fields = parse_field_filters(&config.field_filters)
             .and_then(|list| Fields::new(&list))
             .context("--field-filters")?;
@@ -179,6 +182,7 @@ impl Exporter {
                     config.export_file_perm.0,
                     config.export_file_rotation_interval,
                 )
+                .and_then(|file| if config.export_file_compress { file.compressed() } else { Ok(file) })
                 .with_context(|| format!("--export-filename {}: cannot be opened", path.display()))?;
                 outputs.push(Output::new(Box::new(file)));
             }
@@ -211,7 +215,14 @@ impl Exporter {
 
     /// Exports an event, if the filters let it through.
     pub fn export(&mut self, event: &GetEventsResponse) {
-        if !self.is_on() || !self.filters.pass(event) {
+        if !self.is_on() {
+            return;
+        }
+        let passes = self.filters.pass(event);
+        if let Some(complaint) = self.filters.complaint() {
+            tracing::warn!("--export-allowlist, --export-denylist: {complaint}");
+        }
+        if !passes {
             return;
         }
         if self.limit.as_mut().is_some_and(|limit| !limit.take(Instant::now())) {
@@ -348,6 +359,7 @@ fn slim_process(process: &mut Process) {
     process.flags.clear();
     process.start_time = None;
     process.auid = None;
+    process.user = None;
     process.cap = None;
     process.ns = None;
     process.process_credentials = None;

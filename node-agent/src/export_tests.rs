@@ -131,13 +131,33 @@ fn a_limit_of_zero_is_no_export() {
 #[test]
 fn wrong_flags_say_which() {
     for (args, part) in [
-        (["--export-allowlist", "{"], "--export-allowlist"),
+        (["--export-allowlist", "{"], "--export-allowlist: filter 0: EOF"),
+        (
+            ["--export-denylist", r#"{"pid":[1]} {"cel_expression":["process_exec.process.pid"]}"#],
+            "--export-denylist: filter 1: cel_expression[0]: `process_exec.process.pid`: line 1, column 21: the result",
+        ),
         (["--export-denylist", r#"{"pid_set":[1]}"#], "--enable-pid-set-filter"),
         (["--field-filters", r#"{"action":"EXCLUDE"}"#], "--field-filters"),
         (["--export-filename", "/proc/nothing/t.log"], "/proc/nothing/t.log"),
     ] {
         let Err(e) = Exporter::new(&config(&args), Arc::default()) else { panic!("{args:?} is accepted") };
         assert!(format!("{e:#}").contains(part), "{args:?}: {e:#}");
+    }
+}
+
+/// What docs/events.md shows of wrong filters is what the agent says.
+#[test]
+fn messages_of_the_docs() {
+    let docs = include_str!("../../docs/events.md");
+    for args in [
+        ["--export-denylist", r#"{"pid":[1]} {"binary_regex":["^/bin/","("]}"#],
+        ["--export-allowlist", r#"{"cel_expression":["process_exec.binary == \"/bin/sh\""]}"#],
+    ] {
+        let Err(e) = Exporter::new(&config(&args), Arc::default()) else { panic!("{args:?} is accepted") };
+        let [flag, value] = args;
+        let shown =
+            format!("$ tetragon --export-stdout {flag} '{value}'\nerror: {e:#}\nerror: nothing was loaded\n");
+        assert!(docs.contains(&shown), "{shown}");
     }
 }
 

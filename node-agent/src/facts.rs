@@ -107,6 +107,16 @@ pub fn proc_message(
     message
 }
 
+/// Hides what is to be hidden of a process's arguments. The result is what they were, if any was.
+pub fn redact(message: &mut Process, options: &Options) -> Option<String> {
+    if options.redaction.is_empty() || message.arguments.is_empty() {
+        return None;
+    }
+    let shown = options.redaction.apply(&message.binary, message.arguments.clone());
+    let were = std::mem::replace(&mut message.arguments, shown);
+    (were != message.arguments).then_some(were)
+}
+
 /// What can be said of a process that is not known.
 pub fn unknown_message(options: &Options, clock: &Clock, tgid: u32, ktime: u64) -> Process {
     let mut message =

@@ -14,6 +14,7 @@ use tetragon_api::event::{
     ListTracingPoliciesResponse, RuntimeHookRequest, RuntimeHookResponse, TracingPolicyStats,
 };
 use tetragon_api::service::fine_guidance_sensors_server::FineGuidanceSensors;
+use tetragon_filters::{Fields, FilterError, FilterList, Filters};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,7 +23,6 @@ use tonic::{Request, Response, Status};
 
 use crate::control::{Board, Command, Refusal, Reply, What, mode_of};
 use crate::counters::Counters;
-use crate::filters::{Fields, Filters};
 use crate::hub::Hub;
 use crate::pods::hook::Hook;
 
@@ -85,9 +85,17 @@ impl FineGuidanceSensors for Service {
         request: Request<GetEventsRequest>,
     ) -> Result<Response<BoxStream<GetEventsResponse>>, Status> {
         let request = request.into_inner();
-        let invalid = |e: crate::filters::FilterError| Status::invalid_argument(e.to_string());
-        let filters = Filters::new(&request.allow_list, &request.deny_list).map_err(invalid)?;
-        let fields = Fields::new(&request.field_filters).map_err(invalid)?;
+        if request.aggregation_options.is_some() {
+            return Err(Status::invalid_argument(
+                "aggregation_options: events are not aggregated; leave it out, and every event is sent by itself",
+            ));
+        }
+        let invalid =
+            |list: &'static str| move |e: FilterError| Status::invalid_argument(format!("{list}: {e}"));
+        let allow = FilterList::new(&request.allow_list).map_err(invalid("allow_list"))?;
+        let deny = FilterList::new(&request.deny_list).map_err(invalid("deny_list"))?;
+        let fields = Fields::new(&request.field_filters).map_err(invalid("field_filters"))?;
+        let filters = Filters::new(allow, deny);
         let events = self.hub.listen(filters, fields);
         // The last one to send an event need not copy it.
         let stream = ReceiverStream::new(events).map(|event| Ok(Arc::unwrap_or_clone(event)));

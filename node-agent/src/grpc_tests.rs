@@ -44,7 +44,7 @@ fn event(pid: u32) -> Arc<GetEventsResponse> {
 async fn events_are_streamed_by_filter() {
     let mut bed = bed().await;
     let request = GetEventsRequest {
-        allow_list: crate::filters::parse_filters(r#"{"pid":[2,3]}"#).unwrap(),
+        allow_list: tetragon_filters::parse_filters(r#"{"pid":[2,3]}"#).unwrap(),
         ..Default::default()
     };
     let mut stream = bed.client.get_events(request).await.unwrap().into_inner();
@@ -58,15 +58,54 @@ async fn events_are_streamed_by_filter() {
 }
 
 #[tokio::test]
-async fn a_wrong_filter_is_an_argument_error() {
+async fn expressions_of_clients_are_asked() {
     let mut bed = bed().await;
+    let allow = r#"{"cel_expression":["process_exec.process.pid in [2u, 3u]"]}"#;
     let request = GetEventsRequest {
-        allow_list: crate::filters::parse_filters(r#"{"binary_regex":["("]}"#).unwrap(),
+        allow_list: tetragon_filters::parse_filters(allow).unwrap(),
         ..Default::default()
     };
-    let error = bed.client.get_events(request).await.unwrap_err();
-    assert_eq!(error.code(), Code::InvalidArgument);
-    assert!(error.message().contains("binary_regex"), "{error}");
+    let mut stream = bed.client.get_events(request).await.unwrap().into_inner();
+    (1..=4).for_each(|pid| bed.hub.publish(&event(pid)));
+    assert_eq!(stream.message().await.unwrap().unwrap(), *event(2));
+    assert_eq!(stream.message().await.unwrap().unwrap(), *event(3));
+    bed.hub.close();
+    assert_eq!(stream.message().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_client_asks_wrongly_is_an_argument_error() {
+    use tetragon_api::event::{AggregationOptions, FieldFilter};
+    let mut bed = bed().await;
+    let list = |text| tetragon_filters::parse_filters(text).unwrap();
+    for (request, part) in [
+        (
+            GetEventsRequest { allow_list: list(r#"{"binary_regex":["("]}"#), ..Default::default() },
+            "allow_list: filter 0: binary_regex[0]: ",
+        ),
+        (
+            GetEventsRequest {
+                deny_list: list(r#"{"pid":[1]} {"cel_expression":["process_exec.pid == 1u"]}"#),
+                ..Default::default()
+            },
+            "deny_list: filter 1: cel_expression[0]: `process_exec.pid == 1u`: line 1, column 13: ",
+        ),
+        (
+            GetEventsRequest { field_filters: vec![FieldFilter::default()], ..Default::default() },
+            "field_filters: filter 0: `fields` is missing",
+        ),
+        (
+            GetEventsRequest {
+                aggregation_options: Some(AggregationOptions::default()),
+                ..Default::default()
+            },
+            "aggregation_options: events are not aggregated",
+        ),
+    ] {
+        let error = bed.client.get_events(request).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert!(error.message().starts_with(part), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tetragon_api::event::GetEventsResponse;
+use tetragon_filters::{Fields, Filters};
 use tokio::sync::mpsc;
 
 use crate::counters::{Counters, add};
-use crate::filters::{Fields, Filters};
 
 /// What a listener receives.
 pub type Receiver = mpsc::Receiver<Arc<GetEventsResponse>>;
@@ -56,7 +56,11 @@ impl Hub {
     /// Hands an event to those who want it.
     pub fn publish(&self, event: &Arc<GetEventsResponse>) {
         self.each(|listener, counters| {
-            if listener.filters.pass(event) {
+            let passes = listener.filters.pass(event);
+            if let Some(complaint) = listener.filters.complaint() {
+                tracing::warn!("filters of a gRPC client: {complaint}");
+            }
+            if passes {
                 let wanted = listener.only_fields(event);
                 listener.send(wanted, counters);
             }
@@ -99,8 +103,7 @@ impl Hub {
 
 impl Listener {
     fn only_fields(&self, event: &Arc<GetEventsResponse>) -> Arc<GetEventsResponse> {
-        let kept = self.fields.apply(event).and_then(|value| serde_json::from_value(value).ok());
-        kept.map_or_else(|| event.clone(), Arc::new)
+        self.fields.apply_to_event(event).map_or_else(|| event.clone(), Arc::new)
     }
 
     fn send(&mut self, event: Arc<GetEventsResponse>, counters: &Counters) {
@@ -115,7 +118,7 @@ impl Listener {
 mod tests {
     use super::*;
     use crate::counters::get;
-    use crate::filters::{parse_field_filters, parse_filters};
+    use tetragon_filters::{FilterList, parse_field_filters, parse_filters};
 
     fn event(pid: u32) -> Arc<GetEventsResponse> {
         let text = format!(r#"{{"process_exec":{{"process":{{"pid":{pid},"cwd":"/"}}}}}}"#);
@@ -131,7 +134,8 @@ mod tests {
     fn each_listener_has_filters_of_its_own() {
         let (hub, _) = hub(10);
         assert!(!hub.is_on());
-        let filters = Filters::new(&parse_filters(r#"{"pid":[2]}"#).unwrap(), &[]).unwrap();
+        let allow = FilterList::new(&parse_filters(r#"{"pid":[2]}"#).unwrap()).unwrap();
+        let filters = Filters::new(allow, FilterList::default());
         let fields = Fields::new(&parse_field_filters(r#"{"fields":"process.pid"}"#).unwrap()).unwrap();
         let mut some = hub.listen(filters, fields);
         let mut all = hub.listen(Filters::default(), Fields::default());

@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use tetragon_abi::config::NAMESPACES;
 use tetragon_abi::engine::{PROC_CLONE, PROC_INIT_TREE};
 use tetragon_abi::record;
-use tetragon_api::event::Process;
+use tetragon_api::event::{Process, UserRecord};
+use tetragon_filters::Redaction;
 
 use crate::clock::Clock;
 use crate::engine::ExecRecord;
@@ -17,12 +18,17 @@ use crate::facts;
 use crate::pods::cgroup::Place;
 use crate::pods::object::{Container, Pod};
 use crate::procfs::ProcInfo;
+use crate::users::Users;
 
 /// Name of a process: thread group id, and the time of its fork or last exec.
 pub type Key = (u32, u64);
 
 /// Ended processes that stay for a while even without children: records of other threads may follow.
 const GRAVES: usize = 256;
+
+/// Where namespaces stand in the order of their kinds.
+const MNT: usize = 2;
+const USER: usize = 9;
 
 /// What decides how a process is shown.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +43,8 @@ pub struct Options {
     pub ns: bool,
     /// The node's own namespaces, in the order of their kinds; 0: not known.
     pub host_ns: [u32; NAMESPACES],
+    /// What of arguments is hidden.
+    pub redaction: Redaction,
 }
 
 /// A process as events show it. It does not change: an exec makes a new one.
@@ -48,6 +56,8 @@ pub struct Proc {
     pub parent: Option<Key>,
     /// What events say of it.
     pub message: Process,
+    /// Its arguments as they were, if events hide some of them: for this program alone.
+    pub hidden: Option<String>,
     /// Of the program: privileges that it gained.
     pub binary_properties: Option<tetragon_api::event::BinaryProperties>,
     /// Permitted capabilities.
@@ -66,7 +76,8 @@ impl Proc {
         let m = &self.message;
         let texts = [&m.exec_id, &m.cwd, &m.binary, &m.arguments, &m.flags, &m.docker, &m.parent_exec_id];
         let caps = m.cap.as_ref().map_or(0, |c| c.permitted.len() + c.effective.len() + c.inheritable.len());
-        size_of::<Proc>() + texts.iter().map(|t| t.capacity()).sum::<usize>() + 4 * caps
+        let hidden = self.hidden.as_ref().map_or(0, String::capacity);
+        size_of::<Proc>() + hidden + texts.iter().map(|t| t.capacity()).sum::<usize>() + 4 * caps
     }
 }
 
@@ -109,6 +120,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Cache {
     options: Options,
+    /// Who users are, if events are to say.
+    users: Option<Users>,
     clock: Clock,
     entries: BTreeMap<Key, Entry>,
     graves: VecDeque<Key>,
@@ -124,6 +137,7 @@ impl Cache {
     pub fn new(options: Options, clock: Clock) -> Cache {
         Cache {
             options,
+            users: None,
             clock,
             entries: BTreeMap::new(),
             graves: VecDeque::new(),
@@ -132,6 +146,21 @@ impl Cache {
             evictions: 0,
             misses: 0,
         }
+    }
+
+    /// Processes of the node itself have the names of their users.
+    pub fn with_users(self, users: Users) -> Cache {
+        Cache { users: Some(users), ..self }
+    }
+
+    /// The user of a process, if it sees the node's files and users as the node does.
+    fn user(&mut self, message: &Process, ns: &[u32; NAMESPACES]) -> Option<UserRecord> {
+        let users = self.users.as_mut()?;
+        let of_node = |kind: usize| ns[kind] != 0 && ns[kind] == self.options.host_ns[kind];
+        if !of_node(MNT) || !of_node(USER) {
+            return None;
+        }
+        users.name(message.uid?).map(|name| UserRecord { name: name.to_owned() })
     }
 
     /// The clock that turns kernel times into times of day.
@@ -186,10 +215,13 @@ impl Cache {
         let place = place(&before.map(|p| p.place.clone()).unwrap_or_default());
         let mut message = facts::exec_message(exec, &self.options, &self.clock, key, parent);
         message.docker = place.shown().to_owned();
+        let hidden = facts::redact(&mut message, &self.options);
+        message.user = self.user(&message, &fixed.cred.ns);
         let proc = Arc::new(Proc {
             key,
             parent,
             message,
+            hidden,
             binary_properties: facts::binary_properties(exec, old_permitted),
             permitted: fixed.cred.caps[1],
             place,
@@ -239,6 +271,7 @@ impl Cache {
                     key,
                     parent: entry.parent,
                     message,
+                    hidden: of.as_ref().and_then(|p| p.hidden.clone()),
                     binary_properties: None,
                     permitted,
                     place: of.as_ref().map(|p| p.place.clone()).unwrap_or_default(),
@@ -284,13 +317,16 @@ impl Cache {
     pub fn seed_one(&mut self, info: &ProcInfo, parent: Option<Key>) -> Arc<Proc> {
         let parent = parent.or_else(|| self.latest(info.parent));
         let key = (info.tgid, info.ktime);
-        let message = facts::proc_message(info, &self.options, &self.clock, key, parent);
+        let mut message = facts::proc_message(info, &self.options, &self.clock, key, parent);
+        let hidden = facts::redact(&mut message, &self.options);
+        message.user = self.user(&message, &info.cred.ns);
         let permitted = info.cred.caps[1];
         let (place, nspid) = (info.place.clone(), info.nspid);
         let proc = Arc::new(Proc {
             key,
             parent,
             message,
+            hidden,
             binary_properties: None,
             permitted,
             place,

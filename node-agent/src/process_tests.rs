@@ -245,7 +245,14 @@ fn nested_pid_namespaces_are_flagged() {
 
 #[test]
 fn flags_and_credentials_when_asked_for() {
-    let options = Options { capacity: 10, node: "n".into(), cred: true, ns: true, host_ns: [5; NAMESPACES] };
+    let options = Options {
+        capacity: 10,
+        node: "n".into(),
+        cred: true,
+        ns: true,
+        host_ns: [5; NAMESPACES],
+        ..Default::default()
+    };
     let mut c = Cache::new(options, Clock::fixed(0));
     let mut record = exec_record(0, (20, 110), "run", 0);
     record.cwd = "/tmp".into();
@@ -262,4 +269,61 @@ fn flags_and_credentials_when_asked_for() {
     assert!(ns.uts.unwrap().is_host && !ns.ipc.unwrap().is_host && ns.mnt.is_none());
     assert_eq!(m.auid, Some(1000));
     assert!(m.process_credentials.unwrap().securebits.is_empty());
+}
+
+#[test]
+fn arguments_are_hidden_of_the_process_its_forks_and_those_from_proc() {
+    let filters = r#"{"binary_regex":["/mysql$","/init$"],"redact":["--password[ =](\\S+)"]}"#;
+    let options =
+        Options { capacity: 100, redaction: Redaction::parse(filters).unwrap(), ..Default::default() };
+    let mut c = Cache::new(options, Clock::fixed(0));
+    let init = ProcInfo {
+        tgid: 1,
+        ktime: 10,
+        binary: "/sbin/init".into(),
+        args: vec!["init".into(), "--password=root".into()],
+        ..Default::default()
+    };
+    assert_eq!(c.seed(&[init])[0].message.arguments, "--password=*****");
+    fork(&mut c, (1, 10), (20, 100));
+    let mut record = exec_record(100, (20, 110), "/bin/mysql", PROC_CLONE);
+    record.args = vec!["mysql".into(), "-u".into(), "me".into(), "--password".into(), "secret".into()];
+    let proc = c.exec(&record, Place::clone);
+    assert_eq!(proc.message.arguments, "-u me --password *****");
+    // What recognises a pod's probe sees them.
+    assert_eq!(proc.hidden.as_deref(), Some("-u me --password secret"));
+    assert_eq!(c.ancestors(&proc, 1)[0].message.arguments, "--password=*****");
+    fork(&mut c, (20, 110), (21, 200));
+    let child = c.find(21, 200).unwrap();
+    assert_eq!(child.message.arguments, "-u me --password *****");
+    // Another program may show them.
+    record.filename = "/bin/echo".into();
+    record.fixed.header = header(20, 120);
+    record.fixed.old_ktime = 110;
+    let echo = c.exec(&record, Place::clone);
+    assert_eq!((echo.message.arguments.as_str(), &echo.hidden), ("-u me --password secret", &None));
+}
+
+#[test]
+fn users_have_names_on_the_node_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("1/root/etc")).unwrap();
+    std::fs::write(dir.path().join("1/root/etc/passwd"), "me:x:1000:1000::/:\n").unwrap();
+    let options = Options { capacity: 100, host_ns: [5; NAMESPACES], ..Default::default() };
+    let mut c = Cache::new(options, Clock::fixed(0)).with_users(Users::of_node(dir.path()));
+    let mut name = |uid: u32, ns: [u32; NAMESPACES]| {
+        let mut record = exec_record(0, (20, 110), "/bin/x", 0);
+        record.fixed.cred.ids = [uid; 8];
+        record.fixed.cred.ns = ns;
+        c.exec(&record, Place::clone).message.user.clone().map(|u| u.name)
+    };
+    assert_eq!(name(1000, [5; NAMESPACES]).as_deref(), Some("me"));
+    assert_eq!(name(1001, [5; NAMESPACES]), None);
+    // A container has files, or users, of its own.
+    for kind in [2, 9] {
+        let mut ns = [5; NAMESPACES];
+        ns[kind] = 6;
+        assert_eq!(name(1000, ns), None);
+    }
+    assert_eq!(name(1000, [0; NAMESPACES]), None);
 }

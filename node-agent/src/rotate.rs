@@ -1,13 +1,22 @@
 //! A file that is rotated by size and by time. Old files are named as lumberjack names them:
-//! `tetragon-2026-11-24T09-11-32.739.log` beside `tetragon.log`.
+//! `tetragon-2026-11-24T09-11-32.739.log` beside `tetragon.log`, with `.gz` when they are compressed.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tetragon_api::event::Timestamp;
+
+/// What the name of a compressed file ends with.
+const GZ: &str = ".gz";
+/// And while it is being made.
+const PART: &str = ".gz.part";
 
 /// The file that is written, and when it is replaced.
 #[derive(Debug)]
@@ -22,6 +31,8 @@ pub struct RotatingFile {
     opened: Instant,
     /// The time in the name of the newest old file.
     last_backup: SystemTime,
+    /// Takes old files to be compressed, if they are.
+    compressor: Option<mpsc::Sender<PathBuf>>,
 }
 
 impl RotatingFile {
@@ -49,7 +60,36 @@ impl RotatingFile {
             interval,
             opened: Instant::now(),
             last_backup: SystemTime::UNIX_EPOCH,
+            compressor: None,
         })
+    }
+
+    /// Old files are compressed, also those that an earlier agent left. A thread does it, which ends with
+    /// this value; events do not wait for it.
+    pub fn compressed(mut self) -> io::Result<Self> {
+        let (sender, files) = mpsc::channel::<PathBuf>();
+        let mode = self.mode;
+        std::thread::Builder::new().name("compress".to_owned()).spawn(move || {
+            for path in files {
+                if let Err(e) = compress(&path, mode) {
+                    tracing::error!("{}: cannot be compressed, and stays as it is: {e}", path.display());
+                }
+            }
+        })?;
+        let dir = self.dir().to_owned();
+        for name in self.names_in_dir()? {
+            match self.backup(&name) {
+                Some((_, "")) => {
+                    // The thread is there: it was just started.
+                    let _ = sender.send(dir.join(name));
+                }
+                // What an agent did not finish begins anew.
+                Some((_, PART)) => std::fs::remove_file(dir.join(name))?,
+                _ => {}
+            }
+        }
+        self.compressor = Some(sender);
+        Ok(self)
     }
 
     /// Where it is.
@@ -85,7 +125,11 @@ impl RotatingFile {
         }
         self.size = 0;
         self.opened = Instant::now();
-        self.remove_old()
+        self.remove_old()?;
+        if let Some(compressor) = &self.compressor {
+            compressor.send(backup).map_err(|_| io::Error::other("the thread that compresses has ended"))?;
+        }
+        Ok(())
     }
 
     /// A name that no file has, and that sorts after those before.
@@ -95,7 +139,7 @@ impl RotatingFile {
         self.last_backup = SystemTime::now().max(self.last_backup + millisecond);
         loop {
             let path = self.path.with_file_name(format!("{stem}-{}{ext}", stamp(self.last_backup)));
-            if !path.exists() {
+            if !path.exists() && !with_end(&path, GZ).exists() {
                 return path;
             }
             self.last_backup += millisecond;
@@ -108,26 +152,77 @@ impl RotatingFile {
         (text(self.path.file_stem()), ext)
     }
 
+    /// The folder that it is in.
+    fn dir(&self) -> &Path {
+        self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    fn names_in_dir(&self) -> io::Result<Vec<String>> {
+        Ok(std::fs::read_dir(self.dir())?
+            .flatten()
+            .filter_map(|e| e.file_name().into_string().ok())
+            .collect())
+    }
+
+    /// The time in an old file's name, and what follows the extension.
+    fn backup<'n>(&self, name: &'n str) -> Option<(&'n str, &'static str)> {
+        let (stem, ext) = self.name_parts();
+        let end = [PART, GZ, ""].into_iter().find(|end| name.ends_with(end))?;
+        stamp_of(name.strip_suffix(end)?, &stem, &ext).map(|stamp| (stamp, end))
+    }
+
     /// Removes the oldest, so that `backups` remain.
     fn remove_old(&self) -> io::Result<()> {
         if self.backups == 0 {
             return Ok(());
         }
-        let (stem, ext) = self.name_parts();
-        let dir = match self.path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let mut old: Vec<String> = std::fs::read_dir(dir)?
-            .flatten()
-            .filter_map(|e| e.file_name().into_string().ok())
-            .filter(|name| is_backup(name, &stem, &ext))
-            .collect();
-        // The names sort by time.
-        old.sort_unstable();
-        let surplus = old.len().saturating_sub(self.backups);
-        old.iter().take(surplus).try_for_each(|name| std::fs::remove_file(dir.join(name)))
+        let names = self.names_in_dir()?;
+        let old: Vec<(&str, &String)> =
+            names.iter().filter_map(|name| Some((self.backup(name)?.0, name))).collect();
+        // Stamps sort by time. One that is being compressed has two files.
+        let stamps: BTreeSet<&str> = old.iter().map(|(stamp, _)| *stamp).collect();
+        let surplus: Vec<&str> =
+            stamps.iter().take(stamps.len().saturating_sub(self.backups)).copied().collect();
+        for (_, name) in old.iter().filter(|(stamp, _)| surplus.contains(stamp)) {
+            match std::fs::remove_file(self.dir().join(name)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                // The compressor may have been quicker.
+                _ => {}
+            }
+        }
+        Ok(())
     }
+}
+
+/// A path with more at its end.
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Puts a compressed file in the place of an old one. There is never half of one under its name.
+fn compress(path: &Path, mode: u32) -> io::Result<()> {
+    let part = with_end(path, PART);
+    let written = compress_to(path, &part, mode);
+    // It may have become too old meanwhile.
+    if written.is_err() || !path.exists() {
+        let _ = std::fs::remove_file(&part);
+        return written.or_else(|e| if path.exists() { Err(e) } else { Ok(()) });
+    }
+    std::fs::rename(&part, with_end(path, GZ))?;
+    std::fs::remove_file(path)
+}
+
+fn compress_to(path: &Path, part: &Path, mode: u32) -> io::Result<()> {
+    let mut from = File::open(path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(part)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    let mut encoder = GzEncoder::new(io::BufWriter::new(file), Compression::default());
+    io::copy(&mut from, &mut encoder)?;
+    let file = encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    // The old file goes next: this one must be on the disk.
+    file.sync_all()
 }
 
 impl Write for RotatingFile {
@@ -159,12 +254,12 @@ fn stamp(time: SystemTime) -> String {
     format!("{}.{:03}", second.trim_end_matches('Z').replace(':', "-"), since.subsec_millis())
 }
 
-fn is_backup(name: &str, stem: &str, ext: &str) -> bool {
-    let middle = name.strip_prefix(stem).and_then(|n| n.strip_prefix('-')).and_then(|n| n.strip_suffix(ext));
-    let Some(middle) = middle else { return false };
+/// The time in the name of an old file.
+fn stamp_of<'n>(name: &'n str, stem: &str, ext: &str) -> Option<&'n str> {
+    let middle = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ext)?;
     let like = "0000-00-00T00-00-00.000";
-    middle.len() == like.len()
-        && middle.bytes().zip(like.bytes()).all(|(b, l)| if l == b'0' { b.is_ascii_digit() } else { b == l })
+    let fits = |(b, l): (u8, u8)| if l == b'0' { b.is_ascii_digit() } else { b == l };
+    (middle.len() == like.len() && middle.bytes().zip(like.bytes()).all(fits)).then_some(middle)
 }
 
 #[cfg(test)]
@@ -182,9 +277,9 @@ mod tests {
     fn stamps_are_lumberjacks() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_511_492_039);
         assert_eq!(stamp(time), "2026-11-24T09-11-32.039");
-        assert!(is_backup("t-2026-11-24T09-11-32.039.log", "t", ".log"));
+        assert_eq!(stamp_of("t-2026-11-24T09-11-32.039.log", "t", ".log"), Some("2026-11-24T09-11-32.039"));
         for other in ["t.log", "t-x.log", "t-2026-11-24T09-11-32.03.log", "u-2026-11-24T09-11-32.039.log"] {
-            assert!(!is_backup(other, "t", ".log"), "{other}");
+            assert_eq!(stamp_of(other, "t", ".log"), None, "{other}");
         }
     }
 
@@ -235,5 +330,48 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(file.rotate().is_err());
         file.write_all(b"two\n").unwrap();
+    }
+
+    #[test]
+    fn old_files_are_compressed_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.log");
+        // What an earlier agent left: one to be compressed, one that it began.
+        std::fs::write(dir.path().join("t-2020-01-01T00-00-00.000.log"), "earlier\n").unwrap();
+        std::fs::write(dir.path().join("t-2020-01-01T00-00-00.000.log.gz.part"), "half").unwrap();
+        let open = |backups| RotatingFile::open(&path, 10, backups, 0o640, Duration::ZERO).unwrap();
+        let mut file = open(3).compressed().unwrap();
+        for n in 0..3 {
+            file.write_all(format!("line {n}\n").as_bytes()).unwrap();
+            file.rotate().unwrap();
+        }
+        let until = Instant::now() + Duration::from_secs(20);
+        let done = || {
+            let names = names(dir.path());
+            names.len() == 4 && names.iter().filter(|n| n.ends_with(".log.gz")).count() == 3
+        };
+        while !done() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let names = names(dir.path());
+        assert!(done(), "{names:?}");
+        let mut text = String::new();
+        let newest = File::open(dir.path().join(&names[2])).unwrap();
+        io::Read::read_to_string(&mut flate2::read::GzDecoder::new(newest), &mut text).unwrap();
+        assert_eq!(text, "line 2\n");
+        let mode = std::fs::metadata(dir.path().join(&names[2])).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[test]
+    fn what_cannot_be_compressed_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t-x.log");
+        std::fs::write(&path, "text").unwrap();
+        std::fs::create_dir(dir.path().join("t-x.log.gz.part")).unwrap();
+        assert!(compress(&path, 0o600).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+        // One that is gone meanwhile is no trouble.
+        assert!(compress(&dir.path().join("gone.log"), 0o600).is_ok());
     }
 }

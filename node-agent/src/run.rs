@@ -17,12 +17,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use tetragon_filters::Redaction;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::assemble::{AncestorKinds, Assembler};
 use crate::clock::Clock;
-use crate::config::{Ancestors, Config, RUN_DIR};
+use crate::config::{Ancestors, Config, RUN_DIR, Usernames};
 use crate::control::{Board, Cluster, Command, Control, PolicyFile, read_folders};
 use crate::counters::Counters;
 use crate::cri::{Asked, Asker};
@@ -45,6 +46,7 @@ use crate::process::{Cache, Options};
 use crate::procfs::{ProcFs, ProcInfo};
 use crate::runtime::Records;
 use crate::serve::{Pages, addresses, serve_grpc, serve_http};
+use crate::users::Users;
 use crate::watch::Watch;
 
 /// Exit code for a wrong policy or flag.
@@ -106,6 +108,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let counters = Arc::new(Counters::default());
     let wrong = |e: anyhow::Error| Failure::Wrong(vec![format!("error: {e:#}")]);
     let exporter = Exporter::new(config, counters.clone()).map_err(wrong)?;
+    let redaction = redaction(config).map_err(wrong)?;
     let addresses = addresses(config).map_err(wrong)?;
     // Watched before they are read: a change in between is told twice rather than never.
     let dirs = policy_dirs(config);
@@ -124,7 +127,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     };
 
     let mut engine = EngineParts::start(config)?;
-    let (assembler, infos) = processes(config, &mut engine)?;
+    let (assembler, infos) = processes(config, redaction, &mut engine)?;
     let hub = Arc::new(Hub::new(config.event_queue_size as usize, counters.clone()));
     let board = Arc::new(Board::default());
     let told = config.enable_k8s_api || !config.nri_socket.is_empty();
@@ -428,8 +431,17 @@ fn mount(kind: &CStr, on: &str, magic: libc::c_long) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What `--redaction-filters` hides.
+fn redaction(config: &Config) -> Result<Redaction> {
+    Redaction::parse(&config.redaction_filters).context("--redaction-filters")
+}
+
 /// Reads /proc, tells the kernel of what ran before, and makes the cache.
-fn processes(config: &Config, parts: &mut EngineParts) -> Result<(Assembler, Vec<ProcInfo>)> {
+fn processes(
+    config: &Config,
+    redaction: Redaction,
+    parts: &mut EngineParts,
+) -> Result<(Assembler, Vec<ProcInfo>)> {
     let clock = Clock::now();
     let procfs = ProcFs::new(&config.procfs);
     let infos = procfs
@@ -442,6 +454,7 @@ fn processes(config: &Config, parts: &mut EngineParts) -> Result<(Assembler, Vec
         cred: config.enable_process_cred,
         ns: config.enable_process_ns,
         host_ns: procfs.host_namespaces(),
+        redaction,
     };
     let has = |kind| config.enable_ancestors.contains(&kind);
     let ancestors = AncestorKinds {
@@ -450,7 +463,10 @@ fn processes(config: &Config, parts: &mut EngineParts) -> Result<(Assembler, Vec
         tracepoint: has(Ancestors::Tracepoint),
         lsm: has(Ancestors::Lsm),
     };
-    let cache = Cache::new(options.clone(), clock);
+    let mut cache = Cache::new(options.clone(), clock);
+    if config.username_metadata == Usernames::Unix {
+        cache = cache.with_users(Users::of_node(&config.procfs));
+    }
     let assembler = Assembler::new(cache, options, config.cluster_name.clone(), ancestors, procfs);
     Ok((assembler, infos))
 }

@@ -125,7 +125,10 @@ pub(crate) enum Command {
   tetra getevents -F parent
 
   # Only these fields
-  tetra getevents -f process,parent.pod")]
+  tetra getevents -f process,parent.pod
+
+  # What an expression says
+  tetra getevents --cel-expression 'process_exec.process.binary.startsWith(\"/tmp/\")'")]
     Getevents(Box<Getevents>),
     /// Manage tracing policies
     #[command(visible_alias = "tp", arg_required_else_help = true)]
@@ -272,8 +275,8 @@ pub(crate) struct Getevents {
     /// Get host events
     #[arg(long)]
     pub(crate) host: bool,
-    /// Not supported yet
-    #[arg(long, hide = true)]
+    /// Get events of which this expression in CEL is true. Given again: or this
+    #[arg(long, value_name = "EXPRESSION")]
     pub(crate) cel_expression: Vec<String>,
     /// Include only fields in events
     #[arg(short = 'f', long, value_name = "FIELDS", value_delimiter = ',')]

@@ -5,31 +5,28 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tetragon_api::event::get_events_response::Event;
 use tetragon_api::event::kprobe_argument::Arg;
-use tetragon_api::event::{FieldFilter, GetEventsRequest, GetEventsResponse};
+use tetragon_api::event::{GetEventsRequest, GetEventsResponse};
+use tetragon_filters::{Fields, Filters};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{EventOutput, Getevents, Globals};
 use crate::client;
 use crate::compact::Compact;
-use crate::filter::{self, Matcher};
-use crate::{closed_pipe, fields, note};
+use crate::{closed_pipe, fields, filter, note};
 
 /// Runs the command.
 pub(crate) fn run(globals: &Globals, options: &Getevents) -> anyhow::Result<()> {
-    if !options.cel_expression.is_empty() {
-        bail!("--cel-expression is not supported yet; the other filters are: tetra getevents --help");
-    }
     let filter = filter::from_options(options);
-    let matcher = Matcher::new(filter.clone())?;
-    let field_filters = fields::filters(&options.include_fields, &options.exclude_fields)?;
+    let matcher = filter::matcher(&filter)?;
+    let (field_filters, fields) = fields::filters(&options.include_fields, &options.exclude_fields)?;
     let mut printer = Printer::new(options);
     if let Some(input) = piped_stdin() {
         let mut input = BufReader::new(input);
         if !input.fill_buf().context("failed to read stdin")?.is_empty() {
-            return from_lines(input, &matcher, &field_filters, &mut printer);
+            return from_lines(input, matcher, &fields, &mut printer);
         }
         // An empty stdin is no recording: a script gave the command none.
     }
@@ -51,8 +48,8 @@ fn piped_stdin() -> Option<impl Read> {
 /// Prints the events of a recording. A line that is no event is said and skipped.
 fn from_lines(
     mut input: BufReader<impl Read>,
-    matcher: &Matcher,
-    field_filters: &[FieldFilter],
+    mut matcher: Filters,
+    fields: &Fields,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     let mut line = Vec::new();
@@ -65,9 +62,14 @@ fn from_lines(
             continue;
         }
         match serde_json::from_slice::<GetEventsResponse>(&line) {
-            Ok(event) if matcher.matches(&event) => printer.print_filtered(&event, field_filters)?,
+            Ok(event) if matcher.pass(&event) => {
+                printer.print(&fields.apply_to_event(&event).unwrap_or(event))?;
+            }
             Ok(_) => {}
             Err(error) => note(&format!("tetra: stdin line {number} is not an event: {error}")),
+        }
+        if let Some(complaint) = matcher.complaint() {
+            note(&format!("tetra: stdin line {number}: {complaint}"));
         }
         if input.buffer().is_empty() {
             printer.flush()?;
@@ -179,16 +181,6 @@ impl Printer<'_> {
             }),
         };
         Self { workloads: options.workload.clone(), out: BufWriter::new(io::stdout().lock()), form }
-    }
-
-    /// Prints what the field filters leave of an event.
-    fn print_filtered(&mut self, event: &GetEventsResponse, filters: &[FieldFilter]) -> anyhow::Result<()> {
-        if filters.is_empty() {
-            return self.print(event);
-        }
-        let mut value = serde_json::to_value(event)?;
-        fields::apply(filters, &mut value);
-        self.print(&serde_json::from_value(value)?)
     }
 
     fn print(&mut self, event: &GetEventsResponse) -> anyhow::Result<()> {

@@ -1,12 +1,19 @@
 //! The filters of `tetra getevents`: as a request for the agent, and applied here to events from
 //! stdin.
 
-use anyhow::Context;
-use regex::RegexSet;
-use tetragon_api::event::{EventType, Filter, GetEventsResponse, Pod};
-use tetragon_api::selector::TextSelector;
+use tetragon_api::event::{EventType, Filter, GetEventsResponse};
+use tetragon_filters::{FilterError, FilterList, Filters, Reason};
 
 use crate::cli::Getevents;
+
+/// Which flag a member of the filter comes from.
+const FLAGS: [(&str, &str); 5] = [
+    ("binary_regex", "--process"),
+    ("namespace_regex", "--namespace-regex"),
+    ("pod_regex", "--pod"),
+    ("container_name_regex", "--containers"),
+    ("cel_expression", "--cel-expression"),
+];
 
 /// The filter that the command line asks for. Its fields are ANDed, a field's values ORed.
 pub(crate) fn from_options(options: &Getevents) -> Filter {
@@ -29,18 +36,9 @@ pub(crate) fn from_options(options: &Getevents) -> Filter {
         container_name_regex: options.containers.clone(),
         event_set: types.iter().map(|t| *t as i32).collect(),
         policy_names: options.policy_names.clone(),
+        cel_expression: options.cel_expression.clone(),
         ..Filter::default()
     }
-}
-
-/// A filter of the command line, ready to be applied.
-pub(crate) struct Matcher {
-    filter: Filter,
-    binary: Option<RegexSet>,
-    namespace: Option<RegexSet>,
-    pod: Option<RegexSet>,
-    container: Option<RegexSet>,
-    labels: Vec<TextSelector>,
 }
 
 /// The event is of one of these workloads; none are all. The API has no such filter.
@@ -49,56 +47,23 @@ pub(crate) fn is_of_workload(event: &GetEventsResponse, workloads: &[String]) ->
     workloads.is_empty() || pod.is_some_and(|p| workloads.contains(&p.workload))
 }
 
-impl Matcher {
-    /// Fails on an expression that is none.
-    pub(crate) fn new(filter: Filter) -> anyhow::Result<Self> {
-        Ok(Self {
-            binary: expressions("--process", &filter.binary_regex)?,
-            namespace: expressions("--namespace-regex", &filter.namespace_regex)?,
-            pod: expressions("--pod", &filter.pod_regex)?,
-            container: expressions("--containers", &filter.container_name_regex)?,
-            labels: filter
-                .labels
-                .iter()
-                .map(|l| TextSelector::parse(l))
-                .collect::<Result<_, _>>()
-                .context("--labels")?,
-            filter,
-        })
-    }
-
-    /// Whether the event is wanted.
-    pub(crate) fn matches(&self, event: &GetEventsResponse) -> bool {
-        let Filter { event_set, policy_names, namespace, .. } = &self.filter;
-        let process = event.process();
-        let pod: Option<&Pod> = process.and_then(|p| p.pod.as_ref());
-        // An event without a process has no namespace either, not even none.
-        let ns = process.map(|_| pod.map_or("", |p| p.namespace.as_str()));
-        let container = pod.and_then(|p| p.container.as_ref());
-        (event_set.is_empty() || event_set.contains(&(event.event_type() as i32)))
-            && (policy_names.is_empty()
-                || event.policy_name().is_some_and(|n| policy_names.iter().any(|p| p == n)))
-            && (namespace.is_empty() || ns.is_some_and(|ns| namespace.iter().any(|n| n == ns)))
-            && is_match(self.namespace.as_ref(), ns)
-            && is_match(self.binary.as_ref(), process.map(|p| p.binary.as_str()))
-            && is_match(self.pod.as_ref(), pod.map(|p| p.name.as_str()))
-            && (self.labels.is_empty()
-                || pod.is_some_and(|p| self.labels.iter().any(|l| l.matches(&p.pod_labels))))
-            && is_match(self.container.as_ref(), container.map(|c| c.name.as_str()))
-    }
+/// The filter, ready to be applied. Fails on an expression that is none, with its flag.
+pub(crate) fn matcher(filter: &Filter) -> anyhow::Result<Filters> {
+    let allow = FilterList::new(std::slice::from_ref(filter)).map_err(|e| of_flag(&e))?;
+    Ok(Filters::new(allow, FilterList::default()))
 }
 
-/// The expressions of a flag; `None` if it is not given.
-fn expressions(flag: &str, list: &[String]) -> anyhow::Result<Option<RegexSet>> {
-    if list.is_empty() {
-        return Ok(None);
-    }
-    RegexSet::new(list).map(Some).with_context(|| format!("{flag}: not a regular expression"))
-}
-
-/// No expressions match anything; some match no missing value.
-fn is_match(set: Option<&RegexSet>, value: Option<&str>) -> bool {
-    set.is_none_or(|set| value.is_some_and(|v| set.is_match(v)))
+fn of_flag(error: &FilterError) -> anyhow::Error {
+    let text = error.reason.to_string();
+    let (field, rest) = match &error.reason {
+        Reason::Regex { field, source, .. } | Reason::Regexes { field, source } => {
+            (*field, format!("not a regular expression: {source}"))
+        }
+        Reason::Cel { source, .. } => ("cel_expression", source.to_string()),
+        _ => return anyhow::anyhow!("--{text}"),
+    };
+    let flag = FLAGS.iter().find(|(member, _)| *member == field).map_or(field, |(_, flag)| *flag);
+    anyhow::anyhow!("{flag}: {rest}")
 }
 
 #[cfg(test)]
@@ -118,7 +83,7 @@ mod tests {
     }
 
     fn matches(filter: Filter, event: &GetEventsResponse) -> bool {
-        Matcher::new(filter).expect("a filter").matches(event)
+        matcher(&filter).expect("a filter").pass(event)
     }
 
     #[test]
@@ -141,6 +106,14 @@ mod tests {
             (Filter { container_name_regex: list("^main$"), ..Filter::default() }, false, true),
             (Filter { binary_regex: vec!["curl$".into(), "^/bin".into()], ..Filter::default() }, true, true),
             (Filter { policy_names: list("p1"), ..Filter::default() }, false, true),
+            (
+                Filter {
+                    cel_expression: list("process_kprobe.process.binary.endsWith('curl')"),
+                    ..Filter::default()
+                },
+                false,
+                true,
+            ),
             (
                 Filter { policy_names: list("p1"), namespace: list("other"), ..Filter::default() },
                 false,
@@ -174,11 +147,20 @@ mod tests {
 
     #[test]
     fn a_wrong_expression_names_its_flag() {
-        let filter = Filter { pod_regex: vec!["(".into()], ..Filter::default() };
-        let error = format!("{:#}", Matcher::new(filter).err().expect("refused"));
-        assert!(error.starts_with("--pod: not a regular expression: "), "{error}");
-        let filter = Filter { labels: vec!["app is x".into()], ..Filter::default() };
-        let error = format!("{:#}", Matcher::new(filter).err().expect("refused"));
-        assert!(error.starts_with("--labels: \"app is x\" is no label selector"), "{error}");
+        let list = |s: &str| vec![s.to_owned()];
+        for (filter, start) in [
+            (Filter { pod_regex: list("("), ..Filter::default() }, "--pod: not a regular expression: "),
+            (
+                Filter { labels: list("app is x"), ..Filter::default() },
+                "--labels: \"app is x\" is no label selector",
+            ),
+            (
+                Filter { cel_expression: list("process_exec.pid == 1u"), ..Filter::default() },
+                "--cel-expression: `process_exec.pid == 1u`: line 1, column 13: there is no field `pid`",
+            ),
+        ] {
+            let error = format!("{:#}", matcher(&filter).err().expect("refused"));
+            assert!(error.starts_with(start), "{error}");
+        }
     }
 }

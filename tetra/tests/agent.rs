@@ -461,6 +461,13 @@ fn recorded_events_need_no_agent() {
     assert_eq!(compact(&["--host"]), format!("{exec}{exit}"));
     assert_eq!(compact(&["-n", "default"]), "");
     assert_eq!(compact(&["--process", "wget"]), "");
+    let curl =
+        "process_exit.process.binary.endsWith('curl') && process_exit.signal in ['SIGKILL', 'SIGTERM']";
+    assert_eq!(compact(&["--cel-expression", curl]), exit);
+    assert_eq!(
+        compact(&["--cel-expression", "process_exec.process.pid == 0u", "--cel-expression", curl]),
+        exit
+    );
     let line = stdout(&piped(&recorded, &["-e", "PROCESS_EXEC", "-f", "process.pid"]));
     assert_eq!(line, "{\"process_exec\":{\"process\":{\"pid\":7}},\"node_name\":\"n\"}\n");
 }
@@ -491,9 +498,12 @@ fn an_empty_stdin_means_the_agent() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     for (args, wanted) in [
-        (&["getevents", "--cel-expression", "true"][..], "--cel-expression is not supported yet"),
+        (
+            &["getevents", "--cel-expression", "true"][..],
+            "--cel-expression: `true`: line 1, column 1: it names no kind",
+        ),
         (&["status", "--tls-skip-verify"], "--tls-skip-verify is not supported yet"),
-        (&["getevents", "-f", "proces"], "there is no field \"proces\""),
+        (&["getevents", "-f", "proces"], "--include-fields: fields: there is no `proces` in an event"),
         (&["getevents", "--process", "("], "--process: not a regular expression"),
         (&["getevents", "-e", "EXEC"], "the types are PROCESS_EXEC"),
         (&["status", "--timeout", "5"], "is not a duration"),

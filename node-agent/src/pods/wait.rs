@@ -59,7 +59,9 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
             (None, _) => return proc.place.container.is_none(),
         },
     };
-    process.pod = Some(message(&pod, container.as_deref(), proc.nspid, &process.binary, &process.arguments));
+    // A probe is known by its arguments, also by those that events hide.
+    let arguments = proc.hidden.as_ref().unwrap_or(&process.arguments);
+    process.pod = Some(message(&pod, container.as_deref(), proc.nspid, &process.binary, arguments));
     container.is_some_and(|c| c.whole) || proc.place.container.is_none()
 }
 

@@ -1,8 +1,9 @@
 //! Tests of filters: one event, and what takes it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::parse_filters;
 
 fn event(value: Value) -> GetEventsResponse {
     serde_json::from_value(value).unwrap()
@@ -29,9 +30,14 @@ fn exec(pid: u32, parent: u32) -> GetEventsResponse {
     event(json!({"process_exec": {"process": {"pid": pid}, "parent": {"pid": parent}}}))
 }
 
+/// An allow and a deny list.
+fn lists(allow: &str, deny: &str) -> Filters {
+    let list = |text| FilterList::new(&parse_filters(text).unwrap()).unwrap();
+    Filters::new(list(allow), list(deny))
+}
+
 fn takes(filter: &str, event: &GetEventsResponse) -> bool {
-    let filters = parse_filters(filter).unwrap();
-    Filters::new(&filters, &[]).unwrap().pass(event)
+    lists(filter, "").pass(event)
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn members_about_pods() {
 #[test]
 fn the_default_deny_list() {
     let list = "{\"health_check\":true}\n{\"namespace\":[\"\", \"cilium\", \"kube-system\"]}";
-    let mut filters = Filters::new(&[], &parse_filters(list).unwrap()).unwrap();
+    let mut filters = lists("", list);
     assert!(!filters.pass(&kprobe()) && !filters.pass(&of_pod()));
     let mut no_probe = of_pod();
     for actor in no_probe.actors_mut().into_iter().skip(1) {
@@ -139,27 +145,24 @@ fn the_default_deny_list() {
 
 #[test]
 fn deny_wins() {
-    let list = |text| parse_filters(text).unwrap();
-    let allow = list(r#"{"binary_regex":["curl"]}"#);
-    let deny = list(r#"{"event_set":["PROCESS_KPROBE"]}"#);
-    assert!(Filters::new(&allow, &[]).unwrap().pass(&kprobe()));
-    assert!(!Filters::new(&allow, &deny).unwrap().pass(&kprobe()));
-    assert!(!Filters::new(&[], &deny).unwrap().pass(&kprobe()));
+    let allow = r#"{"binary_regex":["curl"]}"#;
+    let deny = r#"{"event_set":["PROCESS_KPROBE"]}"#;
+    assert!(lists(allow, "").pass(&kprobe()));
+    assert!(!lists(allow, deny).pass(&kprobe()));
+    assert!(!lists("", deny).pass(&kprobe()));
     assert!(Filters::default().pass(&kprobe()));
 }
 
 #[test]
 fn a_pid_set_follows_descendants() {
-    let filters = parse_filters(r#"{"pid_set":[100]}"#).unwrap();
-    let mut f = Filters::new(&filters, &[]).unwrap();
+    let mut f = lists(r#"{"pid_set":[100]}"#, "");
     assert!(!f.pass(&exec(201, 200)));
     assert!(f.pass(&exec(200, 100)));
     assert!(f.pass(&exec(201, 200)));
     assert!(f.pass(&exec(202, 201)));
     assert!(!f.pass(&exec(300, 1)));
     // Also while another filter takes the event.
-    let filters = parse_filters(r#"{"pid":[200]} {"pid_set":[100]}"#).unwrap();
-    let mut f = Filters::new(&filters, &[]).unwrap();
+    let mut f = lists(r#"{"pid":[200]} {"pid_set":[100]}"#, "");
     assert!(f.pass(&exec(200, 100)));
     assert!(f.pass(&exec(201, 200)));
 }
@@ -179,16 +182,17 @@ fn events_without_process_match_no_process_member() {
 fn wrong_filters_say_why() {
     let error = |text: &str| match parse_filters(text) {
         Err(e) => e.to_string(),
-        Ok(list) => Filters::new(&list, &[]).unwrap_err().to_string(),
+        Ok(list) => FilterList::new(&list).unwrap_err().to_string(),
     };
     for (text, part) in [
         ("{\"pid\":[1]} {\"colour\":1}", "filter 1: there is no member `colour`"),
         ("{\"pid\":[1]} x", "filter 1: expected value"),
         ("[1]", "filter 0:"),
-        (r#"{"binary_regex":["("]}"#, "binary_regex: regex parse error"),
+        (r#"{"pid":[1]} {"binary_regex":["x","("]}"#, "filter 1: binary_regex[1]: regex parse error"),
+        (r#"{"binary_regex":["\\w{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
         (r#"{"event_set":["PROCESS_NAP"]}"#, "PROCESS_NAP"),
         (r#"{"labels":["app is web"]}"#, "labels: \"app is web\" is no label selector"),
-        (r#"{"cel_expression":["true"]}"#, "cel_expression: not supported yet"),
+        (r#"{"cel_expression":["true","process_exec.pid"]}"#, "filter 0: cel_expression[0]: "),
         (
             r#"{"capabilities":{"effective":{"any":["CAP_KILL"],"none":["CAP_CHOWN"]}}}"#,
             "capabilities.effective: one of any",
@@ -198,58 +202,4 @@ fn wrong_filters_say_why() {
         assert!(e.contains(part), "{text}: {e}");
     }
     assert!(parse_filters("").unwrap().is_empty() && parse_filters(" \n ").unwrap().is_empty());
-}
-
-fn fields(text: &str) -> Fields {
-    Fields::new(&parse_field_filters(text).unwrap()).unwrap()
-}
-
-#[test]
-fn fields_are_included() {
-    let f =
-        fields(r#"{"fields":"process.execId,args.file_arg.path,nothing","event_set":["PROCESS_KPROBE"]}"#);
-    assert_eq!(
-        f.apply(&kprobe()).unwrap(),
-        json!({
-            "process_kprobe": {"process": {"exec_id": "a"}, "args": [{"file_arg": {"path": "/etc/shadow"}}]},
-            "node_name": "n", "time": "2026-11-24T09:11:32.739876270Z"
-        })
-    );
-    assert!(f.apply(&exec(1, 2)).is_none());
-}
-
-#[test]
-fn fields_are_excluded_and_excluding_wins() {
-    let f = fields(
-        r#"{"fields":"process,parent","action":"INCLUDE"}
-           {"fields":"process.cap,parent.arguments","action":"EXCLUDE"}"#,
-    );
-    let value = f.apply(&kprobe()).unwrap();
-    let k = &value["process_kprobe"];
-    assert_eq!(k["process"].get("cap"), None);
-    assert_eq!(k["parent"], json!({"pid": 19, "binary": "/bin/sh"}));
-    assert_eq!(k.get("args"), None);
-    let others = fields(
-        r#"{"fields":"parent","action":"EXCLUDE","event_set":["PROCESS_EXEC"],"invert_event_set":true}"#,
-    );
-    assert_eq!(others.apply(&kprobe()).unwrap()["process_kprobe"].get("parent"), None);
-    assert!(others.apply(&exec(1, 2)).is_none());
-}
-
-#[test]
-fn filtered_events_are_still_events() {
-    let f = fields(r#"{"fields":"process.cap","action":"EXCLUDE"}"#);
-    let back: GetEventsResponse = serde_json::from_value(f.apply(&kprobe()).unwrap()).unwrap();
-    let mut expected = kprobe();
-    if let Some(tetragon_api::event::get_events_response::Event::ProcessKprobe(k)) = &mut expected.event {
-        k.process.as_mut().unwrap().cap = None;
-    }
-    assert_eq!(back, expected);
-}
-
-#[test]
-fn a_field_filter_without_fields_is_an_error() {
-    let list = parse_field_filters(r#"{"action":"EXCLUDE"}"#).unwrap();
-    assert!(Fields::new(&list).unwrap_err().to_string().contains("`fields` is missing"));
-    assert!(parse_field_filters(r#"{"field":"x"}"#).is_err());
 }
