@@ -1,13 +1,14 @@
 //! `cargo xtask test`: everything that `make test` does, step by step, with a summary.
 
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::build::{cargo, workspace};
-use crate::tools::{root, run, say};
+use crate::tools::{output, root, run, say};
 use crate::{chart, conformance, setup, suite};
 
 /// Which steps.
@@ -58,6 +59,7 @@ impl Step {
             Step::Setup => setup::install(),
             Step::Fmt => fmt(),
             Step::Clippy => {
+                alike()?;
                 // With --all-targets cargo does not look at names.
                 let named = NAMED.iter().flat_map(|name| ["--test", name]).collect();
                 [vec!["--all-targets"], named].into_iter().try_for_each(|targets: Vec<&str>| {
@@ -78,6 +80,24 @@ impl Step {
             Step::Api => suite::parts(),
             Step::Cluster => suite::whole(),
         }
+    }
+}
+
+/// Tests switch on no feature of a crate that is not on without them: everything above that crate would be
+/// built twice.
+fn alike() -> Result<()> {
+    let crates = |edges: &str| -> Result<BTreeSet<String>> {
+        let tree = ["tree", "--locked", "--prefix", "none", "--format", "{p} {f}", "--edges", edges];
+        let text = output(workspace(tree).stdout(Stdio::piped()))?;
+        Ok(text.lines().map(|l| l.trim_end_matches(" (*)").to_owned()).collect())
+    };
+    let (without, with) = (crates("no-dev")?, crates("all")?);
+    match without.difference(&with).next() {
+        None => Ok(()),
+        Some(one) => bail!(
+            "tests switch on more features of a crate than `{one}` has without them; add those to its line in \
+             [workspace.dependencies], or everything that depends on it is built twice"
+        ),
     }
 }
 

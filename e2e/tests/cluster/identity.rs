@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::bed::{HOST, NAMESPACE, agent_pod, apply, get, kubectl, program, run, try_kubectl, wait};
-use crate::workloads::{SLEEP, denied_events};
+use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, pod};
 
 /// Where the pods are.
 const WHERE: &str = "identity";
@@ -35,21 +35,6 @@ spec:
       matchActions: [{action: Sigkill}]
 ";
 
-/// A pod with some containers that all run the same.
-fn pod(name: &str, app: &str, restart: &str, containers: usize, command: &str) -> String {
-    let container = |i| {
-        format!(
-            "  - name: c{i:02}\n    image: localhost/busybox:1\n    imagePullPolicy: Never\n    command: {command}\n"
-        )
-    };
-    let all: String = (0..containers).map(container).collect();
-    format!(
-        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {WHERE}, labels: {{app: {app}}}}}\n\
-         spec:\n  nodeName: {HOST}\n  hostNetwork: true\n  restartPolicy: {restart}\n  \
-         terminationGracePeriodSeconds: 0\n  containers:\n{all}"
-    )
-}
-
 /// Tries in a pod whether the file can be opened.
 fn opens(name: &str) -> Result<bool> {
     let said = try_kubectl(&["exec", "-n", WHERE, name, "--", "/bin/cat", "/etc/shadow"])?;
@@ -60,22 +45,9 @@ fn opens(name: &str) -> Result<bool> {
 
 /// Starts a pod that sleeps, and waits for it.
 fn start(name: &str, app: &str) -> Result<()> {
-    ensure!(apply(&pod(name, app, "Never", 1, SLEEP))?.code == Some(0), "the pod is taken");
+    ensure!(apply(&pod(WHERE, name, app, HOST, &[("main", SLEEP)]))?.code == Some(0), "the pod is taken");
     let pod = format!("pod/{name}");
     kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=120s"]).map(drop)
-}
-
-/// How the containers of the pods ended: name of the pod and exit code, for each that has ended.
-fn ended() -> Result<Vec<(String, i64)>> {
-    let list = get(&["pods", "-n", WHERE, "-l", "app=web"])?;
-    let mut all = Vec::new();
-    for pod in list["items"].as_array().into_iter().flatten() {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-        let codes = statuses.filter_map(|c| c["state"]["terminated"]["exitCode"].as_i64());
-        all.extend(codes.map(|code| (name.to_owned(), code)));
-    }
-    Ok(all)
 }
 
 /// 200 containers, each of which does what is denied as the first thing, one after the other in ten pods.
@@ -89,15 +61,12 @@ pub(crate) fn no_container_gets_through() -> Result<()> {
     })?;
     let begin = Instant::now();
     let names: Vec<String> = (0..CONTAINERS / IN_A_POD).map(|i| format!("many-{i:02}")).collect();
-    let command = "[/bin/cat, /etc/shadow]";
-    let all: String = names.iter().map(|n| pod(n, "web", "Never", IN_A_POD, command)).collect();
+    let containers: Vec<String> = (0..IN_A_POD).map(|i| format!("c{i:02}")).collect();
+    let containers: Vec<_> = containers.iter().map(|c| (c.as_str(), OPEN)).collect();
+    let all: String = names.iter().map(|n| pod(WHERE, n, "web", HOST, &containers)).collect();
     ensure!(apply(&all)?.code == Some(0), "the pods are taken");
-    let ended = wait("all containers have ended", Duration::from_secs(240), || {
-        let ended = ended()?;
-        ensure!(ended.len() == CONTAINERS, "{} of {CONTAINERS}", ended.len());
-        Ok(ended)
-    })?;
-    let through: Vec<_> = ended.iter().filter(|(_, code)| *code != KILLED).collect();
+    let ended = all_ended(WHERE, "web", CONTAINERS, 240)?;
+    let through: Vec<_> = ended.iter().filter(|(.., code)| *code != KILLED).collect();
     ensure!(through.is_empty(), "{} of {CONTAINERS} were not stopped: {through:?}", through.len());
     eprintln!(
         "  {CONTAINERS} containers, each ended at its first open, in {:.0} s",
@@ -155,8 +124,11 @@ spec:
 pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     let forever = "[/bin/sh, -c, 'while :; do /bin/cat /etc/shadow > /dev/null 2>&1 && echo open || echo shut; \
                    /bin/sleep 0.2; done']";
-    let all =
-        [pod("never", "web", "Never", 1, forever), pod("always", "plain", "Never", 1, forever), AGAIN.into()];
+    let all = [
+        pod(WHERE, "never", "web", HOST, &[("main", forever)]),
+        pod(WHERE, "always", "plain", HOST, &[("main", forever)]),
+        AGAIN.into(),
+    ];
     ensure!(apply(&all.concat())?.code == Some(0), "the pods are taken");
     for name in ["never", "always"] {
         let pod = format!("pod/{name}");
