@@ -18,7 +18,7 @@ use crate::status::{
 };
 
 /// Counts up with every change of a definition: an operator does not replace a newer one.
-pub const CRD_VERSION: u32 = 2;
+pub const CRD_VERSION: u32 = 3;
 /// The annotation that says it.
 pub const CRD_VERSION_ANNOTATION: &str = "tetragon-rs.dev/crd-version";
 
@@ -77,6 +77,8 @@ fn tetragon_node() -> CustomResourceDefinition {
     let schema = &mut object["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     clean(schema);
     keyed_by_type(&mut schema["properties"]["status"]);
+    // One writer: else the name of each policy would stand once more among the managed fields.
+    schema["properties"]["status"]["properties"]["loaded"]["x-kubernetes-map-type"] = "atomic".into();
     if let Some(root) = schema.as_object_mut() {
         // The object is what its status says: nobody writes a spec.
         root.remove("required");

@@ -5,6 +5,8 @@
 pub mod crd;
 pub mod event;
 pub mod labels;
+#[cfg(feature = "crd")]
+pub mod owner;
 pub mod plan;
 pub mod policy;
 #[cfg(feature = "published")]

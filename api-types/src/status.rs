@@ -1,5 +1,7 @@
 //! What is known of policies and nodes: the status of the custom resources.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -139,6 +141,7 @@ pub struct RolloutStatus {
     doc = "What the agent of one node can do and does. Its name is the node's.",
     printcolumn = r#"{"name":"Kernel","type":"string","jsonPath":".status.kernel"}"#,
     printcolumn = r#"{"name":"Agent","type":"string","jsonPath":".status.agentVersion"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Policies","type":"string","jsonPath":".status.policyCounts.summary","description":"loaded/wanted"}"#,
     printcolumn = r#"{"name":"Failed","type":"integer","jsonPath":".status.policyCounts.failed"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
@@ -146,7 +149,8 @@ pub struct RolloutStatus {
 )]
 pub struct TetragonNodeSpec {}
 
-/// What the agent says of its node. Written by the agent alone, when something changed.
+/// What the agent says of its node. Written by the agent, when something changed; the operator sets Ready to
+/// Unknown when the agent is gone and cannot.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TetragonNodeStatus {
@@ -168,8 +172,47 @@ pub struct TetragonNodeStatus {
     /// Policies from Kubernetes, sorted by namespace and name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<NodePolicy>,
+    /// The other policies, of a node that has hundreds: the wanted plan runs, and nothing else is to be said. By
+    /// their mode, name or namespace/name: ConfigMap of the plan.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub loaded: BTreeMap<String, BTreeMap<String, String>>,
     /// Events that could not be delivered, of all policies and of the base sensor.
     pub missed_events: i64,
+}
+
+/// Bytes of a status from which policies that run as wanted are told in short: some hundreds of them.
+pub const SHORT_FROM: usize = 64 << 10;
+
+impl TetragonNodeStatus {
+    /// Tells in short what can be, if all of it is long: API servers of large clusters take the status of every
+    /// node with every change.
+    pub fn fit(&mut self) {
+        // A status is made of strings, numbers and lists of them: it always serialises.
+        if serde_json::to_vec(self).map_or(0, |text| text.len()) > SHORT_FROM {
+            self.shorten();
+        }
+    }
+
+    /// Tells in short what can be: policies of which no more is to be said than that the wanted plan runs.
+    pub fn shorten(&mut self) {
+        let (short, rest) = std::mem::take(&mut self.policies).into_iter().partition(NodePolicy::is_plain);
+        self.policies = rest;
+        for NodePolicy { name, namespace, plan, mode, .. } in short {
+            let key = namespace.map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"));
+            self.loaded.entry(mode).or_default().insert(key, plan);
+        }
+    }
+}
+
+impl NodePolicy {
+    /// It runs as wanted, chooses no pods and has done nothing yet. How its hooks are attached and what they cost
+    /// can be asked of the node.
+    fn is_plain(&self) -> bool {
+        self.state == NodePolicyState::Loaded
+            && (self.events, self.actions, self.missed) == (0, 0, 0)
+            && (self.reason.is_empty() && self.message.is_empty() && self.running.is_none())
+            && (self.pods.is_none() && self.containers.is_none())
+    }
 }
 
 /// What the kernel lets the agent do.
@@ -293,7 +336,7 @@ fn is_zero(n: &i64) -> bool {
 }
 
 /// Pods by address, for readers of events. Tetragon's kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodInfoSpec {
     /// The pod uses the node's network.
@@ -304,7 +347,7 @@ pub struct PodInfoSpec {
 }
 
 /// `status` of PodInfo.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodInfoStatus {
     /// The pod's first address.
@@ -316,7 +359,7 @@ pub struct PodInfoStatus {
 }
 
 /// An address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PodIp {
     /// IPv4 or IPv6.
     #[serde(rename = "IP", default)]
@@ -324,7 +367,7 @@ pub struct PodIp {
 }
 
 /// The object that made a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadObject {
     /// Its name.
@@ -336,7 +379,7 @@ pub struct WorkloadObject {
 }
 
 /// Its kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadType {
     /// `apps/v1`.
@@ -345,4 +388,60 @@ pub struct WorkloadType {
     /// `Deployment`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies(count: usize) -> TetragonNodeStatus {
+        let policy = |i: usize| NodePolicy {
+            name: format!("policy-{i:04}"),
+            plan: format!("tetragon-plan-{i:010x}-43b763918d03b9bf"),
+            state: NodePolicyState::Loaded,
+            mode: "enforce".into(),
+            hooks: vec![NodeHook {
+                function: "security_file_open".into(),
+                backend: "lsm".into(),
+                error: String::new(),
+            }],
+            kernel_memory: 120,
+            ..NodePolicy::default()
+        };
+        TetragonNodeStatus { policies: (0..count).map(policy).collect(), ..TetragonNodeStatus::default() }
+    }
+
+    #[test]
+    fn a_node_with_few_policies_tells_all_of_each() {
+        let mut status = policies(300);
+        status.fit();
+        assert_eq!(status, policies(300));
+    }
+
+    #[test]
+    fn a_node_with_many_tells_in_short_what_runs_as_wanted() {
+        let mut status = policies(1000);
+        status.policies[0].namespace = Some("shop".into());
+        status.policies[1].events = 1;
+        status.policies[2].state = NodePolicyState::Failed;
+        status.policies[3].pods = Some(0);
+        status.policies[4].running = Some("another".into());
+        status.policies[5].mode = "monitor".into();
+        let (full, told) = (bytes(&status), status.policies[1..5].to_vec());
+        status.fit();
+        assert_eq!(status.policies, told);
+        assert_eq!(status.loaded["enforce"].len(), 995);
+        assert_eq!(status.loaded["enforce"]["shop/policy-0000"], "tetragon-plan-0000000000-43b763918d03b9bf");
+        assert_eq!(status.loaded["monitor"].len(), 1);
+        let short = bytes(&status);
+        println!("1,000 policies: {full} bytes in full, {short} in short");
+        assert!(short * 3 < full, "{short} of {full} bytes");
+        let again: TetragonNodeStatus =
+            serde_json::from_value(serde_json::to_value(&status).unwrap()).unwrap();
+        assert_eq!(again, status);
+    }
+
+    fn bytes(status: &TetragonNodeStatus) -> usize {
+        serde_json::to_vec(status).unwrap().len()
+    }
 }

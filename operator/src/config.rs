@@ -94,7 +94,7 @@ pub struct Serve {
     #[arg(long, env = "TETRAGON_OPERATOR_SKIP_TRACING_POLICY_CRD", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set, help_heading = CRDS)]
     pub skip_tracing_policy_crd: bool,
 
-    /// Do not install that of PodInfo
+    /// Do not install that of PodInfo, and write no PodInfo objects
     #[arg(long, env = "TETRAGON_OPERATOR_SKIP_POD_INFO_CRD", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set, help_heading = CRDS)]
     pub skip_pod_info_crd: bool,
 

@@ -50,7 +50,7 @@ use crate::index::watch::patient;
 use crate::index::{Index, PolicyKey, Scope, Tally, Wanted};
 use crate::publish::{self, Found, MANAGER, Plans, caught_up};
 use crate::rollout::{self, Now, Recorded, Stage, Watched};
-use crate::{retire, status};
+use crate::{lost, retire, status};
 
 /// Policies that are reconciled at once.
 const CONCURRENCY: u16 = 8;
@@ -95,6 +95,8 @@ pub struct Timing {
     pub progress_each: Duration,
     /// What nodes said about a version before it was resumed is not held against it for this long.
     pub settle: Duration,
+    /// An agent whose pod is gone or not ready has this long to say something, or to come back.
+    pub grace: Duration,
 }
 
 impl Default for Timing {
@@ -105,6 +107,8 @@ impl Default for Timing {
             progress: Duration::from_secs(5),
             progress_each: Duration::from_millis(50),
             settle: Duration::from_secs(30),
+            // As long as Kubernetes waits for a node.
+            grace: Duration::from_secs(40),
         }
     }
 }
@@ -143,6 +147,7 @@ pub async fn run(context: Context) {
         control(&leader, Scope::Namespaced, namespaced),
         sweep(&leader),
         survey(&leader),
+        lost::tell(&leader.context),
     );
 }
 

@@ -55,12 +55,19 @@ impl Install {
     /// Installs them, and tries again until all are served. `tried` is called after each
     /// time.
     pub async fn until_done(self, client: &Client, tried: impl Fn()) {
-        let mut wait = Duration::from_secs(1);
+        let (mut wait, mut told) = (Duration::from_secs(1), String::new());
         while let Err(error) = self.all(client).await {
             tried();
-            tracing::warn!("a definition of custom resources is not installed, and tried again: {error:#}");
+            let text = format!("{error:#}");
+            if text != told {
+                tracing::warn!("a definition of custom resources is not installed, and tried again: {text}");
+                told = text;
+            }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(MOST_PATIENT);
+        }
+        if !told.is_empty() {
+            tracing::info!("all definitions of custom resources are installed");
         }
         tried();
     }

@@ -6,7 +6,7 @@
 
 mod changes;
 mod reports;
-mod slim;
+pub(crate) mod slim;
 mod tally;
 pub mod watch;
 
@@ -55,6 +55,28 @@ pub struct Agent {
     pub reason: String,
     /// And a sentence.
     pub message: String,
+}
+
+/// What a TetragonNode says of its agent's life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `metadata.resourceVersion`: with another one somebody has written.
+    pub version: String,
+    /// The condition Ready is True.
+    pub ready: bool,
+    /// It is Unknown: an operator has taken the agent for gone.
+    pub lost: bool,
+}
+
+/// A node whose agent is gone, as far as its pods tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its name.
+    pub node: Arc<str>,
+    /// What its TetragonNode says.
+    pub said: Said,
+    /// How it is known: a part of a sentence.
+    pub why: &'static str,
 }
 
 /// A node that runs an agent.
@@ -125,6 +147,7 @@ struct Entry {
     labels: Option<Arc<Labels>>,
     /// Of its TetragonNode; `None`: there is none.
     agent: Option<Arc<Agent>>,
+    said: Said,
     pods: usize,
     ready_pods: usize,
     /// A pod was seen here since the process began: without one the agent is gone.
@@ -139,8 +162,17 @@ impl Entry {
 
     /// Nothing says that the agent does not run.
     fn alive(&self) -> bool {
-        let pod = !self.pod_seen || self.ready_pods > 0;
+        // What an operator before this one has seen of the pods stands in the TetragonNode.
+        let pod = if self.pod_seen { self.ready_pods > 0 } else { !self.said.lost };
         pod && self.agent.as_ref().is_none_or(|a| !a.stopped)
+    }
+
+    /// Why the agent is taken for gone, whatever its TetragonNode says.
+    fn gone(&self) -> Option<&'static str> {
+        if self.labels.is_none() {
+            return Some("there is no Node of this name");
+        }
+        (self.pod_seen && self.ready_pods == 0).then_some("no pod of the agent is ready on the node")
     }
 }
 
@@ -182,11 +214,16 @@ impl Index {
         self.change(name, |entry| entry.labels = None);
     }
 
-    /// An agent wrote its TetragonNode. `policies` is all that it says.
-    pub fn apply_report(&self, name: &str, agent: Agent, policies: Vec<(PolicyKey, Report)>) {
+    /// A TetragonNode was made or changed. `policies` is all that it says.
+    pub fn apply_report(&self, name: &str, said: Said, agent: Agent, policies: Vec<(PolicyKey, Report)>) {
         let mut state = self.lock();
         let entry = state.entry(name);
         let place = entry.place;
+        let was = entry.alive();
+        entry.said = said;
+        if was != entry.alive() {
+            self.changes.all();
+        }
         if entry.agent.as_deref() != Some(&agent) {
             let agent = Arc::new(agent);
             let before = entry.agent.replace(agent.clone());
@@ -207,7 +244,7 @@ impl Index {
             state.take(place, Vec::new()).iter().for_each(|key| self.changes.touch(key));
         }
         drop(state);
-        self.change(name, |entry| entry.agent = None);
+        self.change(name, |entry| (entry.agent, entry.said) = (None, Said::default()));
     }
 
     /// A pod of the agent was made or changed.
@@ -292,6 +329,16 @@ impl Index {
         (counted.count(), alive)
     }
 
+    /// The TetragonNodes whose agents are gone.
+    pub fn gone(&self) -> Vec<Gone> {
+        let state = self.lock();
+        let written = state.nodes.iter().filter(|(_, e)| e.agent.is_some());
+        let gone = |(name, e): (&Arc<str>, &Entry)| {
+            Some(Gone { node: name.clone(), said: e.said.clone(), why: e.gone()? })
+        };
+        written.filter_map(gone).collect()
+    }
+
     /// Counts what the nodes say about a policy.
     pub fn tally(&self, wanted: &Wanted<'_>) -> Tally {
         tally::tally(&self.lock(), wanted)
@@ -332,7 +379,15 @@ impl State {
                 self.places += 1;
                 self.places - 1
             });
-            let entry = Entry { place, labels: None, agent: None, pods: 0, ready_pods: 0, pod_seen: false };
+            let entry = Entry {
+                place,
+                labels: None,
+                agent: None,
+                said: Said::default(),
+                pods: 0,
+                ready_pods: 0,
+                pod_seen: false,
+            };
             self.nodes.insert(name.into(), entry);
         }
         self.nodes.get_mut(name).expect("it was just made")

@@ -31,6 +31,8 @@ pub const NODE_SELECTOR: &str = "NodeSelector";
 pub const ACTION_LIMIT: &str = "ActionLimit";
 /// The agent does not run, or is not ready.
 pub const AGENT_NOT_READY: &str = "AgentNotReady";
+/// The agent cannot say any more what became of its policies.
+pub const AGENT_STATUS_UNKNOWN: &str = "AgentStatusUnknown";
 /// The agent was stopped in order.
 pub const AGENT_STOPPED: &str = "AgentStopped";
 /// The rollout has not reached the node.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! every replica   definitions, index of the nodes, webhook with the certificate of the Secret, probes, metrics
-//! the leader      certificates; policies -> plans -> status
+//! the leader      certificates; policies -> plans -> status; PodInfos
 //! ```
 //!
 //! On SIGTERM: not ready; the leader's work stops and the lease is given back; the webhook goes on
@@ -31,6 +31,7 @@ use crate::crds::Install;
 use crate::index::{self, Index};
 use crate::lease::{self, Candidate};
 use crate::metrics::Metrics;
+use crate::pod_info;
 use crate::serve::{self, Health};
 use crate::webhook::Webhook;
 use crate::webhook::tls::TlsListener;
@@ -219,6 +220,7 @@ impl Operator {
         let (client, namespace, index) = (self.client.clone(), self.namespace.clone(), self.index.clone());
         let (identity, policies) = (lease::identity(), self.policies.clone());
         let candidate = self.candidate(flags, &identity);
+        let writes_pod_infos = !flags.skip_pod_info_crd;
         let work = move || {
             let keeper = keeper.clone();
             let context = controller::Context {
@@ -235,7 +237,13 @@ impl Operator {
                         keeper.keep().await;
                     }
                 };
-                tokio::join!(certificates, controller::run(context));
+                let (client, metrics) = (context.client.clone(), context.metrics.clone());
+                let pod_infos = async {
+                    if writes_pod_infos {
+                        pod_info::run(client, metrics).await;
+                    }
+                };
+                tokio::join!(certificates, controller::run(context), pod_infos);
             }
         };
         let metrics = self.metrics.clone();

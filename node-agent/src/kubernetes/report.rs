@@ -66,6 +66,8 @@ pub struct Reporter {
     api: Api<TetragonNode>,
     /// What stands in the API server, as far as is known.
     written: Option<TetragonNodeStatus>,
+    /// The object's version with that.
+    version: Option<String>,
     /// The uid of the Node that owns the object there.
     owner: Option<String>,
     rest: Duration,
@@ -111,6 +113,7 @@ impl Reporter {
             parts,
             api,
             written: None,
+            version: None,
             owner: None,
             rest: RETRY.0,
             took: Duration::ZERO,
@@ -148,10 +151,7 @@ impl Reporter {
             "the agent is stopped, and its policies go on without it"
         };
         let why = Why { reason: reason::AGENT_STOPPED, message: message.to_owned() };
-        let mut status = self.status(Some(&why));
-        if release {
-            status::put_released(&mut status);
-        }
+        let status = self.status(Some(&why), release);
         // Whoever stops the agent waits for its end, not for the API server.
         if let Ok(result) = timeout(last, self.write(status)).await {
             self.note(&result);
@@ -185,11 +185,7 @@ impl Reporter {
 
     /// True: something was written.
     async fn reach(&mut self, numbers: bool) -> Result<bool, WriteError> {
-        // Somebody may have deleted the object; nobody tells, and asking is cheap.
-        if numbers
-            && self.written.is_some()
-            && timeout(WITHIN, self.api.get_metadata_opt(&self.parts.node)).await??.is_none()
-        {
+        if numbers && self.written.is_some() && self.is_overwritten().await? {
             self.written = None;
         }
         let uid = self.parts.view.borrow_and_update().node_uid.clone();
@@ -199,7 +195,7 @@ impl Reporter {
             false
         };
         let trouble = self.parts.view.borrow().trouble.clone();
-        let status = self.status(trouble.as_ref());
+        let status = self.status(trouble.as_ref(), false);
         let changed = self.written.as_ref().is_none_or(|written| {
             *written != status
                 && (numbers || status::without_numbers(written) != status::without_numbers(&status))
@@ -208,6 +204,13 @@ impl Reporter {
             self.write(status).await?;
         }
         Ok(made || changed)
+    }
+
+    /// Somebody has deleted the object, or written to it: the operator, when it took this agent for gone.
+    /// Nobody tells, and asking is cheap.
+    async fn is_overwritten(&self) -> Result<bool, WriteError> {
+        let found = timeout(WITHIN, self.api.get_metadata_opt(&self.parts.node)).await??;
+        Ok(found.is_none_or(|o| o.metadata.resource_version != self.version))
     }
 
     /// Reads the object, and makes it if it is not there or belongs to a Node that is no more. True: it
@@ -220,6 +223,7 @@ impl Reporter {
         };
         self.owner = found.as_ref().and_then(owner);
         let right = found.is_some() && (uid.is_none() || uid == self.owner);
+        self.version = found.as_ref().and_then(|o| o.metadata.resource_version.clone());
         self.written = Some(found.and_then(|o| o.status).unwrap_or_default());
         if right {
             return Ok(false);
@@ -241,13 +245,19 @@ impl Reporter {
             // Whatever is there, it is not what is wanted.
             self.written = None;
         }
-        self.owner = owner(&made?);
+        let made = made?;
+        self.owner = owner(&made);
+        self.version = made.metadata.resource_version;
         Ok(true)
     }
 
-    fn status(&self, trouble: Option<&Why>) -> TetragonNodeStatus {
+    /// What is to be told. `released`: nothing runs any more.
+    fn status(&self, trouble: Option<&Why>, released: bool) -> TetragonNodeStatus {
         let mut status = self.parts.fixed.clone();
         status::put_policies(&mut status, self.parts.board.rows(), &self.parts.counters, &self.parts.pods);
+        if released {
+            status::put_released(&mut status);
+        }
         status::shrink(&mut status);
         let ready = trouble.map_or(Ok(()), Err);
         // Kubernetes' times have no fractions.
@@ -268,7 +278,7 @@ impl Reporter {
         self.took = begin.elapsed();
         // Not there any more, or another one: it is looked at again.
         self.written = result.is_ok().then_some(status);
-        result?;
+        self.version = result?.metadata.resource_version;
         Ok(true)
     }
 

@@ -134,8 +134,10 @@ pub fn put_ready(
     }];
 }
 
-/// With thousands of policies, how each of their hooks is attached is left out where all is well.
+/// With hundreds of policies, those that run as wanted are told in short; with thousands, how each of the others'
+/// hooks is attached is left out where all is well.
 pub fn shrink(status: &mut TetragonNodeStatus) {
+    status.fit();
     // A status is made of strings, numbers and lists of them: it always serialises.
     let bytes = serde_json::to_vec(status).map_or(0, |text| text.len());
     if bytes > MAX_BYTES {
@@ -144,7 +146,8 @@ pub fn shrink(status: &mut TetragonNodeStatus) {
     }
 }
 
-/// A status without its numbers, which change all the time: what is left is told at once.
+/// A status without its numbers, which change all the time: what is left is told at once. In short whatever can be,
+/// so that what was told in full before is not taken for something else.
 pub fn without_numbers(status: &TetragonNodeStatus) -> TetragonNodeStatus {
     let mut status = status.clone();
     status.missed_events = 0;
@@ -152,6 +155,7 @@ pub fn without_numbers(status: &TetragonNodeStatus) -> TetragonNodeStatus {
         (policy.events, policy.actions, policy.missed, policy.kernel_memory) = (0, 0, 0, 0);
         (policy.pods, policy.containers) = (None, None);
     }
+    status.shorten();
     status
 }
 
@@ -208,8 +212,16 @@ mod tests {
             (Pending, "AgentStopped", "", Failed)
         );
         let quiet = without_numbers(&status);
-        assert_eq!((quiet.missed_events, quiet.policies[0].missed), (0, 0));
-        assert_eq!(quiet.policies[2].state, Failed);
+        assert_eq!(quiet.missed_events, 0);
+        let (loaded, rest): (Vec<_>, Vec<_>) =
+            (quiet.loaded["enforce"].keys().collect(), quiet.policies.iter().map(|p| p.state).collect());
+        assert_eq!((loaded, rest), (vec!["a", "b"], vec![Failed, Skipped, Pending]));
+        // Told in short or in full, it is the same.
+        status.policies[0].missed = 0;
+        let mut short = status.clone();
+        short.shorten();
+        assert_ne!(short, status);
+        assert_eq!(without_numbers(&short), quiet);
     }
 
     #[test]
@@ -220,6 +232,8 @@ mod tests {
             let state = if n % 100 == 0 { NodePolicyState::Failed } else { NodePolicyState::Loaded };
             let mut row = row(&format!("policy-{n}"), state);
             row.status.hooks = vec![Default::default(); 10];
+            // One of which there is more to say than that it runs.
+            row.status.message = "a message".into();
             rows.push(row);
         }
         put_policies(&mut status, rows[..50].to_vec(), &Counters::default(), &Store::new(0, Arc::default()));
@@ -229,6 +243,7 @@ mod tests {
         put_policies(&mut status, rows, &Counters::default(), &Store::new(0, Arc::default()));
         shrink(&mut status);
         assert!(serde_json::to_vec(&status).unwrap().len() < MAX_BYTES);
+        assert!(status.loaded.is_empty());
         assert!(status.policies.iter().all(|p| p.hooks.is_empty() == (p.state == NodePolicyState::Loaded)));
     }
 

@@ -11,9 +11,8 @@
 //! ```
 //!
 //! A container is known by its id and a pod by its uid, never by a name: of two pods with one name, in
-//! turn, neither is taken for the other. `cgroup`, `object`, `workload`, `probe` and `message` are
-//! functions of what they are given; `store` and `classes` have no client and no
-//! thread of their own.
+//! turn, neither is taken for the other. `cgroup`, `object`, `probe` and `message` are functions of
+//! what they are given; `store` and `classes` have no client and no thread of their own.
 
 pub mod cgroup;
 pub mod classes;
@@ -28,7 +27,6 @@ pub mod probe;
 pub mod store;
 pub mod wait;
 pub mod watch;
-pub mod workload;
 
 use tetragon_api::workload::Container;
 

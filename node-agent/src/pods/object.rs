@@ -6,9 +6,8 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use tetragon_api::event::Timestamp;
+use tetragon_api::owner::{Workload, workload};
 use tetragon_api::workload;
-
-use super::workload::workload;
 
 /// Where a static pod's mirror says what cgroups call the pod.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
@@ -181,7 +180,7 @@ impl Pod {
         let uid: Arc<str> = meta.uid.as_deref().filter(|uid| !uid.is_empty())?.into();
         let hash = meta.annotations.as_ref().and_then(|a| a.get(CONFIG_HASH));
         let cgroup_uid = hash.map_or_else(|| uid.clone(), |hash| Arc::from(hash.as_str()));
-        let (workload, workload_kind) = workload(&meta);
+        let Workload { name: workload, kind: workload_kind, .. } = workload(&meta);
         let specs: Vec<Arc<OfSpec>> =
             spec.containers().map(|spec| Arc::new(OfSpec::new(spec.clone()))).collect();
         let ObjectMeta { namespace, name, labels, annotations: all, .. } = meta;

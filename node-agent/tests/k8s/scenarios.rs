@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use kube::ResourceExt as _;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use tetragon_api::published::{JSON_KEY, encode};
 use tetragon_api::status::NodePolicyState::{Failed, Loaded, Pending, Skipped};
@@ -34,6 +34,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("killed_while_loading", killed),
     ("nothing_is_written_when_nothing_changes", quiet),
     ("the_object_of_the_node_is_made_again", remade),
+    ("what_the_operator_wrote_is_taken_back", taken_back),
     ("the_api_server_restarts", restarted),
     ("an_uninstall_lets_everything_go", uninstalled),
     ("a_thousand_policies", thousand),
@@ -514,6 +515,38 @@ fn remade(bed: &Bed) -> Result<()> {
     ensure!(uid != before);
     eventually("the new Node owns it", || Ok((owner()? == uid).then_some(())))?;
     place.expect("n", "still there", |p| is_loaded(p, &name))?;
+    ensure!(agent.stop()?.success());
+    Ok(())
+}
+
+/// The operator had taken the agent for gone.
+fn taken_back(bed: &Bed) -> Result<()> {
+    let place = bed.place("taken-back", false)?;
+    let mut agent = Agent::new(&place)?;
+    agent.start()?;
+    let name = place.publish(&Published::new("t", 8750, "", "")?)?;
+    place.expect("t", LOADED, |p| is_loaded(p, &name))?;
+    let tell = || -> Result<()> {
+        let object = json!({
+            "apiVersion": "tetragon-rs.dev/v1alpha1",
+            "kind": "TetragonNode",
+            "metadata": {"name": place.name},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "AgentStatusUnknown",
+                "message": "a message", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+        });
+        let params = PatchParams::apply("tetragon-operator").force();
+        let patch = Patch::Apply(&object);
+        bed.wait(bed.all::<TetragonNode>().patch_status(&place.name, &params, &patch))?;
+        place.expect_ready("AgentStatusUnknown")
+    };
+    tell()?;
+    place.expect_ready("Running")?;
+    place.expect("t", "still there", |p| is_loaded(p, &name))?;
+    // An agent that was killed takes it back when it starts.
+    agent.kill()?;
+    tell()?;
+    agent.start()?;
+    place.expect_ready("Running")?;
     ensure!(agent.stop()?.success());
     Ok(())
 }

@@ -41,6 +41,14 @@ pub struct Metrics {
     pub status_writes: Counter,
     /// Writes and deletions of plans.
     pub plan_writes: Counter,
+    /// Writes to the TetragonNodes of agents that are gone.
+    pub node_writes: Counter,
+    /// Writes of PodInfos.
+    pub pod_info_writes: Counter,
+    /// Those that failed.
+    pub pod_info_errors: Family<ReasonLabel, Counter>,
+    /// Pods whose PodInfo is not there, or not right.
+    pub pod_info_pending: Gauge,
 }
 
 impl Default for Metrics {
@@ -54,6 +62,10 @@ impl Default for Metrics {
             plan_bytes: Gauge::default(),
             status_writes: Counter::default(),
             plan_writes: Counter::default(),
+            node_writes: Counter::default(),
+            pod_info_writes: Counter::default(),
+            pod_info_errors: Family::default(),
+            pod_info_pending: Gauge::default(),
         }
     }
 }
@@ -73,6 +85,18 @@ impl Metrics {
         registry.register("plan_bytes", "Bytes of all plans that are wanted", self.plan_bytes.clone());
         registry.register("status_writes", "Writes of policies' statuses", self.status_writes.clone());
         registry.register("plan_writes", "Writes and deletions of plans", self.plan_writes.clone());
+        registry.register(
+            "node_status_writes",
+            "Writes to the TetragonNodes of agents that are gone",
+            self.node_writes.clone(),
+        );
+        registry.register("pod_info_writes", "Writes of PodInfos", self.pod_info_writes.clone());
+        registry.register("pod_info_errors", "Writes of PodInfos that failed", self.pod_info_errors.clone());
+        registry.register(
+            "pod_info_pending",
+            "Pods whose PodInfo is not there, or not right",
+            self.pod_info_pending.clone(),
+        );
     }
 
     /// Sets a gauge of states: those that are not among `counts` are zero.

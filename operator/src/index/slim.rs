@@ -2,6 +2,7 @@
 //! holds (managed fields, a pod's spec, hooks and counters of policies) is not even allocated.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -11,7 +12,7 @@ use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
 use tetragon_api::status::{MAX_MESSAGE, NodeCapabilities, NodePolicyState, TetragonNode as Full};
 
-use super::{Agent, PolicyKey, Report, Selected};
+use super::{Agent, PolicyKey, Report, Said, Selected};
 use crate::{reason, text};
 
 /// Reads the few fields of the metadata that a watch needs.
@@ -30,6 +31,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
     Ok(ObjectMeta { name, namespace, uid, resource_version, deletion_timestamp, ..ObjectMeta::default() })
 }
 
+/// Makes a type that has few of an object's fields the object's type for a client.
 macro_rules! resource {
     ($slim:ident as $full:ident, $scope:ident) => {
         impl Resource for $slim {
@@ -56,6 +58,8 @@ macro_rules! resource {
         }
     };
 }
+
+pub(crate) use resource;
 
 resource!(TetragonNode as Full, ClusterResourceScope);
 resource!(Pod as KubePod, NamespaceResourceScope);
@@ -89,6 +93,7 @@ struct NodeStatus {
     capabilities: NodeCapabilities,
     conditions: Vec<Condition>,
     policies: Vec<Policy>,
+    loaded: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -108,17 +113,34 @@ struct Policy {
 }
 
 impl TetragonNode {
-    /// The node's name, its agent, and what it says of each policy.
-    pub(super) fn take_apart(self) -> (String, Agent, Vec<(PolicyKey, Report)>) {
-        let NodeStatus { kernel, capabilities, conditions, policies } = self.status;
+    /// The node's name, what it says of its agent's life, its agent, and what it says of each policy.
+    pub(super) fn take_apart(self) -> (String, Said, Agent, Vec<(PolicyKey, Report)>) {
+        let NodeStatus { kernel, capabilities, conditions, policies, loaded } = self.status;
         let mut agent = Agent { kernel, capabilities, ..Agent::default() };
-        if let Some(ready) = ready(&conditions).filter(|c| c.status == "False") {
+        let is = |word: &str| ready(&conditions).filter(|c| c.status == word);
+        let said = Said {
+            version: self.metadata.resource_version.unwrap_or_default(),
+            ready: is("True").is_some(),
+            lost: is("Unknown").is_some(),
+        };
+        if let Some(ready) = is("False") {
             agent.stopped = ready.reason == reason::AGENT_STOPPED;
             agent.reason = text::reason(&ready.reason);
             agent.message = text::cut(&ready.message, MAX_MESSAGE);
         }
-        (self.metadata.name.unwrap_or_default(), agent, policies.into_iter().map(Policy::report).collect())
+        let in_short = loaded.into_iter().flat_map(|(mode, policies)| {
+            policies.into_iter().map(move |(key, plan)| in_short(&key, plan, mode.clone()))
+        });
+        let policies = policies.into_iter().map(Policy::report).chain(in_short).collect();
+        (self.metadata.name.unwrap_or_default(), said, agent, policies)
     }
+}
+
+/// What a node tells in short: the wanted plan runs. `key`: name, or namespace/name.
+fn in_short(key: &str, plan: String, mode: String) -> (PolicyKey, Report) {
+    let (namespace, name) = key.split_once('/').map_or((None, key), |(space, name)| (Some(space), name));
+    let key = PolicyKey { namespace: namespace.map(str::to_owned), name: name.to_owned() };
+    (key, Report { plan, state: NodePolicyState::Loaded, mode, ..Report::default() })
 }
 
 impl Policy {
@@ -204,12 +226,13 @@ mod tests {
                         "hooks": [{"function": "f"}]},
                     {"name": "q", "namespace": "n", "plan": "y", "state": "halfway", "reason": "no word", "pods": -1},
                 ],
+                "loaded": {"monitor": {"r": "z", "n/r": "zz"}},
             },
         }))
         .unwrap();
         assert!(object.metadata.managed_fields.is_none());
-        let (name, agent, policies) = object.take_apart();
-        assert_eq!(name, "a");
+        let (name, said, agent, policies) = object.take_apart();
+        assert_eq!((name.as_str(), said), ("a", Said { version: "7".into(), ready: false, lost: false }));
         assert!(agent.stopped && agent.capabilities.btf && agent.reason == "AgentStopped");
         let key = |namespace: Option<&str>, name: &str| PolicyKey {
             namespace: namespace.map(str::to_owned),
@@ -228,7 +251,19 @@ mod tests {
             selected: Some(Selected::default()),
             ..Report::default()
         };
-        assert_eq!(policies, [(key(None, "p"), loaded), (key(Some("n"), "q"), odd)]);
+        let short = |plan: &str| Report {
+            plan: plan.into(),
+            state: NodePolicyState::Loaded,
+            mode: "monitor".into(),
+            ..Report::default()
+        };
+        let expected = [
+            (key(None, "p"), loaded),
+            (key(Some("n"), "q"), odd),
+            (key(Some("n"), "r"), short("zz")),
+            (key(None, "r"), short("z")),
+        ];
+        assert_eq!(policies, expected);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::*;
 enum Step {
     Node(u8, bool),
     NodeGone(u8),
-    Report(u8, Agent, Vec<(PolicyKey, Report)>),
+    Report(u8, bool, Agent, Vec<(PolicyKey, Report)>),
     ReportGone(u8),
     Pod(u8, Pod),
     PodGone(u8),
@@ -79,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (node.clone(), any::<bool>()).prop_map(|(i, zone)| Step::Node(i, zone)),
         1 => node.clone().prop_map(Step::NodeGone),
-        5 => (node.clone(), agent(), reports).prop_map(|(i, a, r)| Step::Report(i, a, r)),
+        5 => (node.clone(), any::<bool>(), agent(), reports).prop_map(|(i, l, a, r)| Step::Report(i, l, a, r)),
         1 => node.clone().prop_map(Step::ReportGone),
         1 => (node.clone(), pod).prop_map(|(i, pod)| Step::Pod(i, pod)),
         1 => node.prop_map(Step::PodGone),
@@ -92,6 +92,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Plain {
     nodes: BTreeMap<String, Labels>,
     reports: BTreeMap<String, (Agent, HashMap<PolicyKey, Report>)>,
+    /// TetragonNodes that an operator has written to, as the agent was gone.
+    lost: BTreeSet<String>,
     pods: BTreeMap<String, Pod>,
     /// Nodes that had a pod since anything was known of them.
     seen: BTreeSet<String>,
@@ -102,7 +104,9 @@ impl Plain {
         match step {
             Step::Node(i, zone) => drop(self.nodes.insert(node_name(*i), labels(*zone))),
             Step::NodeGone(i) => drop(self.nodes.remove(&node_name(*i))),
-            Step::Report(i, agent, reports) => {
+            Step::Report(i, lost, agent, reports) => {
+                self.lost.remove(&node_name(*i));
+                self.lost.extend(lost.then(|| node_name(*i)));
                 self.reports.insert(node_name(*i), (agent.clone(), reports.iter().cloned().collect()));
             }
             Step::ReportGone(i) => drop(self.reports.remove(&node_name(*i))),
@@ -138,7 +142,8 @@ impl Plain {
         if bucket(wanted.uid, node) >= wanted.percent {
             return pending("RolloutWaiting");
         }
-        let gone = self.seen.contains(node) && !pods.iter().any(|p| p.ready);
+        let lost = said.is_some() && self.lost.contains(node);
+        let gone = if self.seen.contains(node) { !pods.iter().any(|p| p.ready) } else { lost };
         if gone || said.is_some_and(|(agent, _)| agent.stopped) {
             return pending("AgentNotReady");
         }
@@ -218,8 +223,9 @@ fn apply(index: &Index, step: &Step) {
     match step {
         Step::Node(i, zone) => index.apply_node(&node_name(*i), labels(*zone)),
         Step::NodeGone(i) => index.delete_node(&node_name(*i)),
-        Step::Report(i, agent, reports) => {
-            index.apply_report(&node_name(*i), agent.clone(), reports.clone());
+        Step::Report(i, lost, agent, reports) => {
+            let said = Said { lost: *lost, ..Said::default() };
+            index.apply_report(&node_name(*i), said, agent.clone(), reports.clone());
         }
         Step::ReportGone(i) => index.delete_report(&node_name(*i)),
         Step::Pod(i, pod) => index.apply_pod(&format!("pod-{i}"), pod),
@@ -302,17 +308,32 @@ fn only_what_changed_is_told() {
     let index = Index::default();
     let said = |plan: &str| Report { plan: plan.into(), ..Report::default() };
     index.apply_node("a", Labels::new());
-    index.apply_report("a", Agent::default(), vec![(key(0), said("x")), (key(2), said("y"))]);
+    index.apply_report(
+        "a",
+        Said::default(),
+        Agent::default(),
+        vec![(key(0), said("x")), (key(2), said("y"))],
+    );
     index.changes.take(Scope::Cluster);
-    index.apply_report("a", Agent::default(), vec![(key(0), said("x")), (key(2), said("z"))]);
+    index.apply_report(
+        "a",
+        Said::default(),
+        Agent::default(),
+        vec![(key(0), said("x")), (key(2), said("z"))],
+    );
     let changed = index.changes.take(Scope::Cluster);
     assert_eq!(changed, Changed { keys: [key(2)].into(), ..Changed::default() });
-    index.apply_report("a", Agent::default(), vec![(key(0), said("x")), (key(2), said("z"))]);
+    index.apply_report(
+        "a",
+        Said::default(),
+        Agent::default(),
+        vec![(key(0), said("x")), (key(2), said("z"))],
+    );
     index.apply_node("a", Labels::new());
     assert_eq!(index.changes.take(Scope::Cluster), Changed::default(), "the same once more is no change");
     index.apply_node("a", labels(true));
     assert_eq!(index.changes.take(Scope::Cluster), Changed { labels: true, ..Changed::default() });
-    index.apply_report("a", Agent::default(), vec![(key(2), said("z"))]);
+    index.apply_report("a", Said::default(), Agent::default(), vec![(key(2), said("z"))]);
     assert_eq!(index.changes.take(Scope::Cluster).keys, [key(0)].into(), "what is left out is gone");
 }
 
@@ -329,7 +350,7 @@ fn samples_are_the_first_nodes() {
             message: format!("no luck on {name}"),
             ..Report::default()
         };
-        index.apply_report(&name, Agent::default(), vec![(key(0), failed)]);
+        index.apply_report(&name, Said::default(), Agent::default(), vec![(key(0), failed)]);
     }
     let wanted = Wanted { key: &key(0), uid: "u", plan: "p", selector: None, percent: 100, mode: None };
     let tally = index.tally(&wanted);
@@ -337,4 +358,39 @@ fn samples_are_the_first_nodes() {
     let group = tally.failed_for("LoadFailed").unwrap();
     assert_eq!(group.samples, ["node-00", "node-01", "node-02", "node-03", "node-04"]);
     assert_eq!(group.message, "no luck on node-00");
+}
+
+#[test]
+fn an_agent_is_gone_without_a_ready_pod_or_without_a_node() {
+    let index = Index::default();
+    let said = Said { version: "7".into(), ready: true, lost: false };
+    index.apply_node("a", Labels::new());
+    index.apply_report("a", said.clone(), Agent::default(), Vec::new());
+    assert_eq!(index.gone(), [], "it may run outside of pods");
+    index.apply_pod("pod", &Pod { node: "a".into(), ready: true });
+    assert_eq!(index.gone(), []);
+    index.apply_pod("pod", &Pod { node: "a".into(), ready: false });
+    let gone = |why| Gone { node: "a".into(), said: said.clone(), why };
+    assert_eq!(index.gone(), [gone("no pod of the agent is ready on the node")]);
+    index.delete_pod("pod");
+    assert_eq!(index.gone(), [gone("no pod of the agent is ready on the node")]);
+    index.delete_node("a");
+    assert_eq!(index.gone(), [gone("there is no Node of this name")]);
+    index.delete_report("a");
+    assert_eq!(index.gone(), []);
+}
+
+/// What an operator before this one has seen.
+#[test]
+fn an_agent_that_was_taken_for_gone_is_not_alive_until_something_says_so() {
+    let index = Index::default();
+    let say = |lost| index.apply_report("a", Said { lost, ..Said::default() }, Agent::default(), Vec::new());
+    index.apply_node("a", Labels::new());
+    say(true);
+    assert_eq!(index.node_counts(), (1, 0));
+    index.apply_pod("pod", &Pod { node: "a".into(), ready: true });
+    assert_eq!(index.node_counts(), (1, 1));
+    index.delete_pod("pod");
+    say(false);
+    assert_eq!(index.node_counts(), (1, 0), "its pod was seen to go");
 }

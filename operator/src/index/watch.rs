@@ -37,8 +37,8 @@ pub async fn watch(client: Client, namespace: String, index: Arc<Index>) {
         Source::Reports,
         &index,
         |object| {
-            let (name, agent, policies) = object.take_apart();
-            index.apply_report(&name, agent, policies);
+            let (name, said, agent, policies) = object.take_apart();
+            index.apply_report(&name, said, agent, policies);
         },
         |name| index.delete_report(name),
     );
@@ -87,22 +87,20 @@ async fn follow<K>(
 /// Longest time between two attempts: an API server that is back is noticed soon.
 const MOST_PATIENT: Duration = Duration::from_secs(5);
 
-/// A watch that never ends: its errors are logged, and it goes on after a while.
-pub(crate) fn patient<T>(
-    events: impl Stream<Item = watcher::Result<T>>,
+/// A watch that never ends: it goes on after a while, and its errors are logged once each.
+pub(crate) fn patient<K>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
     kind: String,
-) -> impl Stream<Item = T> {
-    let mut wait = Duration::ZERO;
+) -> impl Stream<Item = Event<K>> {
+    let mut trouble = Trouble::default();
     events
         .then(move |result| {
-            wait = match &result {
-                Ok(_) => Duration::ZERO,
-                Err(error) => {
-                    tracing::warn!(kind, %error, "a watch is interrupted, and tried again");
-                    (wait * 2).clamp(Duration::from_millis(250), MOST_PATIENT)
-                }
+            let wait = match &result {
+                // It comes before the API server is asked.
+                Ok(Event::Init) => Duration::ZERO,
+                Ok(_) => trouble.ends(&kind),
+                Err(error) => trouble.note(error, &kind),
             };
-            let wait = wait;
             async move {
                 if !wait.is_zero() {
                     tokio::time::sleep(wait).await;
@@ -111,4 +109,82 @@ pub(crate) fn patient<T>(
             }
         })
         .flatten()
+}
+
+/// What keeps a watch from going on.
+#[derive(Default)]
+struct Trouble {
+    wait: Duration,
+    /// What was logged last.
+    told: String,
+}
+
+impl Trouble {
+    /// Gives the time until the next attempt.
+    fn note(&mut self, error: &watcher::Error, kind: &str) -> Duration {
+        let text = if is_undefined(error) {
+            "there is no definition of this kind yet, it is waited for".to_owned()
+        } else {
+            format!("a watch is interrupted, and tried again: {error}")
+        };
+        if text != self.told {
+            tracing::warn!(kind, "{text}");
+            self.told = text;
+        }
+        self.wait = (self.wait * 2).clamp(Duration::from_millis(250), MOST_PATIENT);
+        self.wait
+    }
+
+    fn ends(&mut self, kind: &str) -> Duration {
+        if !self.told.is_empty() {
+            tracing::info!(kind, "the watch goes on");
+        }
+        *self = Trouble::default();
+        Duration::ZERO
+    }
+}
+
+/// The API server does not know the kind.
+fn is_undefined(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    // The answer to a path that there is not is no Status, and so has no reason.
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16) -> watcher::Error {
+        let status = Status::failure("m", "R").with_code(code);
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn a_trouble_is_told_once_and_waited_for_longer_and_longer() {
+        let mut trouble = Trouble::default();
+        let waits: Vec<u128> =
+            (0..7).map(|_| trouble.note(&refused(404), "TetragonNode").as_millis()).collect();
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert!(trouble.told.starts_with("there is no definition of this kind yet"), "{}", trouble.told);
+        trouble.note(&refused(503), "TetragonNode");
+        assert!(trouble.told.starts_with("a watch is interrupted"), "{}", trouble.told);
+        trouble.ends("TetragonNode");
+        assert_eq!(trouble.note(&refused(404), "TetragonNode").as_millis(), 250);
+        assert!(!trouble.told.is_empty(), "it is told again");
+    }
+
+    /// kube says that it begins a list before it asks for one: a wait that this ended would never grow.
+    #[tokio::test(start_paused = true)]
+    async fn the_begin_of_a_list_is_no_success() {
+        let failing =
+            stream::iter((0..8).map(|i| if i % 2 == 0 { Ok(Event::Init) } else { Err(refused(404)) }));
+        let begin = tokio::time::Instant::now();
+        let events: Vec<Event<()>> = patient(failing, "TetragonNode".into()).collect().await;
+        assert_eq!((events.len(), begin.elapsed().as_millis()), (4, 250 + 500 + 1000 + 2000));
+    }
 }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use tetragon_api::status::NodeCapabilities;
 
 use super::*;
-use crate::index::{Agent, Labels};
+use crate::index::{Agent, Labels, Said};
 
 #[expect(clippy::needless_pass_by_value, reason = "a json! stands in the call")]
 fn policy(spec: Value) -> Value {
@@ -91,6 +91,7 @@ async fn what_nodes_cannot_do_is_a_warning() {
         let capabilities = NodeCapabilities { btf: true, kprobes: true, lsm, ..NodeCapabilities::default() };
         index.apply_report(
             name,
+            Said::default(),
             Agent { kernel: "6.1.0".into(), capabilities, ..Agent::default() },
             Vec::new(),
         );
@@ -227,6 +228,7 @@ async fn thousands_of_nodes_are_looked_at_in_time() {
             NodeCapabilities { btf: true, kprobes: true, lsm: i % 5 != 0, ..NodeCapabilities::default() };
         index.apply_report(
             &name,
+            Said::default(),
             Agent { kernel: "6.1.0".into(), capabilities, ..Agent::default() },
             Vec::new(),
         );

@@ -30,6 +30,9 @@ pub const SPACES: [&str; 2] = ["policies-test-a", "policies-test-b"];
 /// On everything that these tests make.
 pub const MARK: &str = "policies-test";
 
+/// So long an agent may be silent whose pod is gone.
+pub const GRACE: Duration = Duration::from_secs(2);
+
 /// The server may be busy with other work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,6 +72,7 @@ impl Operator {
             timing: Timing {
                 progress: Duration::from_millis(500),
                 settle: Duration::from_secs(3),
+                grace: GRACE,
                 ..Timing::default()
             },
         };

@@ -8,6 +8,8 @@ mod bed;
 mod faults;
 mod health;
 mod life;
+mod lost;
 mod namespaced;
 mod nodes;
+mod pod_infos;
 mod rollouts;

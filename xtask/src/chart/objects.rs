@@ -35,7 +35,10 @@ const OPERATOR_WRITES: &[&str] = &[
     "coordination.k8s.io/leases create",
     "coordination.k8s.io/leases[tetragon-operator-resource-lock] patch,update",
     "events.k8s.io/events create,patch",
+    "tetragon-rs.dev/tetragonnodes/status patch",
 ];
+/// And with tetragonOperator.podInfo.enabled.
+const POD_INFO_WRITES: &str = "cilium.io/podinfo create,patch";
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -278,19 +281,26 @@ pub(super) fn least_privilege(chart: &Chart) -> Result<()> {
         }
     }
     let objects = chart.objects(&[])?;
-    for (component, expected) in [("tetragon", AGENT_WRITES), ("tetragon-operator", OPERATOR_WRITES)] {
-        let roles = objects.iter().filter(|o| ["ClusterRole", "Role"].contains(&kind(o)));
-        let of_component = roles.filter(|r| text(r, "/metadata/labels/app.kubernetes.io~1name") == component);
-        let mut writes: Vec<String> =
-            of_component.flat_map(|r| list(r, "/rules")).flat_map(writes_of).collect();
-        writes.sort();
-        ensure!(
-            writes == expected,
-            "{component} may write\n{}\nand not\n{}",
-            writes.join("\n"),
-            expected.join("\n")
-        );
-    }
+    may_write(&objects, "tetragon", AGENT_WRITES)?;
+    may_write(&objects, "tetragon-operator", OPERATOR_WRITES)?;
+    let objects = chart.objects(&["--set=tetragonOperator.podInfo.enabled=true"])?;
+    let mut expected = [OPERATOR_WRITES, &[POD_INFO_WRITES]].concat();
+    expected.sort_unstable();
+    may_write(&objects, "tetragon-operator", &expected)
+}
+
+/// What the roles of a component allow, without reading.
+fn may_write(objects: &[Value], component: &str, expected: &[&str]) -> Result<()> {
+    let roles = objects.iter().filter(|o| ["ClusterRole", "Role"].contains(&kind(o)));
+    let of_component = roles.filter(|r| text(r, "/metadata/labels/app.kubernetes.io~1name") == component);
+    let mut writes: Vec<String> = of_component.flat_map(|r| list(r, "/rules")).flat_map(writes_of).collect();
+    writes.sort();
+    ensure!(
+        writes == expected,
+        "{component} may write\n{}\nand not\n{}",
+        writes.join("\n"),
+        expected.join("\n")
+    );
     Ok(())
 }
 

@@ -102,7 +102,7 @@ impl Simulated {
         let failed = policies.iter().filter(|p| p.state == NodePolicyState::Failed).count();
         let (wanted, failed) = (policies.len() as i32, failed as i32);
         let loaded = wanted - failed;
-        let status = TetragonNodeStatus {
+        let mut status = TetragonNodeStatus {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             plan_format: 1,
             kernel: if self.failing { "6.18.5" } else { "6.12.118+deb13-cloud-amd64" }.into(),
@@ -119,6 +119,7 @@ impl Simulated {
             policies: policies.to_vec(),
             ..TetragonNodeStatus::default()
         };
+        status.fit();
         let mut status = serde_json::to_value(status)?;
         status["conditions"] = condition();
         let object = json!({
