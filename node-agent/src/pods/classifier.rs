@@ -118,6 +118,10 @@ impl Classifier {
 
     /// Somebody waits for a container.
     pub fn hold(&mut self, hold: Hold, kernel: &mut dyn Kernel) {
+        // While policies were loaded it may have taken too long.
+        if hold.reply.is_closed() {
+            return;
+        }
         // Who needs little has waited before: the record of its cgroup may be lost.
         if hold.need == Need::Any && self.classes.of_container(&hold.container).is_none() {
             self.walk(kernel);
