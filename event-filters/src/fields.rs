@@ -173,11 +173,11 @@ fn copy(from: &Value, to: &mut Value, path: &[String]) {
     };
     match from {
         Value::Object(map) => {
-            let Some(inner) = map.get(name) else { return };
+            // A message of which nothing is left is empty, and not absent.
             if !to.is_object() {
                 *to = Value::Object(Map::new());
             }
-            if let Value::Object(target) = to {
+            if let (Some(inner), Value::Object(target)) = (map.get(name), to) {
                 copy(inner, target.entry(name).or_insert(Value::Null), rest);
             }
         }

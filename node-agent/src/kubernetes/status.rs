@@ -215,7 +215,10 @@ mod tests {
         assert_eq!(quiet.missed_events, 0);
         let (loaded, rest): (Vec<_>, Vec<_>) =
             (quiet.loaded["enforce"].keys().collect(), quiet.policies.iter().map(|p| p.state).collect());
-        assert_eq!((loaded, rest), (vec!["a", "b"], vec![Failed, Skipped, Pending]));
+        assert_eq!(
+            (loaded.iter().map(|l| l.as_str()).collect::<Vec<_>>(), rest),
+            (vec!["a", "b"], vec![Failed, Skipped, Pending])
+        );
         // Told in short or in full, it is the same.
         status.policies[0].missed = 0;
         let mut short = status.clone();
