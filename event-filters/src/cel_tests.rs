@@ -196,6 +196,26 @@ fn hostile_expressions_are_refused() {
     for text in [&nested, &long, &dots] {
         assert!(Expression::new(text).is_err(), "{text}");
     }
+    let sums = format!("{}1 == process_exec.process.refcnt", "1+".repeat(2000));
+    let grows = format!(
+        "[\"aaaaaaaa\"]{}.exists(x, x == process_exec.process.binary)",
+        ".map(x, x+x+x+x+x+x+x+x)".repeat(10)
+    );
+    let list = format!("[{}]", vec!["1"; 100].join(","));
+    let cube =
+        format!("{list}.exists(a, {list}.exists(b, {list}.exists(c, process_exec.process.binary == 'q')))");
+    let row = vec![format!("{list}.exists(a, process_exec.process.pid == 1u)"); 20].join(" && ");
+    let mixed = "[1, 'a'].map(x, x + x).exists(x, x == process_exec.process.binary)".to_owned();
+    for (text, why) in [
+        (&sums, "operators deep"),
+        (&grows, "would grow"),
+        (&cube, "steps for one event"),
+        (&mixed, "would grow"),
+    ] {
+        let error = Expression::new(text).map(|_| panic!("{text} is accepted")).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}\n{error}");
+    }
+    assert!(Expression::new(&row).is_ok(), "100 steps are not many");
     // The parser takes signs together: what matters is that it comes to an end.
     let _ = Expression::new(&minus);
     // A long one that is right is judged, not refused, or refused with a reason.

@@ -714,8 +714,6 @@ mod tests {
 
     #[test]
     fn flags_of_tetragon_without_effect_are_refused_by_name() {
-        let error = load(&["--enable-cri"]).unwrap_err();
-        assert!(error.contains("--enable-cri true: not supported yet"), "{error}");
         let error = load(&["--enable-export-aggregation"]).unwrap_err();
         assert!(error.contains("every event is exported by itself"), "{error}");
         assert!(load(&["--enable-pod-info=false", "--bpf-lib", "/x", "--verbose=2"]).is_ok());

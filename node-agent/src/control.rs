@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tetragon_api::event::{TracingPolicyMode, TracingPolicyStatus};
 use tetragon_api::plan::Mode;
@@ -28,6 +28,9 @@ use crate::watch::Notice;
 
 /// How often the kernel's numbers are read.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often it is tried again to tell the kernel of containers that it has refused.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// The code of what only the kernel can say about a hook.
 const CODE: &str = "not-on-this-kernel";
@@ -251,6 +254,8 @@ pub struct Control {
     losses: KernelLosses,
     cluster: Option<Cluster>,
     classifier: Classifier,
+    /// When it was last tried again to tell the kernel of all containers.
+    tried: Instant,
 }
 
 impl Control {
@@ -263,7 +268,8 @@ impl Control {
     ) -> Self {
         let (store, losses) = (Store::default(), KernelLosses::default());
         let classifier = Classifier::default();
-        Control { kernel, store, folders, counters, board, losses, cluster: None, classifier }
+        let tried = Instant::now();
+        Control { kernel, store, folders, counters, board, losses, cluster: None, classifier, tried }
     }
 
     /// The policies of a cluster are loaded too.
@@ -323,24 +329,42 @@ impl Control {
     /// Serves requests until the end. True: the programs go on without the agent.
     pub fn run(mut self, commands: &Receiver<Command>) {
         self.publish_numbers(false);
+        let mut next = Instant::now() + TICK;
         loop {
-            match commands.recv_timeout(TICK) {
+            match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Command::Stop { ready, release }) => {
                     self.publish_numbers(false);
+                    self.classifier.keep();
                     // Who asked may be gone; the programs are taken down all the same.
                     let _ = ready.send(());
                     self.end(release);
                     return;
                 }
                 Ok(command) => self.serve(command),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.publish_numbers(false);
-                    self.classifier.tick(self.losses.cgroup_record, &mut *self.kernel);
-                    self.kernel.complete();
-                }
+                // Nobody waits: a program may be loaded.
+                Err(RecvTimeoutError::Timeout) => self.kernel.complete(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            // Also when there is always something to do.
+            if Instant::now() >= next {
+                self.publish_numbers(false);
+                self.classifier.tick(self.losses.cgroup_record, &mut *self.kernel);
+                self.catch_up();
+                next = Instant::now() + TICK;
+            }
         }
+    }
+
+    /// Containers that the kernel could not be told of wait for the next change of policies: when none comes, the
+    /// present ones are loaded once more.
+    fn catch_up(&mut self) {
+        if !self.classifier.is_behind() || self.is_held() || self.tried.elapsed() < AGAIN {
+            return;
+        }
+        self.tried = Instant::now();
+        let report = self.kernel.apply(&self.store.desired());
+        self.store.applied(&report).iter().for_each(|outcome| self.log(outcome));
+        self.publish();
     }
 
     fn end(self, release: bool) {

@@ -158,7 +158,8 @@ fn start(config: &Config) -> Result<(), Failure> {
     tracing::debug!("{facts:?}");
     let old = engine.engine.has_old_hooks();
     let root = engine.engine.hierarchy().map(|h| h.root.clone());
-    let classifier = Classifier::new(root, kubernetes.is_some().then_some(&*config.plan_dir));
+    let told = kubernetes.is_some() || !config.nri_socket.is_empty();
+    let classifier = Classifier::new(root, told.then_some(&*config.plan_dir));
     let gate = Gate::new(commands.clone(), kubernetes.is_some(), counters.pods.clone());
     let control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
     let mut control = control.with_classifier(classifier);

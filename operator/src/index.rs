@@ -62,8 +62,8 @@ pub struct Agent {
 pub struct Said {
     /// `metadata.resourceVersion`: with another one somebody has written.
     pub version: String,
-    /// The condition Ready is True.
-    pub ready: bool,
+    /// Ready is False because the agent was stopped: that it is gone is as it should be.
+    pub stopped: bool,
     /// It is Unknown: an operator has taken the agent for gone.
     pub lost: bool,
 }

@@ -1,4 +1,4 @@
-//! Agents that are gone: a TetragonNode that says Ready=True is told that nobody knows any more.
+//! Agents that are gone: of a TetragonNode that does not say so itself, it is told that nobody knows any more.
 //!
 //! An agent that is stopped says so itself; one that was killed cannot, and neither can one whose node is down.
 //! The leader then sets the condition to Unknown, as Kubernetes does with that of a Node. The agent takes it
@@ -56,8 +56,11 @@ pub async fn tell(context: &Context) {
                         tracing::warn!(node = %gone.node, reason = error.reason(), %error, "not told that its agent is gone");
                         told = error.reason();
                     }
-                    // The next would fare the same.
-                    break;
+                    if ["Unavailable", "Unreachable", "Timeout"].contains(&error.reason()) {
+                        // The next would fare the same.
+                        break;
+                    }
+                    seen.wrote(&gone);
                 }
             }
             tokio::time::sleep(EACH).await;
@@ -91,7 +94,9 @@ impl Seen {
                 since.version.clone_from(version);
                 since.begin = now;
             }
-            gone.said.ready && now - since.begin >= grace * (1 << since.times.min(DOUBLED))
+            !gone.said.lost
+                && !gone.said.stopped
+                && now - since.begin >= grace * (1 << since.times.min(DOUBLED))
         };
         gone.into_iter().filter(is_due).collect()
     }
@@ -132,8 +137,8 @@ mod tests {
 
     const GRACE: Duration = Duration::from_secs(40);
 
-    fn gone(version: &str, ready: bool) -> Vec<Gone> {
-        let said = Said { version: version.into(), ready, lost: false };
+    fn gone(version: &str, untold: bool) -> Vec<Gone> {
+        let said = Said { version: version.into(), stopped: !untold, lost: false };
         vec![Gone { node: "a".into(), said, why: "it is gone" }]
     }
 
@@ -150,7 +155,7 @@ mod tests {
         assert_eq!(due("1", true, 45), 1);
         assert_eq!(due("2", true, 50), 0, "the agent lives, whatever its pod says");
         assert_eq!(due("2", true, 90), 1);
-        assert_eq!(due("2", false, 500), 0, "it says itself that it is not ready");
+        assert_eq!(due("2", false, 500), 0, "it was stopped");
     }
 
     #[test]

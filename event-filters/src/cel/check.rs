@@ -20,6 +20,15 @@ pub(super) const CONSTANT: &str = "@constant";
 /// How deep `all`, `exists` and the like may stand in each other: each multiplies the work.
 const NESTED_MAX: usize = 3;
 
+/// How often the inner parts of all `all`, `exists` and the like may be computed for one event: some 2 us each.
+const STEPS_MAX: usize = 4_000;
+
+/// What a list of an event counts for; the lists of an expression count for what they are.
+const LIST: usize = 8;
+
+/// How deep an expression may be: it is walked by functions that call themselves.
+const DEPTH_MAX: usize = 200;
+
 /// Names of types, for `type(x) == int`.
 const TYPES: [&str; 10] =
     ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
@@ -40,7 +49,7 @@ pub(super) struct Checked {
 
 /// Checks an expression, and prepares it for evaluation.
 pub(super) fn check(tree: &mut IdedExpr) -> Result<Checked, Wrong> {
-    let mut checker = Checker::default();
+    let mut checker = Checker { times: 1, ..Checker::default() };
     let result = checker.expr(tree)?;
     if !matches!(result, Type::Bool) {
         return wrong(tree, format!("the result is {result}, but a filter needs bool"));
@@ -66,10 +75,25 @@ struct Checker {
     /// Variables of `all`, `exists` and the like, the innermost last.
     locals: Vec<(String, Type)>,
     nested: usize,
+    /// How often what is being looked at is computed for one event.
+    times: usize,
+    /// The sum of that over all `all`, `exists` and the like.
+    steps: usize,
+    depth: usize,
 }
 
 impl Checker {
     fn expr(&mut self, at: &mut IdedExpr) -> Result<Type, Wrong> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return wrong(at, format!("it is more than {DEPTH_MAX} operators deep; use lists, and `in`"));
+        }
+        let result = self.expr_within(at);
+        self.depth -= 1;
+        result
+    }
+
+    fn expr_within(&mut self, at: &mut IdedExpr) -> Result<Type, Wrong> {
         let id = at.id;
         if let Some(number) = self.enum_value(at) {
             at.expr = Expr::Literal(LiteralValue::Int(CelInt::from(i64::from(number))));
@@ -211,6 +235,16 @@ impl Checker {
                 format!("all, exists, map and filter stand in each other more than {NESTED_MAX} deep");
             return Err(Wrong { id, message });
         }
+        let outside = self.times;
+        self.times = outside.saturating_mul(most(&c.iter_range));
+        self.steps = self.steps.saturating_add(self.times);
+        if self.steps > STEPS_MAX {
+            let message = format!(
+                "it may take more than {STEPS_MAX} steps for one event: a list within a list takes as many as \
+                 both have together; use shorter lists, or `in`"
+            );
+            return Err(Wrong { id, message });
+        }
         let accumulator = self.expr(&mut c.accu_init)?;
         let outer = self.locals.len();
         self.locals.push((c.accu_var.clone(), accumulator.clone()));
@@ -222,6 +256,7 @@ impl Checker {
         let result = self.expr(&mut c.result);
         self.locals.truncate(outer);
         self.nested -= 1;
+        self.times = outside;
         result
     }
 
@@ -240,6 +275,13 @@ impl Checker {
         }
         let name = qualified.unwrap_or(&call.func_name);
         let is_member = call.target.is_some() && qualified.is_none();
+        if name == operators::ADD && self.nested > 0 && !is_macros_own(call) && may_grow(&args) {
+            let message =
+                "within all, exists, map and filter only numbers and times are added: texts and lists \
+                           would grow with each step"
+                    .to_owned();
+            return Err(Wrong { id, message });
+        }
         if !is_member && let Some(result) = operator(name, &args) {
             return result.map_err(|message| Wrong { id, message });
         }
@@ -366,6 +408,30 @@ fn operator(name: &str, args: &[Type]) -> Option<Result<Type, String>> {
         _ => return None,
     };
     Some(result.ok_or_else(|| unfit(name, args)))
+}
+
+/// The most elements that a list or map may have.
+fn most(range: &IdedExpr) -> usize {
+    match &range.expr {
+        Expr::List(list) => list.elements.len(),
+        Expr::Map(map) => map.entries.len(),
+        // The results of map and filter have at most as many.
+        Expr::Comprehension(inner) => most(&inner.iter_range),
+        Expr::Call(call) => {
+            let parts = call.target.as_deref().into_iter().chain(&call.args);
+            parts.fold(LIST, |sum, part| sum.saturating_add(most(part)))
+        }
+        _ => LIST,
+    }
+}
+
+/// map and filter are spelled out with a sum of what there is and one more, whose name nobody else can write.
+fn is_macros_own(call: &CallExpr) -> bool {
+    call.args.first().is_some_and(|arg| matches!(&arg.expr, Expr::Ident(name) if name.starts_with('@')))
+}
+
+fn may_grow(args: &[Type]) -> bool {
+    args.iter().any(|ty| matches!(ty.plain(), Type::Text | Type::Bytes | Type::List(_) | Type::Dyn))
 }
 
 fn both(a: &Type, b: &Type, fit: impl Fn(&Type, &Type) -> bool) -> Option<Type> {

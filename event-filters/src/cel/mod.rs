@@ -53,6 +53,10 @@ impl CelError {
     }
 }
 
+/// Stack of the thread that checks an expression, of which only what is used takes memory: some 1.6 kB for each
+/// operator of the longest.
+const CHECK_STACK: usize = 64 << 20;
+
 /// The functions that expressions may call: those of the language, and Kubernetes' about addresses.
 fn environment() -> &'static Arc<Env> {
     static ENV: OnceLock<Arc<Env>> = OnceLock::new();
@@ -89,6 +93,22 @@ impl Expression {
         if text.chars().count() > LENGTH_MAX {
             return Err(wrong(1, LENGTH_MAX, format!("it is longer than {LENGTH_MAX} characters")));
         }
+        // A long chain such as 1+1+1 is as deep as it is long until the check has refused it.
+        std::thread::scope(|scope| {
+            let checked = std::thread::Builder::new()
+                .name("cel-check".into())
+                .stack_size(CHECK_STACK)
+                .spawn_scoped(scope, || Expression::checked(text));
+            match checked.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(e) => Err(wrong(1, 1, format!("it cannot be checked, there is no thread for it: {e}"))),
+            }
+        })
+    }
+
+    fn checked(text: &str) -> Result<Expression, CelError> {
+        let wrong = |line, column, message: String| CelError::new(text, line, column, message);
         let program = environment().compile(text).map_err(|errors| match errors.errors.first() {
             Some(e) => wrong(position(e.pos.0), position(e.pos.1), e.msg.clone()),
             None => wrong(1, 1, errors.to_string()),

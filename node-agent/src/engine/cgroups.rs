@@ -86,18 +86,26 @@ pub struct Found {
 }
 
 /// Goes through all cgroups below `root`, each after the one that it is in. What disappears meanwhile is
-/// left out.
-pub fn walk(root: &Path, each: &mut dyn FnMut(&Found)) {
-    let Ok(id) = fs::metadata(root).map(|m| m.ino()) else { return };
+/// left out. False: something could not be looked at.
+pub fn walk(root: &Path, each: &mut dyn FnMut(&Found)) -> bool {
+    let Ok(id) = fs::metadata(root).map(|m| m.ino()) else { return false };
+    let mut whole = true;
     let mut waiting = vec![Found { id, path: root.to_owned(), entry: Cgroup::OF_HOST }];
     while let Some(at) = waiting.pop() {
         each(&at);
-        let inside = fs::read_dir(&at.path).into_iter().flatten().flatten();
-        waiting.extend(inside.filter(is_folder).map(|e| {
+        let inside = match fs::read_dir(&at.path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
+            Ok(inside) => inside,
+            Err(e) => {
+                whole &= e.kind() == std::io::ErrorKind::NotFound;
+                continue;
+            }
+        };
+        waiting.extend(inside.iter().filter(|e| is_folder(e)).map(|e| {
             let entry = Cgroup::within(at.id, Some(at.entry), is_for_pods(&e.file_name().to_string_lossy()));
             Found { id: e.ino(), path: e.path(), entry }
         }));
     }
+    whole
 }
 
 fn is_folder(e: &DirEntry) -> bool {

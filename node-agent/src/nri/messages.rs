@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
-use crate::pods::object::{Container as PodContainer, Pod};
+use crate::pods::object::{Container as PodContainer, Pod, qualified};
 
 /// Labels that the kubelet adds for itself when it hands a pod's to the runtime.
 const OF_KUBELET: [&str; 4] = [
@@ -259,7 +259,7 @@ impl Container {
         PodContainer {
             url: format!("{runtime}://{}", self.id),
             name: self.name,
-            image: image.unwrap_or_default(),
+            image: image.map(|image| qualified(&image)).unwrap_or_default(),
             running: true,
             whole,
             ..PodContainer::default()

@@ -293,14 +293,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             Some(Event::RunPodSandbox | Event::CreateContainer) => {
                 plugin.learn(pod, container.into_iter().collect(), &self.runtime);
             }
-            Some(Event::StartContainer) => {
+            Some(Event::StartContainer) if !uid.is_empty() => {
                 plugin.learn(pod, container.into_iter().collect(), &self.runtime);
                 self.hold(stream, id);
                 return None;
             }
             Some(Event::RemoveContainer) => plugin.store.removed_container(&id, now),
             Some(Event::RemovePodSandbox) => plugin.store.removed_pod(&uid, now),
-            None => {}
+            // A sandbox that is of no pod: nobody will say more.
+            Some(Event::StartContainer) | None => {}
         }
         plugin.store.sweep(now);
         Some(Response::default())

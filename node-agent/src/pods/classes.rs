@@ -56,8 +56,9 @@ impl Classes {
     pub fn made(&mut self, cgroup: u64, path: &str) -> Option<Class> {
         let place = Place::of_path(path);
         let (Some(container), OfPod::Uid(pod)) = (place.container, place.pod) else { return None };
-        // What is within a container asks the container's own cgroup, in the kernel.
-        if path.rsplit('/').next().and_then(container_id) != Some(&*container) {
+        // What is within a container asks the container's own cgroup, in the kernel, whatever it is called.
+        let (above, name) = path.rsplit_once('/')?;
+        if container_id(name) != Some(&*container) || Place::of_path(above).container.is_some() {
             return None;
         }
         self.of_container.insert(container.clone(), cgroup);
@@ -149,7 +150,8 @@ impl Classes {
         self.class(*self.of_container.get(id)?)
     }
 
-    fn class(&self, cgroup: u64) -> Option<Class> {
+    /// What a cgroup is to be classified as.
+    pub fn class(&self, cgroup: u64) -> Option<Class> {
         let (pod, container) = self.cgroups.get(&cgroup)?;
         let container = match (self.containers.get(&**container), self.pods.get(&**pod)) {
             (Some(own), Some(pod)) if !own.knows_workload() && pod.knows_workload() => {

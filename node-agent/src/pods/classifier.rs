@@ -149,21 +149,33 @@ impl Classifier {
             self.lost = lost;
             self.walk(kernel);
         }
+        let failed: Vec<Class> =
+            self.failed.iter().filter_map(|cgroup| self.classes.class(*cgroup)).collect();
+        if !failed.is_empty() {
+            failed.into_iter().for_each(|class| self.classify(kernel, class));
+            self.answer();
+        }
         if std::mem::take(&mut self.changed) {
             self.keep();
         }
     }
 
-    /// Looks at all cgroups; what is no more is forgotten.
+    /// There are containers that the kernel does not know.
+    pub fn is_behind(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// Looks at all cgroups; what is no more is forgotten, if all could be looked at.
     fn walk(&mut self, kernel: &mut dyn Kernel) {
         let Some(root) = &self.root else { return };
         let (mut there, mut classes) = (BTreeSet::new(), Vec::new());
-        walk(root, &mut |found| {
+        let whole = walk(root, &mut |found| {
             there.insert(found.id);
             classes.extend(self.classes.made(found.id, &found.path.to_string_lossy()));
         });
+        self.changed = true;
         classes.into_iter().for_each(|class| self.classify(kernel, class));
-        for cgroup in self.classes.cgroups().into_iter().filter(|c| !there.contains(c)) {
+        for cgroup in self.classes.cgroups().into_iter().filter(|c| whole && !there.contains(c)) {
             self.classes.removed(cgroup);
             self.forget(kernel, cgroup);
         }
@@ -174,11 +186,18 @@ impl Classifier {
         let done = match kernel.classify(cgroup, container) {
             Ok(Classified::Done | Classified::Gone) => true,
             Ok(Classified::Later) => {
-                tracing::warn!(cgroup, "a container is unknown until the next change of policies succeeds");
+                if !self.failed.contains(&cgroup) {
+                    tracing::warn!(cgroup, "a container is unknown until the policies can be loaded again");
+                }
                 false
             }
             Err(e) => {
-                tracing::error!(cgroup, "a container cannot be told apart, its policies do not hold: {e}");
+                if !self.failed.contains(&cgroup) {
+                    tracing::error!(
+                        cgroup,
+                        "a container cannot be told apart, its policies do not hold, trying again: {e}"
+                    );
+                }
                 false
             }
         };
@@ -196,7 +215,8 @@ impl Classifier {
         }
     }
 
-    fn keep(&mut self) {
+    /// Writes down what a restart starts from, if it is another than before.
+    pub fn keep(&mut self) {
         let (Some(file), kept) = (&self.file, self.classes.kept()) else { return };
         if kept == self.kept {
             return;
@@ -223,6 +243,9 @@ fn read(file: &Path) -> std::io::Result<Kept> {
 
 /// As a whole or not at all.
 fn write(file: &Path, kept: &Kept) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let new = file.with_extension("json.new");
     fs::write(&new, serde_json::to_vec(kept)?)?;
     fs::rename(new, file)

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cgroup::{OfPod, Place};
 use super::gate::{Gate, Source, WITHIN};
-use super::object::Container;
+use super::object::{Container, qualified};
 use super::store::Store;
 use crate::nri::messages::IMAGE_ANNOTATIONS;
 
@@ -76,7 +76,7 @@ fn container(request: &CreateContainer, id: &str) -> Container {
     Container {
         url: id.to_owned(),
         name: or(container_name, NAME_ANNOTATIONS),
-        image: or(container_image, IMAGE_ANNOTATIONS),
+        image: qualified(&or(container_image, IMAGE_ANNOTATIONS)),
         running: true,
         ..Container::default()
     }

@@ -11,6 +11,19 @@ use tetragon_api::workload;
 
 /// Where a static pod's mirror says what cgroups call the pod.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+/// Every mirror has it.
+const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// The name of an image as kubelet reports it: `nginx:1.27` is `docker.io/library/nginx:1.27`. Runtimes give it
+/// to plugins as it stands in the pod.
+pub fn qualified(image: &str) -> String {
+    match image.split_once('/') {
+        _ if image.is_empty() || image.starts_with("sha256:") => image.to_owned(),
+        None => format!("docker.io/library/{image}"),
+        Some((host, _)) if host == "localhost" || host.contains(['.', ':']) => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+    }
+}
 
 /// A pod of the API, of which only this is read.
 pub type Object = kube::core::Object<Spec, Status>;
@@ -178,7 +191,11 @@ impl Pod {
     pub fn new(object: Object, annotations: bool) -> Option<Pod> {
         let Object { metadata: meta, spec, status, .. } = object;
         let uid: Arc<str> = meta.uid.as_deref().filter(|uid| !uid.is_empty())?.into();
-        let hash = meta.annotations.as_ref().and_then(|a| a.get(CONFIG_HASH));
+        // Anybody may annotate a pod: only what kubelet has made is believed, and a hash is never the uid of
+        // another pod, which has dashes.
+        let of_node = meta.owner_references.iter().flatten().any(|o| o.kind == "Node");
+        let hash = meta.annotations.as_ref().filter(|a| of_node && a.contains_key(CONFIG_MIRROR));
+        let hash = hash.and_then(|a| a.get(CONFIG_HASH)).filter(|hash| !hash.contains('-'));
         let cgroup_uid = hash.map_or_else(|| uid.clone(), |hash| Arc::from(hash.as_str()));
         let Workload { name: workload, kind: workload_kind, .. } = workload(&meta);
         let specs: Vec<Arc<OfSpec>> =

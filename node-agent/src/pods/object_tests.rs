@@ -174,6 +174,42 @@ fn a_static_pod_is_known_by_its_hash() {
     assert_eq!((pod.workload.as_str(), pod.workload_kind.as_str()), ("etcd-n1", "Pod"));
 }
 
+/// Who writes a pod may annotate it as a mirror: it is still only itself.
+#[test]
+fn no_pod_takes_the_cgroups_of_another() {
+    let node = json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "7", "controller": true}]);
+    let other = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
+    for (hash, mirror, owners) in
+        [(other, true, node.clone()), ("4d4b6a0d1a2c", false, node), ("4d4b6a0d1a2c", true, json!([]))]
+    {
+        let mut annotations = json!({"kubernetes.io/config.hash": hash});
+        if mirror {
+            annotations["kubernetes.io/config.mirror"] = json!(hash);
+        }
+        let pod = pod(json!({
+            "metadata": {"name": "x", "namespace": "x", "uid": "5b1f7c2e-30cc-4a8a-9b54-cf1a2dfb2a11",
+                "annotations": annotations, "ownerReferences": owners},
+            "spec": {"containers": [{"name": "x"}]}
+        }));
+        assert_eq!(pod.cgroup_uid, pod.uid, "{hash} {mirror}");
+    }
+}
+
+#[test]
+fn names_of_images_as_kubelet_reports_them() {
+    for (given, qualified) in [
+        ("nginx:1.27", "docker.io/library/nginx:1.27"),
+        ("bitnami/redis", "docker.io/bitnami/redis"),
+        ("localhost/busybox:1", "localhost/busybox:1"),
+        ("registry:5000/proxy:v2", "registry:5000/proxy:v2"),
+        ("quay.io/x/y@sha256:11", "quay.io/x/y@sha256:11"),
+        ("sha256:3f57", "sha256:3f57"),
+        ("", ""),
+    ] {
+        assert_eq!(super::qualified(given), qualified, "{given}");
+    }
+}
+
 #[test]
 fn repositories_of_images() {
     for (image, image_id, repo) in [

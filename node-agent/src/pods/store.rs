@@ -310,6 +310,10 @@ impl Inner {
 
     /// A pod has come from the API server. A static pod has another uid there than with its runtime.
     fn adopt(&mut self, pod: &Pod) {
+        // What another pod is called by is not given away.
+        if pod.cgroup_uid != pod.uid && self.pods.get(&pod.cgroup_uid).is_some_and(|e| e.pod.is_reported()) {
+            return;
+        }
         let before = self.by_cgroup.insert(pod.cgroup_uid.clone(), pod.uid.clone());
         let Some(told) = before.filter(|uid| *uid != pod.uid) else { return };
         if self.pods.get(&told).is_none_or(|e| e.pod.is_reported()) {
@@ -385,8 +389,10 @@ impl Inner {
         }
         let Some(Entry { pod, .. }) = self.pods.remove(uid) else { return false };
         self.deleted -= 1;
+        // A static pod's next mirror is called by the same.
         if self.by_cgroup.get(&pod.cgroup_uid).is_some_and(|u| *u == pod.uid) {
             self.by_cgroup.remove(&pod.cgroup_uid);
+            self.tell(&Change { subject: Subject::Pod(pod.cgroup_uid.as_ref().to_owned()), identity: None });
         }
         let of_pod = self.containers.iter().filter(|(_, (uid, _))| *uid == pod.uid);
         let ids: BTreeMap<Box<str>, String> =
@@ -395,7 +401,6 @@ impl Inner {
             self.containers.remove(&key);
             self.tell(&Change { subject: Subject::Container(id), identity: None });
         }
-        self.tell(&Change { subject: Subject::Pod(pod.cgroup_uid.as_ref().to_owned()), identity: None });
         self.forgotten.push((pod.namespace.clone(), pod.name.clone()));
         true
     }

@@ -300,7 +300,10 @@ fn a_static_pods_containers_find_its_mirror() {
     let told = Pod { uid: hash.into(), cgroup_uid: hash.into(), ..by_runtime("etcd", &[("etcd", 2)]) };
     store.learn(told.clone());
     let mut mirror = with(web(), &[]);
-    mirror["metadata"]["annotations"]["kubernetes.io/config.hash"] = json!(hash);
+    mirror["metadata"]["annotations"] =
+        json!({"kubernetes.io/config.hash": hash, "kubernetes.io/config.mirror": hash});
+    mirror["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "7", "controller": true}]);
     store.apply(pod(mirror), now);
     assert_eq!(store.size(), (1, 1));
     let place = Place { container: Some(id(2).as_str().into()), pod: OfPod::Uid(hash.into()) };

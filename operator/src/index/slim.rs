@@ -120,11 +120,11 @@ impl TetragonNode {
         let is = |word: &str| ready(&conditions).filter(|c| c.status == word);
         let said = Said {
             version: self.metadata.resource_version.unwrap_or_default(),
-            ready: is("True").is_some(),
+            stopped: is("False").is_some_and(|ready| ready.reason == reason::AGENT_STOPPED),
             lost: is("Unknown").is_some(),
         };
         if let Some(ready) = is("False") {
-            agent.stopped = ready.reason == reason::AGENT_STOPPED;
+            agent.stopped = said.stopped;
             agent.reason = text::reason(&ready.reason);
             agent.message = text::cut(&ready.message, MAX_MESSAGE);
         }
@@ -232,7 +232,7 @@ mod tests {
         .unwrap();
         assert!(object.metadata.managed_fields.is_none());
         let (name, said, agent, policies) = object.take_apart();
-        assert_eq!((name.as_str(), said), ("a", Said { version: "7".into(), ready: false, lost: false }));
+        assert_eq!((name.as_str(), said), ("a", Said { version: "7".into(), stopped: true, lost: false }));
         assert!(agent.stopped && agent.capabilities.btf && agent.reason == "AgentStopped");
         let key = |namespace: Option<&str>, name: &str| PolicyKey {
             namespace: namespace.map(str::to_owned),

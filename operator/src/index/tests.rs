@@ -363,7 +363,7 @@ fn samples_are_the_first_nodes() {
 #[test]
 fn an_agent_is_gone_without_a_ready_pod_or_without_a_node() {
     let index = Index::default();
-    let said = Said { version: "7".into(), ready: true, lost: false };
+    let said = Said { version: "7".into(), stopped: false, lost: false };
     index.apply_node("a", Labels::new());
     index.apply_report("a", said.clone(), Agent::default(), Vec::new());
     assert_eq!(index.gone(), [], "it may run outside of pods");
