@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_field_that_does_not_exist_is_refused() {
         for path in ["proces", "process.pidd", "", "node_name"] {
-            let error = format!("{:#}", filters(&[], &[path.to_owned()]).err().expect("no such field"));
+            let error = format!("{:#}", filters(&[], &[path.to_owned()]).expect_err("no such field"));
             let start = format!("--exclude-fields: fields: there is no `{path}` in an event: ");
             assert!(error.starts_with(&start), "{error}");
         }

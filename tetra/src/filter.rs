@@ -82,8 +82,8 @@ mod tests {
         serde_json::from_value(json!({kind: {"process": process, "policy_name": policy}})).expect("an event")
     }
 
-    fn matches(filter: Filter, event: &GetEventsResponse) -> bool {
-        matcher(&filter).expect("a filter").pass(event)
+    fn matches(filter: &Filter, event: &GetEventsResponse) -> bool {
+        matcher(filter).expect("a filter").pass(event)
     }
 
     #[test]
@@ -120,8 +120,8 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(matches(filter.clone(), &host), on_host, "{filter:?}");
-            assert_eq!(matches(filter.clone(), &pod), on_pod, "{filter:?}");
+            assert_eq!(matches(&filter, &host), on_host, "{filter:?}");
+            assert_eq!(matches(&filter, &pod), on_pod, "{filter:?}");
         }
     }
 
@@ -129,8 +129,8 @@ mod tests {
     fn an_event_without_a_process_is_no_host_event() {
         let throttle: GetEventsResponse =
             serde_json::from_value(json!({"process_throttle": {"cgroup": "c"}})).expect("an event");
-        assert!(!matches(Filter { namespace: vec![String::new()], ..Filter::default() }, &throttle));
-        assert!(matches(Filter::default(), &throttle));
+        assert!(!matches(&Filter { namespace: vec![String::new()], ..Filter::default() }, &throttle));
+        assert!(matches(&Filter::default(), &throttle));
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
                 "--cel-expression: `process_exec.pid == 1u`: line 1, column 13: there is no field `pid`",
             ),
         ] {
-            let error = format!("{:#}", matcher(&filter).err().expect("refused"));
+            let error = format!("{:#}", matcher(&filter).expect_err("refused"));
             assert!(error.starts_with(start), "{error}");
         }
     }

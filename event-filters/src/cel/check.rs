@@ -151,7 +151,7 @@ impl Checker {
             return Ok(Type::Message(schema));
         }
         if TYPES.contains(&name) {
-            return Ok(Type::Type);
+            return Ok(Type::OfValues);
         }
         let events: Vec<&str> = EVENTS.iter().map(|(event, _)| *event).collect();
         Err(format!("there is no variable `{name}`; there are {}", events.join(", ")))
@@ -162,7 +162,7 @@ impl Checker {
             && parts == ["net"]
             && ["IP", "CIDR"].contains(&select.field.as_str())
         {
-            return Ok(Type::Type);
+            return Ok(Type::OfValues);
         }
         let operand = self.expr(&mut select.operand)?;
         let fail = |message| Err(Wrong { id, message });

@@ -58,7 +58,7 @@ fn conversions(all: &mut Vec<Signature>) {
         ("timestamp", vec![Timestamp, Text, Int], Timestamp),
         ("duration", vec![Duration, Text], Duration),
         ("dyn", vec![Dyn], Dyn),
-        ("type", vec![Dyn], Type::Type),
+        ("type", vec![Dyn], Type::OfValues),
     ] {
         from.into_iter().for_each(|from| global(all, name, vec![from], to.clone()));
     }

@@ -19,7 +19,7 @@ pub(super) enum Type {
     Timestamp,
     Duration,
     /// A type as a value, such as `int`.
-    Type,
+    OfValues,
     Ip,
     Cidr,
     /// A compiled regular expression.
@@ -112,7 +112,7 @@ impl fmt::Display for Type {
             Type::Bytes => "bytes",
             Type::Timestamp => "timestamp",
             Type::Duration => "duration",
-            Type::Type => "type",
+            Type::OfValues => "type",
             Type::Ip => "net.IP",
             Type::Cidr => "net.CIDR",
             Type::Pattern => "regular expression",

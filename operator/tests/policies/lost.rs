@@ -118,7 +118,7 @@ fn an_agent_that_is_gone_is_not_ready() {
         let table = kubectl_get(&killed);
         assert!(table.contains("READY") && table.contains("Unknown"), "{table}");
         let status = policy.until("pending", |s| is(s, "Ready") == ("False", "AgentNotReady")).await;
-        assert_eq!(status.failures[0].sample_nodes, [killed.clone()]);
+        assert_eq!(status.failures[0].sample_nodes, std::slice::from_ref(&killed));
         let object = place.objects.get(&killed).await.unwrap();
         let said = object.status.as_ref().unwrap();
         assert_eq!((said.policies.len(), said.kernel.as_str()), (1, "6.12.0"), "what the agent said stays");
