@@ -76,7 +76,8 @@ impl Step {
                 0 => Ok(()),
                 _ => bail!("cases failed"),
             },
-            Step::E2e => run(&mut workspace(["test", "--test", "e2e"])),
+            // Built anew in there, this program would be gone when the next step starts it.
+            Step::E2e => run(workspace(["test", "--test", "e2e"]).env("XTASK", std::env::current_exe()?)),
             Step::Api => suite::parts(),
             Step::Cluster => suite::whole(),
         }

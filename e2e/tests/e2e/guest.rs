@@ -59,11 +59,16 @@ fn run(command: &mut Command) -> Result<()> {
 impl Programs {
     fn make() -> Result<Programs> {
         let variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
-        // The program that boots guests is for this machine, with its own flags.
-        run(cargo(&["build", "--quiet", "--package", "xtask"]).env_remove(variable))?;
-        let agent =
-            ["build", "--quiet", "--package", "tetragon-agent", "--package", "tetra", "--target", TARGET];
-        run(cargo(&agent).env(variable, FLAGS))?;
+        // The program that boots guests is for this machine, with its own flags. It may be who runs these tests.
+        let xtask = match std::env::var_os("XTASK") {
+            Some(given) => given.into(),
+            None => {
+                run(cargo(&["build", "--quiet", "--package", "xtask"]).env_remove(variable))?;
+                root().join("target/debug/xtask")
+            }
+        };
+        // All crates together, as xtask builds them: what it has built is used.
+        run(cargo(&["build", "--quiet", "--workspace", "--target", TARGET]).env(variable, FLAGS))?;
         let drive = Path::new(env!("CARGO_BIN_EXE_drive"));
         let folder = drive.parent().context("drive is in no folder")?;
         let files = [
@@ -73,7 +78,7 @@ impl Programs {
             (folder.join("tetra"), "/usr/bin/tetra"),
         ];
         let files = files.iter().map(|(from, to)| Ok(format!("{}:{to}:755", small(from)?.display())));
-        Ok(Programs { xtask: root().join("target/debug/xtask"), files: files.collect::<Result<_>>()? })
+        Ok(Programs { xtask, files: files.collect::<Result<_>>()? })
     }
 }
 
