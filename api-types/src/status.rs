@@ -141,9 +141,9 @@ pub struct RolloutStatus {
     doc = "What the agent of one node can do and does. Its name is the node's.",
     printcolumn = r#"{"name":"Kernel","type":"string","jsonPath":".status.kernel"}"#,
     printcolumn = r#"{"name":"Agent","type":"string","jsonPath":".status.agentVersion"}"#,
-    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Policies","type":"string","jsonPath":".status.policyCounts.summary","description":"loaded/wanted"}"#,
     printcolumn = r#"{"name":"Failed","type":"integer","jsonPath":".status.policyCounts.failed"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]

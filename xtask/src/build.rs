@@ -48,7 +48,8 @@ pub(crate) fn workspace<'a>(args: impl IntoIterator<Item = &'a str>) -> Command 
 /// Writes the custom resources of `config/crd/`.
 pub(crate) fn crds() -> Result<()> {
     let example = ["run", "--quiet", "--package", "tetragon-api", "--features", "crd", "--example", "crds"];
-    run(&mut cargo(example))
+    // With the flags of the target, so for the target: no macro can be built with them for this machine.
+    run(cargo(example).args(["--target", TARGET]))
 }
 
 fn output_folder(profile: &str) -> PathBuf {

@@ -90,7 +90,7 @@ impl Place {
 /// As a person sees it.
 fn kubectl_get(node: &str) -> String {
     let program = std::env::var_os("KUBECTL").map_or("kubectl".into(), PathBuf::from);
-    let output = Command::new(program).args(["get", "tetragonnodes", node]).output().unwrap();
+    let output = Command::new(program).args(["get", "tetragonnodes", node, "-o", "wide"]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
