@@ -272,7 +272,8 @@ fn in_guests(options: &Options, programs: &Programs, kernel: &str, rows: &mut Ro
         costs(options, programs, &boot(kernel, &hardware)?, effort, rows)?;
     }
     if rows.wants("workloads") {
-        workloads::measure(&boot(kernel, &hardware)?, &workloads::build()?, effort, rows);
+        let drive = workloads::build()?;
+        workloads::measure(&boot(kernel, &hardware)?, &drive, effort, rows);
     }
     for (kind, append) in [("stock", ""), ("preempt-full", "preempt=full")] {
         let names = [format!("denied/{kind}"), format!("denied/{kind}-refused")];
