@@ -97,18 +97,21 @@ impl Pods {
 
     /// Whether a container is meant. One of which something that is asked for is not known is not.
     pub fn select(&self, container: &Container) -> bool {
-        let fields = fields(container);
+        // Asked a thousand times for a new container: most policies are told apart by labels alone.
+        if !self.may_select(container) {
+            return false;
+        }
+        let fields = self.fields(container);
         let decided = |selector: Option<&LabelSelector>, labels, of: &[&str]| {
             selector.is_none_or(|s| keys(s).all(|key| is_known(key, labels, of)))
         };
-        self.may_select(container)
-            && decided(self.labels.as_ref(), &container.labels, &EXTRA_LABELS)
+        decided(self.labels.as_ref(), &container.labels, &EXTRA_LABELS)
             && decided(self.containers.as_ref(), &fields, &CONTAINER_FIELDS)
     }
 
     /// Whether a container is meant, or can be as soon as all that is asked for is known.
     pub fn may_select(&self, container: &Container) -> bool {
-        let fields = fields(container);
+        let fields = self.fields(container);
         let may = |selector: Option<&LabelSelector>, labels, of: &[&str]| {
             selector.is_none_or(|s| may_match(s, labels, of))
         };
@@ -116,14 +119,14 @@ impl Pods {
             && may(self.labels.as_ref(), &container.labels, &EXTRA_LABELS)
             && may(self.containers.as_ref(), &fields, &CONTAINER_FIELDS)
     }
-}
 
-/// The fields of a container that are known.
-fn fields(container: &Container) -> BTreeMap<String, String> {
-    let [name, repo] = CONTAINER_FIELDS;
-    let all = [(name, &container.name), (repo, &container.repo)];
-    let known = all.into_iter().filter(|(_, value)| !value.is_empty());
-    known.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    /// The fields of a container that are known; none if none is asked for.
+    fn fields(&self, container: &Container) -> BTreeMap<String, String> {
+        let [name, repo] = CONTAINER_FIELDS;
+        let all = [(name, &container.name), (repo, &container.repo)];
+        let known = all.into_iter().filter(|(_, value)| self.containers.is_some() && !value.is_empty());
+        known.map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    }
 }
 
 fn keys(selector: &LabelSelector) -> impl Iterator<Item = &str> {

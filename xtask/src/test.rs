@@ -77,7 +77,10 @@ impl Step {
                 _ => bail!("cases failed"),
             },
             // Built anew in there, this program would be gone when the next step starts it.
-            Step::E2e => run(workspace(["test", "--test", "e2e"]).env("XTASK", std::env::current_exe()?)),
+            Step::E2e => {
+                run(&mut workspace(["build", "--quiet"]))?;
+                run(workspace(["test", "--test", "e2e"]).env("XTASK", std::env::current_exe()?))
+            }
             Step::Api => suite::parts(),
             Step::Cluster => suite::whole(),
         }

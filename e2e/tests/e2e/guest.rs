@@ -61,14 +61,14 @@ impl Programs {
         let variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
         // The program that boots guests is for this machine, with its own flags. It may be who runs these tests.
         let xtask = match std::env::var_os("XTASK") {
+            // It has built everything, and cargo within cargo would build much of it once more.
             Some(given) => given.into(),
             None => {
                 run(cargo(&["build", "--quiet", "--package", "xtask"]).env_remove(variable))?;
+                run(cargo(&["build", "--quiet", "--workspace", "--target", TARGET]).env(variable, FLAGS))?;
                 root().join("target/debug/xtask")
             }
         };
-        // All crates together, as xtask builds them: what it has built is used.
-        run(cargo(&["build", "--quiet", "--workspace", "--target", TARGET]).env(variable, FLAGS))?;
         let drive = Path::new(env!("CARGO_BIN_EXE_drive"));
         let folder = drive.parent().context("drive is in no folder")?;
         let files = [

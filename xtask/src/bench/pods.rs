@@ -184,9 +184,9 @@ fn name(i: usize) -> String {
     format!("bench-{i:04}")
 }
 
-/// The container's id.
+/// The container's id. Cgroups' names may be cut after 31 characters: the beginning tells them apart.
 fn id(i: usize) -> String {
-    format!("{i:064x}")
+    format!("{i:08x}{:056x}", 0)
 }
 
 /// A pod as a Deployment's: labels, an owner, a few annotations.
