@@ -331,7 +331,7 @@ impl Control {
         self.publish_numbers(false);
         let mut next = Instant::now() + TICK;
         loop {
-            match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            let quiet = match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Command::Stop { ready, release }) => {
                     self.publish_numbers(false);
                     self.classifier.keep();
@@ -340,17 +340,22 @@ impl Control {
                     self.end(release);
                     return;
                 }
-                Ok(command) => self.serve(command),
-                // Nobody waits: a program may be loaded.
-                Err(RecvTimeoutError::Timeout) => self.kernel.complete(),
+                Ok(command) => {
+                    self.serve(command);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
+            };
             // Also when there is always something to do.
             if Instant::now() >= next {
                 self.publish_numbers(false);
                 self.classifier.tick(self.losses.cgroup_record, &mut *self.kernel);
                 self.catch_up();
                 next = Instant::now() + TICK;
+            }
+            if quiet {
+                self.kernel.complete();
             }
         }
     }
@@ -362,9 +367,8 @@ impl Control {
             return;
         }
         self.tried = Instant::now();
-        let report = self.kernel.apply(&self.store.desired());
-        self.store.applied(&report).iter().for_each(|outcome| self.log(outcome));
-        self.publish();
+        self.load_desired();
+        self.tell_applied();
     }
 
     fn end(self, release: bool) {
@@ -508,16 +512,24 @@ impl Control {
             if !self.store.is_pending() || self.is_held() {
                 break;
             }
-            let report = self.kernel.apply(&self.store.desired());
-            let new = self.store.applied(&report);
-            new.iter().for_each(|outcome| self.log(outcome));
-            outcomes.extend(new);
+            outcomes.extend(self.load_desired());
         }
+        self.tell_applied();
+        outcomes
+    }
+
+    fn load_desired(&mut self) -> Vec<Outcome> {
+        let report = self.kernel.apply(&self.store.desired());
+        let outcomes = self.store.applied(&report);
+        outcomes.iter().for_each(|outcome| self.log(outcome));
+        outcomes
+    }
+
+    fn tell_applied(&mut self) {
         if let Some(cluster) = &mut self.cluster {
             cluster.local.applied(&self.store);
         }
         self.publish();
-        outcomes
     }
 
     fn publish(&mut self) {

@@ -9,8 +9,10 @@ use tetragon_api::workload::Container;
 
 use super::*;
 use crate::engine::{
-    ApplyReport, Backend, Cause, Classified, EngineError, HookReport, PolicyInput, ProgramStats,
+    ApplyReport, Backend, Cause, CgroupRecord, Classified, EngineError, HookReport, PolicyInput, ProgramStats,
 };
+use crate::pods::classifier::FILE;
+use crate::pods::{Change, Subject};
 
 #[path = "control_cluster_tests.rs"]
 mod cluster;
@@ -23,6 +25,8 @@ struct Log {
     runs: Vec<String>,
     released: bool,
     lost: u64,
+    /// Containers are taken only after the policies are loaded again.
+    later: bool,
 }
 
 /// A kernel that has every function but `missing_*`, cannot do `unable_*`, and refuses `refused_*`.
@@ -50,7 +54,7 @@ impl Script {
 
 impl Kernel for Script {
     fn classify(&mut self, _: u64, _: Container) -> Result<Classified, EngineError> {
-        Ok(Classified::Done)
+        Ok(if self.0.lock().unwrap().later { Classified::Later } else { Classified::Done })
     }
     fn forget(&mut self, _: u64) -> Result<(), EngineError> {
         Ok(())
@@ -243,6 +247,60 @@ fn the_thread_serves_and_ends() {
     assert_eq!(counters.kernel_lost(), 7);
     thread.join().unwrap();
     assert!(log.lock().unwrap().released);
+}
+
+const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
+
+/// A container's cgroup, and who it is of.
+fn container(id: &str) -> [Command; 2] {
+    let made = CgroupRecord { id: 7, path: format!("/kubepods/pod{UID}/{id}"), gone: false };
+    let identity = Some(Container { name: "web".into(), ..Container::default() });
+    [Command::Cgroup(made), Command::Pods(Change { subject: Subject::Container(id.into()), identity })]
+}
+
+#[test]
+fn containers_are_kept_also_when_there_is_always_something_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(FILE);
+    let (c, ..) = control(vec![]);
+    let c = c.with_classifier(Classifier::new(None, Some(dir.path())));
+    let (send, commands) = mpsc::channel();
+    let thread = std::thread::spawn(move || c.run(&commands));
+    let (first, last) = ("a".repeat(64), "b".repeat(64));
+    container(&first).into_iter().for_each(|command| send.send(command).unwrap());
+    let begin = Instant::now();
+    while !file.exists() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "nothing is written");
+        let other = CgroupRecord { id: 8, path: "/user.slice".into(), gone: false };
+        send.send(Command::Cgroup(other)).unwrap();
+        std::thread::sleep(TICK / 20);
+    }
+    assert!(std::fs::read_to_string(&file).unwrap().contains(&first));
+    // And what comes just before the end.
+    container(&last).into_iter().for_each(|command| send.send(command).unwrap());
+    let (ready, _wait) = mpsc::channel();
+    send.send(Command::Stop { ready, release: false }).unwrap();
+    thread.join().unwrap();
+    assert!(std::fs::read_to_string(&file).unwrap().contains(&last));
+}
+
+#[test]
+fn policies_are_loaded_again_for_containers_that_wait_for_that() {
+    let (mut c, log, ..) = control(vec![]);
+    log.lock().unwrap().later = true;
+    container(&"a".repeat(64)).into_iter().for_each(|command| c.serve(command));
+    let loads = || log.lock().unwrap().applied.len();
+    c.catch_up();
+    assert_eq!(loads(), 0, "not at once");
+    c.tried = Instant::now().checked_sub(AGAIN).unwrap();
+    c.catch_up();
+    c.catch_up();
+    assert_eq!(loads(), 1, "and not all the time");
+    log.lock().unwrap().later = false;
+    c.classifier.tick(0, &mut *c.kernel);
+    c.tried = Instant::now().checked_sub(AGAIN).unwrap();
+    c.catch_up();
+    assert_eq!(loads(), 1, "nobody waits any more");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{Duration, GetEventsResponse, Timestamp};
 
 #[rustfmt::skip]
 #[path = "../generated/fields.rs"]
-#[allow(deprecated, reason = "generated; deprecated members are part of the contract too")]
+#[expect(deprecated, reason = "generated; deprecated members are part of the contract too")]
 mod tables;
 
 pub use tables::{ENUMS, EVENTS};

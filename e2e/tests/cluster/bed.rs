@@ -78,6 +78,13 @@ pub(crate) fn kubectl(args: &[&str]) -> Result<String> {
     good("KUBECTL", args, "")
 }
 
+/// kubectl that must succeed; its standard output, which is too long to be shown.
+pub(crate) fn kubectl_quiet(args: &[&str]) -> Result<String> {
+    let output = Command::new(program("KUBECTL")?).args(args).output()?;
+    ensure!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// kubectl, whatever comes of it.
 pub(crate) fn try_kubectl(args: &[&str]) -> Result<Said> {
     run("KUBECTL", args, "")

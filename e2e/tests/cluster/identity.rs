@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::bed::{HOST, NAMESPACE, agent_pod, apply, get, kubectl, program, run, try_kubectl, wait};
+use crate::bed::{HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, run, try_kubectl, wait};
 use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, pod};
 
 /// Where the pods are.
@@ -137,10 +137,10 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     let notes = || kubectl(&["exec", "-n", WHERE, "again", "-c", "reader", "--", "/bin/cat", "/notes/all"]);
     let before = wait("the container that comes again has noted", Duration::from_secs(60), notes)?;
 
-    xtask(&["stop-apiserver"])?;
+    xtask("stop-apiserver", &[])?;
     // It comes again after 10 s, and after 20 s more.
     std::thread::sleep(Duration::from_secs(40));
-    xtask(&["start-apiserver"])?;
+    xtask("start-apiserver", &[])?;
     let after = wait("the API server answers", Duration::from_secs(60), notes)?;
     let (before, after) = (before.lines().count(), after.lines().collect::<Vec<_>>());
     ensure!(after.len() > before, "no container came: {before} before, {} after", after.len());
@@ -155,19 +155,19 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
         Ok(agent.and_then(|a| a["restartCount"].as_i64()).unwrap_or(-1))
     };
     let killed_before = restarts()?;
-    xtask(&["stop-apiserver"])?;
+    xtask("stop-apiserver", &[])?;
     kill_agent()?;
     std::thread::sleep(Duration::from_secs(15));
     kill_agent()?;
     std::thread::sleep(Duration::from_secs(15));
-    xtask(&["start-apiserver"])?;
+    xtask("start-apiserver", &[])?;
     wait("the agent is back", Duration::from_secs(120), || {
         let now = restarts()?;
         ensure!(now >= killed_before + 2, "restarted {now} times, {killed_before} before");
         Ok(())
     })?;
     for (name, only) in [("never", "shut"), ("always", "open")] {
-        let said = kubectl_logs(name)?;
+        let said = kubectl_quiet(&["logs", "-n", WHERE, name])?;
         let wrong = said.lines().filter(|l| *l != only).count();
         ensure!(wrong == 0, "{wrong} of {} opens in `{name}` were not {only}", said.lines().count());
         ensure!(said.lines().count() > 50, "`{name}` has tried {} times only", said.lines().count());
@@ -177,20 +177,9 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     Ok(())
 }
 
-/// Its log would be shown line by line.
-fn kubectl_logs(name: &str) -> Result<String> {
-    let output =
-        std::process::Command::new(program("KUBECTL")?).args(["logs", "-n", WHERE, name]).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn xtask(args: &[&str]) -> Result<()> {
+fn xtask(command: &str, rest: &[&str]) -> Result<()> {
     let name = std::env::var("CLUSTER_NAME")?;
-    let [command, rest @ ..] = args else { unreachable!("a command is given") };
-    let mut all = vec!["cluster", command, "--name", &name];
-    all.extend(rest);
-    let said = run("XTASK", &all, "")?;
+    let said = run("XTASK", &[&["cluster", command, "--name", &name], rest].concat(), "")?;
     ensure!(said.code == Some(0), "{}", said.all());
     Ok(())
 }
@@ -201,5 +190,5 @@ fn kill_agent() -> Result<()> {
         "for p in $(pgrep -x tetragon); do grep -qz NODE_NAME={HOST} /proc/$p/environ && \
          grep -q tetragon-rs- /proc/$p/cgroup && kill -9 $p && exit 0; done; exit 1"
     );
-    xtask(&["run", HOST, "--", "/bin/sh", "-c", &script])
+    xtask("run", &[HOST, "--", "/bin/sh", "-c", &script])
 }

@@ -7,28 +7,34 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::bed::{GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, program, try_kubectl, wait};
+use crate::bed::{
+    GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, program, try_kubectl, wait,
+};
 
 /// Pods that are started at once in the guest, where one takes seconds.
 const STARTED: usize = 4;
 /// Does what policies deny, as the first thing.
 pub(crate) const OPEN: &str = "[/bin/cat, /etc/shadow]";
 
-/// Opening the file fails in the pods of one app in one namespace.
-const POLICY: &str = "
+/// Opening the file fails in the containers of one namespace that `chooses` chooses.
+fn policy(name: &str, namespace: &str, chooses: &str) -> String {
+    format!(
+        "
 apiVersion: cilium.io/v1alpha1
 kind: TracingPolicyNamespaced
-metadata: {name: web-files, namespace: production}
+metadata: {{name: {name}, namespace: {namespace}}}
 spec:
-  nodeSelector: {matchLabels: {kubernetes.io/hostname: guest1}}
-  podSelector: {matchLabels: {app: web}}
+  nodeSelector: {{matchLabels: {{kubernetes.io/hostname: guest1}}}}
+  {chooses}
   lsmhooks:
   - hook: file_open
-    args: [{index: 0, type: file}]
+    args: [{{index: 0, type: file}}]
     selectors:
-    - matchArgs: [{index: 0, operator: Equal, values: [/etc/shadow]}]
-      matchActions: [{action: Override, argError: -1}]
-";
+    - matchArgs: [{{index: 0, operator: Equal, values: [/etc/shadow]}}]
+      matchActions: [{{action: Override, argError: -1}}]
+"
+    )
+}
 
 /// A pod with containers of these names, which run these commands.
 pub(crate) fn pod(namespace: &str, name: &str, app: &str, node: &str, containers: &[(&str, &str)]) -> String {
@@ -154,12 +160,6 @@ pub(crate) fn denied_events(node: &str, policy: &str) -> Result<Vec<Value>> {
     Ok(export(node)?.into_iter().filter(of).collect())
 }
 
-fn kubectl_quiet(args: &[&str]) -> Result<String> {
-    let output = Command::new(program("KUBECTL")?).args(args).output()?;
-    ensure!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 /// Whether a pod can open the file.
 fn opens(namespace: &str, name: &str) -> Result<bool> {
     let said = try_kubectl(&["exec", "-n", namespace, name, "--", "/bin/cat", "/etc/shadow"])?;
@@ -172,7 +172,10 @@ fn opens(namespace: &str, name: &str) -> Result<bool> {
 
 pub(crate) fn policies_choose_their_pods() -> Result<()> {
     ensure!(opens("production", "web")?, "nothing is denied yet");
-    ensure!(apply(POLICY)?.code == Some(0), "the policy is taken");
+    ensure!(
+        apply(&policy("web-files", "production", "podSelector: {matchLabels: {app: web}}"))?.code == Some(0),
+        "the policy is taken"
+    );
     let policy = ["tracingpolicynamespaced", "web-files", "-n", "production"];
     wait("it is Ready", Duration::from_secs(60), || {
         let object = get(&policy)?;
@@ -230,22 +233,6 @@ pub(crate) fn first_instructions_are_judged() -> Result<()> {
     Ok(())
 }
 
-/// Opening the file fails in containers of one name, which the kubelet reports long after they have done it.
-const BY_NAME: &str = "
-apiVersion: cilium.io/v1alpha1
-kind: TracingPolicyNamespaced
-metadata: {name: named-files, namespace: named}
-spec:
-  nodeSelector: {matchLabels: {kubernetes.io/hostname: guest1}}
-  containerSelector: {matchExpressions: [{key: name, operator: In, values: [main]}]}
-  lsmhooks:
-  - hook: file_open
-    args: [{index: 0, type: file}]
-    selectors:
-    - matchArgs: [{index: 0, operator: Equal, values: [/etc/shadow]}]
-      matchActions: [{action: Override, argError: -1}]
-";
-
 /// The container runtime starts a container when the kernel knows its name.
 pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
     kubectl(&["create", "namespace", "named"])?;
@@ -254,7 +241,9 @@ pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
         "the pod is taken"
     );
     kubectl(&["wait", "-n", "named", "--for=condition=Ready", "pod/looks", "--timeout=120s"])?;
-    ensure!(apply(BY_NAME)?.code == Some(0), "the policy is taken");
+    // The kubelet reports a container's name long after it has done what is denied.
+    let by_name = "containerSelector: {matchExpressions: [{key: name, operator: In, values: [main]}]}";
+    ensure!(apply(&policy("named-files", "named", by_name))?.code == Some(0), "the policy is taken");
     wait("it is Ready", Duration::from_secs(60), || {
         let object = get(&["tracingpolicynamespaced", "named-files", "-n", "named"])?;
         ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);

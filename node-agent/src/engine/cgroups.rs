@@ -159,12 +159,13 @@ mod tests {
         }
         fs::write(dir.path().join("cgroup.procs"), "").unwrap();
         let (mut all, mut ids) = (BTreeMap::new(), BTreeMap::new());
-        walk(dir.path(), &mut |f| {
+        let whole = walk(dir.path(), &mut |f| {
             assert!(exists(f));
             assert!(all.contains_key(&f.entry.above) || f.entry.above == 0, "the one above comes before");
             all.insert(f.id, f.entry);
             ids.insert(f.path.strip_prefix(dir.path()).unwrap().to_string_lossy().into_owned(), f.id);
         });
+        assert!(whole && !walk(&dir.path().join("away"), &mut |_| panic!("it is not there")));
         let of = |p: &str| workload(&all, ids[p]);
         for p in host.iter().chain(&["", "kubelet.slice", "a/b"]) {
             assert_eq!(of(p), HOST, "{p}");

@@ -229,9 +229,14 @@ mod tests {
     fn only_a_containers_own_cgroup_counts() {
         let mut c = Classes::default();
         c.changed(container(Some(named("web"))));
-        for other in
-            [format!("{}/init", path(ID)), format!("/kubepods/burstable/pod{UID}"), "/user.slice".into()]
-        {
+        for other in [
+            format!("{}/init", path(ID)),
+            // A container that may make cgroups gives one its own name.
+            format!("{}/{ID}", path(ID)),
+            format!("{}/x-{ID}.scope", path(ID)),
+            format!("/kubepods/burstable/pod{UID}"),
+            "/user.slice".into(),
+        ] {
             assert_eq!(c.made(8, &other), None, "{other}");
             assert!(!c.removed(8));
         }

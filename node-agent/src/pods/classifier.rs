@@ -1,7 +1,7 @@
 //! Tells the kernel whose cgroups are: what [`Classes`] brings together is done here, at the start for
 //! what is there, and later with each change. The control thread owns it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,9 @@ pub struct Classifier {
     lost: u64,
     /// Who waits for a container to be classified.
     holds: Vec<Hold>,
-    /// Cgroups that the kernel does not know yet as what they are known here.
-    failed: BTreeSet<u64>,
+    /// Cgroups that the kernel does not know yet as what they are known here. True: not before its policies
+    /// are loaded again.
+    failed: BTreeMap<u64, bool>,
 }
 
 /// Somebody waits until the kernel knows whose a container is.
@@ -134,7 +135,8 @@ impl Classifier {
     fn answer(&mut self) {
         for hold in std::mem::take(&mut self.holds) {
             let class = self.classes.of_container(&hold.container);
-            let class = class.filter(|c| hold.need.is_met(&c.container) && !self.failed.contains(&c.cgroup));
+            let class =
+                class.filter(|c| hold.need.is_met(&c.container) && !self.failed.contains_key(&c.cgroup));
             if class.is_some() {
                 let _ = hold.reply.send(());
             } else if !hold.reply.is_closed() {
@@ -150,7 +152,7 @@ impl Classifier {
             self.walk(kernel);
         }
         let failed: Vec<Class> =
-            self.failed.iter().filter_map(|cgroup| self.classes.class(*cgroup)).collect();
+            self.failed.keys().filter_map(|cgroup| self.classes.class(*cgroup)).collect();
         if !failed.is_empty() {
             failed.into_iter().for_each(|class| self.classify(kernel, class));
             self.answer();
@@ -160,9 +162,9 @@ impl Classifier {
         }
     }
 
-    /// There are containers that the kernel does not know.
+    /// There are containers that the kernel takes only when its policies are loaded again.
     pub fn is_behind(&self) -> bool {
-        !self.failed.is_empty()
+        self.failed.values().any(|later| *later)
     }
 
     /// Looks at all cgroups; what is no more is forgotten, if all could be looked at.
@@ -183,29 +185,27 @@ impl Classifier {
 
     fn classify(&mut self, kernel: &mut dyn Kernel, class: Class) {
         let Class { cgroup, container } = class;
-        let done = match kernel.classify(cgroup, container) {
-            Ok(Classified::Done | Classified::Gone) => true,
-            Ok(Classified::Later) => {
-                if !self.failed.contains(&cgroup) {
-                    tracing::warn!(cgroup, "a container is unknown until the policies can be loaded again");
-                }
-                false
+        let known = self.failed.contains_key(&cgroup);
+        let later = match kernel.classify(cgroup, container) {
+            Ok(Classified::Done | Classified::Gone) => {
+                self.failed.remove(&cgroup);
+                return;
             }
+            Ok(Classified::Later) if known => true,
+            Ok(Classified::Later) => {
+                tracing::warn!(cgroup, "a container is unknown until the policies can be loaded again");
+                true
+            }
+            Err(_) if known => false,
             Err(e) => {
-                if !self.failed.contains(&cgroup) {
-                    tracing::error!(
-                        cgroup,
-                        "a container cannot be told apart, its policies do not hold, trying again: {e}"
-                    );
-                }
+                tracing::error!(
+                    cgroup,
+                    "a container cannot be told apart, its policies do not hold, trying again: {e}"
+                );
                 false
             }
         };
-        if done {
-            self.failed.remove(&cgroup);
-        } else {
-            self.failed.insert(cgroup);
-        }
+        self.failed.insert(cgroup, later);
     }
 
     fn forget(&mut self, kernel: &mut dyn Kernel, cgroup: u64) {
@@ -262,15 +262,18 @@ mod tests {
     const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    /// What the kernel was told.
+    /// What the kernel was told, and whether it takes no more for now.
     #[derive(Default)]
-    struct Told(BTreeMap<u64, String>);
+    struct Told(BTreeMap<u64, String>, bool);
 
     impl Kernel for Told {
         fn apply(&mut self, _: &[PolicyInput]) -> ApplyReport {
             ApplyReport::default()
         }
         fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
+            if self.1 {
+                return Ok(Classified::Later);
+            }
             self.0.insert(cgroup, container.name);
             Ok(Classified::Done)
         }
@@ -314,10 +317,38 @@ mod tests {
         let (mut after, mut kernel) = (Classifier::new(Some(root), Some(dir.path())), Told::default());
         after.start(&mut kernel);
         assert_eq!(kernel.0, BTreeMap::from([(id, "web".into())]));
+        // What cannot be looked at is not gone.
+        let away = dir.path().join("away");
+        std::fs::rename(dir.path().join("cgroup"), &away).unwrap();
+        after.tick(1, &mut kernel);
+        assert_eq!(kernel.0, BTreeMap::from([(id, "web".into())]));
+        std::fs::rename(&away, dir.path().join("cgroup")).unwrap();
         // A lost record: the walk finds that the cgroup is no more.
         std::fs::remove_dir(&own).unwrap();
-        after.tick(1, &mut kernel);
+        after.tick(2, &mut kernel);
         assert!(kernel.0.is_empty());
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_tried_again() {
+        let (mut c, mut kernel) = (Classifier::new(None, None), Told(BTreeMap::new(), true));
+        let (waits, mut told) = hold(Need::Any);
+        c.hold(waits, &mut kernel);
+        c.change(web(), &mut kernel);
+        let made = CgroupRecord { id: 7, path: format!("/kubepods/pod{UID}/{ID}"), gone: false };
+        c.cgroup(&made, &mut kernel);
+        c.tick(0, &mut kernel);
+        assert!(c.is_behind() && told.try_recv().is_err(), "nobody is told what does not hold");
+        kernel.1 = false;
+        c.tick(0, &mut kernel);
+        assert_eq!((c.is_behind(), told.try_recv(), kernel.0.len()), (false, Ok(()), 1));
+        // Of one that is no more nothing is left to be tried.
+        kernel.1 = true;
+        c.cgroup(&CgroupRecord { gone: true, ..made.clone() }, &mut kernel);
+        c.cgroup(&made, &mut kernel);
+        assert!(c.is_behind());
+        c.cgroup(&CgroupRecord { gone: true, ..made }, &mut kernel);
+        assert!(!c.is_behind());
     }
 
     #[test]

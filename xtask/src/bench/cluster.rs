@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::bed::{Kubectl, Running, wait};
 use crate::build::{TARGET, cargo};
 use crate::cluster;
 use crate::tools::{itself, root, run, say};
@@ -85,21 +86,9 @@ fn this(args: &[&str]) -> Result<()> {
 
 /// The cluster and what runs in it.
 struct Bed {
-    kubeconfig: PathBuf,
-    kubectl: PathBuf,
+    kubectl: Kubectl,
     audit: PathBuf,
     operator: Running,
-}
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn measure(options: &Options) -> Result<Vec<Row>> {
@@ -147,51 +136,31 @@ fn policy(i: usize, version: &str) -> String {
 
 impl Bed {
     fn new() -> Result<Bed> {
-        let kubeconfig = cluster::kubeconfig(NAME)?;
-        let folder = kubeconfig.parent().context("the kubeconfig is in a folder")?.to_owned();
+        let kubectl = Kubectl::of(NAME)?;
+        let folder = kubectl.kubeconfig.parent().context("the kubeconfig is in a folder")?.to_owned();
         let program = root().join("target").join(TARGET).join("release/tetragon-operator");
         say("starting the operator");
         let operator = Command::new(program)
             .arg("serve")
-            .arg(format!("--kube-config={}", kubeconfig.display()))
+            .arg(format!("--kube-config={}", kubectl.kubeconfig.display()))
             .args(["--namespace=kube-system", "--webhook-address=", "--leader-election=false"])
             .args(["--metrics-address=127.0.0.1:12113", "--health-probe-bind-address="])
             .stderr(File::create(folder.join("operator.log"))?)
             .spawn()?;
-        let bed = Bed {
-            audit: folder.join("audit.log"),
-            kubeconfig,
-            kubectl: cluster::program("kubectl")?,
-            operator: Running(operator),
-        };
+        let bed = Bed { audit: folder.join("audit.log"), kubectl, operator: Running(operator) };
         let crds =
             ["wait", "--for=condition=Established", "crd/tetragonnodes.tetragon-rs.dev", "--timeout=60s"];
-        wait(Duration::from_secs(60), || bed.kubectl(&crds, "").map(drop))?;
+        wait(Duration::from_secs(60), || bed.kubectl.run(&crds, "").map(drop))?;
         Ok(bed)
     }
 
-    fn kubectl(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut child = Command::new(&self.kubectl)
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        child.stdin.take().context("a pipe")?.write_all(input.as_bytes())?;
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            bail!("kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
     fn apply(&self, manifests: &str) -> Result<()> {
-        self.kubectl(&["apply", "--server-side", "-f", "-"], manifests).map(drop)
+        self.kubectl.run(&["apply", "--server-side", "-f", "-"], manifests).map(drop)
     }
 
     fn label(&self, value: &str) -> Result<()> {
-        self.kubectl(&["label", "--overwrite", "tracingpolicy/bench-0000", &format!("team={value}")], "")
+        self.kubectl
+            .run(&["label", "--overwrite", "tracingpolicy/bench-0000", &format!("team={value}")], "")
             .map(drop)
     }
 
@@ -230,7 +199,7 @@ impl Bed {
     fn row(&self, what: &str, size: (usize, usize), seconds: f64, before: (&Writes, f64)) -> Result<Row> {
         let writes = self.writes()?;
         let list: Value =
-            serde_json::from_str(&self.kubectl(&["get", "tracingpolicies", "-o", "json"], "")?)?;
+            serde_json::from_str(&self.kubectl.run(&["get", "tracingpolicies", "-o", "json"], "")?)?;
         let status = list["items"].as_array().into_iter().flatten().map(|p| p["status"].to_string().len());
         Ok(Row {
             what: what.to_owned(),
@@ -240,7 +209,7 @@ impl Bed {
             node_writes: writes.nodes - before.0.nodes,
             operator_writes: writes.operator - before.0.operator,
             status: status.max().unwrap_or(0),
-            rss: self.rss()?,
+            rss: self.operator.memory("VmHWM:")?,
             cpu: self.cpu()? - before.1,
         })
     }
@@ -248,7 +217,7 @@ impl Bed {
     /// Policies that are Ready, as of what their authors wrote last.
     fn ready(&self) -> Result<usize> {
         let columns = "custom-columns=G:.metadata.generation,O:.status.observedGeneration,R:.status.conditions[?(@.type==\"Ready\")].status,L:.status.nodes.summary";
-        let table = self.kubectl(&["get", "tracingpolicies", "--no-headers", "-o", columns], "")?;
+        let table = self.kubectl.run(&["get", "tracingpolicies", "--no-headers", "-o", columns], "")?;
         let ready = |line: &&str| {
             let words: Vec<&str> = line.split_whitespace().collect();
             matches!(words.as_slice(), [g, o, "True", _] if g == o)
@@ -259,27 +228,16 @@ impl Bed {
     /// Takes away nodes and policies.
     fn shrink(&self, nodes: usize) -> Result<()> {
         say("taking the nodes away");
-        self.kubectl(&["delete", "tracingpolicies", "--all"], "")?;
+        self.kubectl.run(&["delete", "tracingpolicies", "--all"], "")?;
         run(Fleet::command(self).args(["--nodes", &nodes.to_string(), "--remove"]))
     }
 
     fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(self.proc("stat"))?;
+        let stat = self.operator.proc("stat")?;
         // After the name, which may hold anything.
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
         Ok(ticks as f64 / 100.0)
-    }
-
-    fn rss(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(self.proc("status"))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("VmHWM")?;
-        let kib: f64 = line.split_whitespace().next().unwrap_or_default().parse()?;
-        Ok(kib / 1024.0)
-    }
-
-    fn proc(&self, file: &str) -> PathBuf {
-        Path::new("/proc").join(self.operator.0.id().to_string()).join(file)
     }
 
     /// Writes that the API server has noted.
@@ -321,7 +279,7 @@ struct Fleet {
 impl Fleet {
     fn command(bed: &Bed) -> Command {
         let mut fleet = Command::new(root().join("target").join(TARGET).join("release/fleet"));
-        fleet.env("KUBECONFIG", &bed.kubeconfig);
+        fleet.env("KUBECONFIG", &bed.kubectl.kubeconfig);
         fleet
     }
 
@@ -349,17 +307,6 @@ impl Fleet {
             }
         }
         bail!("the simulated nodes have ended")
-    }
-}
-
-fn wait(within: Duration, mut ask: impl FnMut() -> Result<()>) -> Result<()> {
-    let begin = Instant::now();
-    loop {
-        match ask() {
-            Ok(()) => return Ok(()),
-            Err(e) if begin.elapsed() > within => return Err(e),
-            Err(_) => std::thread::sleep(Duration::from_millis(250)),
-        }
     }
 }
 

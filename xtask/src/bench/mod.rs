@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what the agent costs, as ratios to the same without it.
 
 mod agent;
+mod bed;
 mod cluster;
 mod measure;
 mod place;

@@ -2,15 +2,16 @@
 //! agent and the processes are real; the node has no kubelet, so pods and cgroups are made here.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::bed::{Kubectl, Running, wait};
 use super::rows::number;
 use crate::build;
 use crate::cluster;
@@ -75,8 +76,8 @@ fn measure(options: &Options, program: &Path) -> Result<Rows> {
         push(&format!("{with}: until the last of them"), begin.elapsed().as_secs_f64(), "s");
         // What is only for the start is given back.
         std::thread::sleep(Duration::from_secs(10));
-        push(&format!("{with}: RSS"), agent.memory("VmRSS:")?, "MiB");
-        push(&format!("{with}: highest RSS"), agent.memory("VmHWM:")?, "MiB");
+        push(&format!("{with}: RSS"), agent.process.memory("VmRSS:")?, "MiB");
+        push(&format!("{with}: highest RSS"), agent.process.memory("VmHWM:")?, "MiB");
         drop(containers);
         agent.stop()?;
     }
@@ -86,63 +87,39 @@ fn measure(options: &Options, program: &Path) -> Result<Rows> {
 /// The API server, and a folder for the agent.
 struct Bed {
     folder: PathBuf,
-    kubeconfig: PathBuf,
-    kubectl: PathBuf,
+    kubectl: Kubectl,
 }
 
 impl Bed {
     fn new() -> Result<Bed> {
-        let kubeconfig = cluster::kubeconfig(NAME)?;
-        let folder = kubeconfig.parent().context("the kubeconfig is in a folder")?.join("agent");
+        let kubectl = Kubectl::of(NAME)?;
+        let folder = kubectl.kubeconfig.parent().context("the kubeconfig is in a folder")?.join("agent");
         fs::create_dir_all(&folder)?;
-        let bed = Bed { folder, kubeconfig, kubectl: cluster::program("kubectl")? };
+        let bed = Bed { folder, kubectl };
         let crds = root().join("config/crd");
-        bed.kubectl(&["apply", "--server-side", "-k", &crds.display().to_string()], "")?;
+        bed.kubectl.run(&["apply", "--server-side", "-k", &crds.display().to_string()], "")?;
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NAME}});
-        bed.kubectl(&["apply", "-f", "-"], &node.to_string())?;
+        bed.kubectl.run(&["apply", "-f", "-"], &node.to_string())?;
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
             "metadata": {"name": "default", "namespace": "default"}});
-        bed.kubectl(&["apply", "-f", "-"], &account.to_string())?;
+        bed.kubectl.run(&["apply", "-f", "-"], &account.to_string())?;
         Ok(bed)
-    }
-
-    fn kubectl(&self, args: &[&str], input: &str) -> Result<()> {
-        let mut child = Command::new(&self.kubectl)
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        child.stdin.take().context("a pipe")?.write_all(input.as_bytes())?;
-        let output = child.wait_with_output()?;
-        ensure!(
-            output.status.success(),
-            "kubectl {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(())
     }
 
     /// Pods with the status that a kubelet would write.
     fn make_pods(&self, count: usize) -> Result<()> {
         say(&format!("making {count} pods"));
         let list = |pods: Vec<Value>| json!({"apiVersion": "v1", "kind": "List", "items": pods}).to_string();
-        self.kubectl(&["apply", "--server-side", "-f", "-"], &list((0..count).map(pod).collect()))?;
+        self.kubectl.run(&["apply", "--server-side", "-f", "-"], &list((0..count).map(pod).collect()))?;
         let status = ["apply", "--server-side", "--subresource=status", "--force-conflicts", "-f", "-"];
         // The uid is the API server's choice, and cgroups are named by it.
-        self.kubectl(&status, &list((0..count).map(running).collect()))
+        self.kubectl.run(&status, &list((0..count).map(running).collect())).map(drop)
     }
 
     /// The pods' uids, in the order of their names.
     fn uids(&self) -> Result<Vec<String>> {
-        let output = Command::new(&self.kubectl)
-            .args(["get", "pods", "--no-headers", "-o", "custom-columns=U:.metadata.uid"])
-            .env("KUBECONFIG", &self.kubeconfig)
-            .output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(|l| l.trim().to_owned()).collect())
+        let table = ["get", "pods", "--no-headers", "-o", "custom-columns=U:.metadata.uid"];
+        Ok(self.kubectl.run(&table, "")?.lines().map(|l| l.trim().to_owned()).collect())
     }
 
     /// An agent with that many policies, which has read all pods.
@@ -157,8 +134,10 @@ impl Bed {
         let flag = |name: &str, value: String| format!("--{name}={value}");
         let process = Command::new(program)
             .args(["--enable-k8s-api", "--export-stdout=false", "--metrics-server=", "--server-address="])
+            // One file, in which everything is looked for.
+            .arg("--export-file-max-size-mb=4096")
             .args([
-                flag("k8s-kubeconfig-path", self.kubeconfig.display().to_string()),
+                flag("k8s-kubeconfig-path", self.kubectl.kubeconfig.display().to_string()),
                 flag("plan-dir", of("plans").display().to_string()),
                 flag("tracing-policy-dir", of("policies").display().to_string()),
                 flag("bpf-dir", NAME.to_owned()),
@@ -170,8 +149,8 @@ impl Bed {
             .stdout(Stdio::null())
             .stderr(File::create(of("log"))?)
             .spawn()?;
-        let agent = Agent { process, log: of("log"), events: of("events.json") };
-        wait("the agent listens for events", || {
+        let agent = Agent { process: Running(process), log: of("log"), events: of("events.json") };
+        wait(GIVE_UP, || {
             let log = fs::read_to_string(&agent.log)?;
             ensure!(log.contains("Listening for events"), "{}", log.lines().last().unwrap_or_default());
             Ok(())
@@ -233,7 +212,7 @@ fn policy(i: usize) -> String {
 
 /// The agent's process.
 struct Agent {
-    process: Child,
+    process: Running,
     log: PathBuf,
     events: PathBuf,
 }
@@ -241,7 +220,7 @@ struct Agent {
 impl Agent {
     /// Waits until each pod's first exec is exported, and names the pod; gives how many.
     fn wait_for_pods(&self, pods: usize) -> Result<usize> {
-        wait("every exec has its pod", || {
+        wait(GIVE_UP, || {
             let mut named = std::collections::BTreeSet::new();
             for line in BufReader::new(File::open(&self.events)?).lines() {
                 let event: Value = serde_json::from_str(&line?)?;
@@ -255,27 +234,11 @@ impl Agent {
         })
     }
 
-    /// In MiB.
-    fn memory(&self, what: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|l| l.strip_prefix(what)).context("no such line")?;
-        let kib: f64 = line.split_whitespace().next().unwrap_or_default().parse()?;
-        Ok(kib / 1024.0)
-    }
-
     fn stop(&mut self) -> Result<()> {
-        run(&mut crate::tools::command("kill", [self.process.id().to_string()]))?;
-        let status = self.process.wait()?;
+        run(&mut crate::tools::command("kill", [self.process.0.id().to_string()]))?;
+        let status = self.process.0.wait()?;
         ensure!(status.success(), "the agent ended with {status}: {}", fs::read_to_string(&self.log)?);
         Ok(())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -331,15 +294,4 @@ fn hierarchy() -> Result<PathBuf> {
     let all = ["memory", "pids", "cpuset"].map(|name| root.join(name));
     let found = all.into_iter().find(|path| path.join("cgroup.procs").exists());
     found.context("this machine has no cgroups at /sys/fs/cgroup")
-}
-
-fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
-    let begin = Instant::now();
-    loop {
-        match ask() {
-            Ok(answer) => return Ok(answer),
-            Err(e) if begin.elapsed() > GIVE_UP => bail!("{what}: not in {} s: {e:#}", GIVE_UP.as_secs()),
-            Err(_) => std::thread::sleep(Duration::from_millis(500)),
-        }
-    }
 }
