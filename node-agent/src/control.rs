@@ -1,7 +1,7 @@
 //! The thread that owns the policies and the engine: every change goes through it, one after the
 //! other. What it knows is published for lists and metrics, which never wait for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,12 @@ use tetragon_compiler::{Compiled, Severity, compile_yaml};
 use tokio::sync::{Notify, oneshot};
 
 use crate::counters::{Counters, Kernel as Numbers};
-use crate::engine::{Cause, CgroupRecord, KernelLosses, PolicyReport};
+use crate::engine::{Cause, KernelLosses, PolicyReport};
 use crate::folder::{Change, Folder};
 use crate::kubernetes::local::{Local, Row};
 use crate::kubernetes::plans::Decision;
 use crate::locate::hook_position;
-use crate::pods;
-use crate::pods::classifier::{Classifier, Hold};
+use crate::pods::classifier::{Classifier, Request};
 use crate::policies::{K8S, Outcome, Policy, PolicyKey, STATIC, Store, StoreError};
 use crate::runtime::Kernel;
 use crate::watch::Notice;
@@ -69,12 +68,8 @@ pub enum Command {
     },
     /// There are new decisions about the cluster's policies in the box.
     Plans,
-    /// A pod's cgroup was made or removed.
-    Cgroup(CgroupRecord),
-    /// A pod or a container has come, changed or gone.
-    Pods(pods::Change),
-    /// Somebody waits until the kernel knows whose a container is.
-    Hold(Hold),
+    /// Something is new about containers. It does not wait until policies are loaded.
+    Containers(Request),
     /// A policy took more enforcing actions than it may.
     OverLimit {
         /// Its number.
@@ -244,8 +239,36 @@ fn errors(compiled: &Compiled, text: &str, colour: bool) -> Option<String> {
     compiled.has_errors().then_some(rendered)
 }
 
+/// Requests to the thread.
+struct Inbox {
+    requests: Receiver<Command>,
+    /// Taken already, to be served when policies are loaded.
+    later: VecDeque<Command>,
+}
+
+impl Inbox {
+    /// The next, if it comes until then.
+    fn next(&mut self, until: Instant) -> Result<Command, RecvTimeoutError> {
+        match self.later.pop_front() {
+            Some(command) => Ok(command),
+            None => self.requests.recv_timeout(until.saturating_duration_since(Instant::now())),
+        }
+    }
+
+    /// Serves what is there about containers, in its order; the rest waits.
+    fn of_containers(&mut self, mut serve: impl FnMut(Request)) {
+        while let Ok(command) = self.requests.try_recv() {
+            match command {
+                Command::Containers(request) => serve(request),
+                other => self.later.push_back(other),
+            }
+        }
+    }
+}
+
 /// The thread's state.
 pub struct Control {
+    inbox: Inbox,
     kernel: Box<dyn Kernel>,
     store: Store,
     folders: Vec<Folder>,
@@ -261,6 +284,7 @@ pub struct Control {
 impl Control {
     /// A control that has loaded nothing.
     pub fn new(
+        requests: Receiver<Command>,
         kernel: Box<dyn Kernel>,
         folders: Vec<Folder>,
         counters: Arc<Counters>,
@@ -269,7 +293,8 @@ impl Control {
         let (store, losses) = (Store::default(), KernelLosses::default());
         let classifier = Classifier::default();
         let tried = Instant::now();
-        Control { kernel, store, folders, counters, board, losses, cluster: None, classifier, tried }
+        let inbox = Inbox { requests, later: VecDeque::new() };
+        Control { inbox, kernel, store, folders, counters, board, losses, cluster: None, classifier, tried }
     }
 
     /// The policies of a cluster are loaded too.
@@ -327,11 +352,11 @@ impl Control {
     }
 
     /// Serves requests until the end. True: the programs go on without the agent.
-    pub fn run(mut self, commands: &Receiver<Command>) {
+    pub fn run(mut self) {
         self.publish_numbers(false);
         let mut next = Instant::now() + TICK;
         loop {
-            let quiet = match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            let quiet = match self.inbox.next(next) {
                 Ok(Command::Stop { ready, release }) => {
                     self.publish_numbers(false);
                     self.classifier.keep();
@@ -391,9 +416,7 @@ impl Control {
                 let _ = reply.send(self.change(&name, &namespace, &domain, &what));
             }
             Command::Plans => self.plans(),
-            Command::Cgroup(record) => self.classifier.cgroup(&record, &mut *self.kernel),
-            Command::Pods(change) => self.classifier.change(change, &mut *self.kernel),
-            Command::Hold(hold) => self.classifier.hold(hold, &mut *self.kernel),
+            Command::Containers(request) => self.classifier.serve(request, &mut *self.kernel),
             Command::OverLimit { policy } => {
                 if let Some(cluster) = &mut self.cluster {
                     cluster.local.limit(policy, &mut self.store);
@@ -519,7 +542,10 @@ impl Control {
     }
 
     fn load_desired(&mut self) -> Vec<Outcome> {
-        let report = self.kernel.apply(&self.store.desired());
+        let (inbox, classifier) = (&mut self.inbox, &mut self.classifier);
+        let report = self.kernel.apply(&self.store.desired(), &mut |kernel| {
+            inbox.of_containers(|request| classifier.serve(request, kernel));
+        });
         let outcomes = self.store.applied(&report);
         outcomes.iter().for_each(|outcome| self.log(outcome));
         outcomes

@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::{
     ApplyReport, Backend, Cause, CgroupRecord, Classified, EngineError, HookReport, PolicyInput, ProgramStats,
 };
-use crate::pods::classifier::FILE;
+use crate::pods::classifier::{FILE, Request};
 use crate::pods::{Change, Subject};
 
 #[path = "control_cluster_tests.rs"]
@@ -27,6 +27,8 @@ struct Log {
     lost: u64,
     /// Containers are taken only after the policies are loaded again.
     later: bool,
+    /// Cgroups that were classified, and how often policies had been loaded by then.
+    classified: Vec<(u64, usize)>,
 }
 
 /// A kernel that has every function but `missing_*`, cannot do `unable_*`, and refuses `refused_*`.
@@ -53,13 +55,17 @@ impl Script {
 }
 
 impl Kernel for Script {
-    fn classify(&mut self, _: u64, _: Container) -> Result<Classified, EngineError> {
-        Ok(if self.0.lock().unwrap().later { Classified::Later } else { Classified::Done })
+    fn classify(&mut self, cgroup: u64, _: Container) -> Result<Classified, EngineError> {
+        let mut log = self.0.lock().unwrap();
+        let loads = log.history.len();
+        log.classified.push((cgroup, loads));
+        Ok(if log.later { Classified::Later } else { Classified::Done })
     }
     fn forget(&mut self, _: u64) -> Result<(), EngineError> {
         Ok(())
     }
-    fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
+    fn apply(&mut self, policies: &[PolicyInput], between: &mut dyn FnMut(&mut dyn Kernel)) -> ApplyReport {
+        between(self);
         let names = policies.iter().map(|p| p.plan.name.clone()).collect();
         self.0.lock().unwrap().applied.push(names);
         let report = |p: &PolicyInput| PolicyReport {
@@ -116,8 +122,8 @@ fn control(folders: Vec<Folder>) -> (Control, Arc<Mutex<Log>>, Arc<Board>, Arc<C
     let log = Arc::new(Mutex::new(Log::default()));
     let board = Arc::new(Board::default());
     let counters = Arc::new(Counters::default());
-    let control =
-        Control::new(Box::new(Script(log.clone(), Vec::new())), folders, counters.clone(), board.clone());
+    let kernel = Box::new(Script(log.clone(), Vec::new()));
+    let control = Control::new(mpsc::channel().1, kernel, folders, counters.clone(), board.clone());
     (control, log, board, counters)
 }
 
@@ -228,11 +234,18 @@ fn files_of_a_watched_folder() {
     assert_eq!(board.policies().len(), 10);
 }
 
+/// Where requests to it go.
+fn requests(c: &mut Control) -> mpsc::Sender<Command> {
+    let (send, requests) = mpsc::channel();
+    c.inbox.requests = requests;
+    send
+}
+
 #[test]
 fn the_thread_serves_and_ends() {
-    let (c, log, _, counters) = control(vec![]);
-    let (send, commands) = mpsc::channel();
-    let thread = std::thread::spawn(move || c.run(&commands));
+    let (mut c, log, _, counters) = control(vec![]);
+    let send = requests(&mut c);
+    let thread = std::thread::spawn(move || c.run());
     let (reply, answer) = oneshot::channel();
     send.send(Command::Add { yaml: yaml("a", "x"), domain: String::new(), reply }).unwrap();
     assert_eq!(answer.blocking_recv().unwrap(), Ok(()));
@@ -255,7 +268,8 @@ const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
 fn container(id: &str) -> [Command; 2] {
     let made = CgroupRecord { id: 7, path: format!("/kubepods/pod{UID}/{id}"), gone: false };
     let identity = Some(Container { name: "web".into(), ..Container::default() });
-    [Command::Cgroup(made), Command::Pods(Change { subject: Subject::Container(id.into()), identity })]
+    let told = Change { subject: Subject::Container(id.into()), identity };
+    [Request::Cgroup(made), Request::Pods(told)].map(Command::Containers)
 }
 
 #[test]
@@ -263,16 +277,16 @@ fn containers_are_kept_also_when_there_is_always_something_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(FILE);
     let (c, ..) = control(vec![]);
-    let c = c.with_classifier(Classifier::new(None, Some(dir.path())));
-    let (send, commands) = mpsc::channel();
-    let thread = std::thread::spawn(move || c.run(&commands));
+    let mut c = c.with_classifier(Classifier::new(None, Some(dir.path())));
+    let send = requests(&mut c);
+    let thread = std::thread::spawn(move || c.run());
     let (first, last) = ("a".repeat(64), "b".repeat(64));
     container(&first).into_iter().for_each(|command| send.send(command).unwrap());
     let begin = Instant::now();
     while !file.exists() {
         assert!(begin.elapsed() < Duration::from_secs(30), "nothing is written");
         let other = CgroupRecord { id: 8, path: "/user.slice".into(), gone: false };
-        send.send(Command::Cgroup(other)).unwrap();
+        send.send(Command::Containers(Request::Cgroup(other))).unwrap();
         std::thread::sleep(TICK / 20);
     }
     assert!(std::fs::read_to_string(&file).unwrap().contains(&first));
@@ -282,6 +296,22 @@ fn containers_are_kept_also_when_there_is_always_something_to_do() {
     send.send(Command::Stop { ready, release: false }).unwrap();
     thread.join().unwrap();
     assert!(std::fs::read_to_string(&file).unwrap().contains(&last));
+}
+
+#[test]
+fn containers_do_not_wait_until_policies_are_loaded() {
+    let (mut c, log, ..) = control(vec![]);
+    let send = requests(&mut c);
+    let (reply, mut answer) = oneshot::channel();
+    send.send(Command::Numbers { reply }).unwrap();
+    container(&"a".repeat(64)).into_iter().for_each(|command| send.send(command).unwrap());
+    c.add(&yaml("a", "x"), "").unwrap();
+    assert_eq!(log.lock().unwrap().classified, [(7, 0)], "before the policy is in force");
+    assert!(answer.try_recv().is_err(), "the rest waits");
+    let (ready, _wait) = mpsc::channel();
+    send.send(Command::Stop { ready, release: false }).unwrap();
+    c.run();
+    assert_eq!(answer.try_recv(), Ok(()), "and is served then");
 }
 
 #[test]
@@ -305,11 +335,11 @@ fn policies_are_loaded_again_for_containers_that_wait_for_that() {
 
 #[test]
 fn without_release_what_runs_goes_on() {
-    let (c, log, ..) = control(vec![]);
-    let (send, commands) = mpsc::channel();
+    let (mut c, log, ..) = control(vec![]);
+    let send = requests(&mut c);
     let (ready, _wait) = mpsc::channel();
     send.send(Command::Stop { ready, release: false }).unwrap();
-    c.run(&commands);
+    c.run();
     assert!(!log.lock().unwrap().released);
 }
 

@@ -8,6 +8,7 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use super::*;
+use crate::pods::classifier::Request;
 use crate::pods::gate::Gate;
 use crate::pods::store::Store;
 use crate::serve::{Address, serve_grpc};
@@ -182,7 +183,8 @@ async fn a_runtimes_hook_is_answered() {
     // Nobody says that it is classified, and it starts all the same.
     let path = format!("/kubepods/pod8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42/{}", "07".repeat(32));
     bed.client.runtime_hook(created(&path)).await.unwrap();
-    assert_eq!(bed.commands.try_iter().filter(|c| matches!(c, Command::Hold(_))).count(), 2);
+    let held = |c: &Command| matches!(c, Command::Containers(Request::Hold(_)));
+    assert_eq!(bed.commands.try_iter().filter(held).count(), 2);
 }
 
 #[tokio::test]

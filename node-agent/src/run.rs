@@ -37,7 +37,7 @@ use crate::kubernetes::local::Local;
 use crate::kubernetes::{self, Kubernetes, Tasks};
 use crate::metrics::Metrics;
 use crate::nri::Plugin;
-use crate::pods::classifier::Classifier;
+use crate::pods::classifier::{Classifier, Request};
 use crate::pods::gate::Gate;
 use crate::pods::hook::Hook;
 use crate::pods::store::Store;
@@ -147,7 +147,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let told = commands.clone();
     let mut pipeline = pipeline.with_waiting(waiting).with_cgroups(move |record| {
         // Nobody takes it at the end.
-        let _ = told.send(Command::Cgroup(record.clone()));
+        let _ = told.send(Command::Containers(Request::Cgroup(record.clone())));
     });
     pipeline.seed(&infos);
     drop(infos);
@@ -161,7 +161,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let told = kubernetes.is_some() || !config.nri_socket.is_empty();
     let classifier = Classifier::new(root, told.then_some(&*config.plan_dir));
     let gate = Gate::new(commands.clone(), kubernetes.is_some(), counters.pods.clone());
-    let control = Control::new(Box::new(engine.engine), folders, counters.clone(), board.clone());
+    let control = Control::new(requests, Box::new(engine.engine), folders, counters.clone(), board.clone());
     let mut control = control.with_classifier(classifier);
     let (kubernetes, local) = kubernetes.unzip();
     if let (Some(kubernetes), Some(local)) = (&kubernetes, local.flatten()) {
@@ -180,7 +180,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let controlling = spawn("control", {
         let alive = alive.clone();
         move || {
-            control.run(&requests);
+            control.run();
             alive.store(false, Ordering::Release);
         }
     })?;
@@ -192,7 +192,7 @@ fn start(config: &Config) -> Result<(), Failure> {
     let changes = commands.clone();
     pods.subscribe(move |change| {
         // Nobody takes it at the end.
-        let _ = changes.send(Command::Pods(change));
+        let _ = changes.send(Command::Containers(Request::Pods(change)));
     });
     let labels: Vec<&str> = config.metric_labels().collect();
     let metrics = Arc::new(Metrics::new(counters.clone(), board.clone(), &node_name(), &labels));

@@ -11,7 +11,7 @@ use crate::engine::{
 /// The kernel's side: policies in, numbers out.
 pub trait Kernel: Send + 'static {
     /// Makes `policies` all that runs; see [`Engine::apply`].
-    fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport;
+    fn apply(&mut self, policies: &[PolicyInput], between: &mut dyn FnMut(&mut dyn Kernel)) -> ApplyReport;
     /// Does some of what can wait for a moment without requests; see [`Engine::complete`].
     fn complete(&mut self) {}
     /// Says whose a cgroup is; see [`Engine::classify`].
@@ -29,8 +29,8 @@ pub trait Kernel: Send + 'static {
 }
 
 impl Kernel for Engine {
-    fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
-        Engine::apply(self, policies)
+    fn apply(&mut self, policies: &[PolicyInput], between: &mut dyn FnMut(&mut dyn Kernel)) -> ApplyReport {
+        Engine::apply(self, policies, &mut |engine| between(engine))
     }
     fn complete(&mut self) {
         Engine::complete(self);

@@ -2,13 +2,14 @@
 //! away, the agent killed. On the node of this machine, whose kernel may have tracepoints only: what is
 //! denied ends the process.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::bed::{HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, run, try_kubectl, wait};
-use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, pod};
+use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, export, pod};
 
 /// Where the pods are.
 const WHERE: &str = "identity";
@@ -50,15 +51,20 @@ fn start(name: &str, app: &str) -> Result<()> {
     kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=120s"]).map(drop)
 }
 
+/// The policy in a namespace.
+fn enforce(namespace: &str) -> Result<()> {
+    ensure!(apply(&POLICY.replace(WHERE, namespace))?.code == Some(0), "the policy is taken");
+    wait("it is in force", Duration::from_secs(60), || {
+        let object = get(&["tracingpolicynamespaced", "web-kill", "-n", namespace])?;
+        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
+        Ok(())
+    })
+}
+
 /// 200 containers, each of which does what is denied as the first thing, one after the other in ten pods.
 pub(crate) fn no_container_gets_through() -> Result<()> {
     kubectl(&["create", "namespace", WHERE])?;
-    ensure!(apply(POLICY)?.code == Some(0), "the policy is taken");
-    wait("it is in force", Duration::from_secs(60), || {
-        let object = get(&["tracingpolicynamespaced", "web-kill", "-n", WHERE])?;
-        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
-        Ok(())
-    })?;
+    enforce(WHERE)?;
     let begin = Instant::now();
     let names: Vec<String> = (0..CONTAINERS / IN_A_POD).map(|i| format!("many-{i:02}")).collect();
     let containers: Vec<String> = (0..IN_A_POD).map(|i| format!("c{i:02}")).collect();
@@ -78,7 +84,7 @@ pub(crate) fn no_container_gets_through() -> Result<()> {
             let pod = &e["process_tracepoint"]["process"]["pod"];
             Some((pod["name"].as_str()?.to_owned(), pod["container"]["name"].as_str()?.to_owned()))
         };
-        let known: std::collections::BTreeSet<_> = events.iter().filter_map(of).collect();
+        let known: BTreeSet<_> = events.iter().filter_map(of).collect();
         ensure!(known.len() == CONTAINERS, "{} of {CONTAINERS}, {} events", known.len(), events.len());
         Ok(())
     })?;
@@ -119,14 +125,16 @@ spec:
     command: [/bin/sleep, '3600']
 ";
 
+/// Tries again and again, and says whether the file could be opened.
+const FOREVER: &str = "[/bin/sh, -c, 'while :; do /bin/cat /etc/shadow > /dev/null 2>&1 && echo open || echo shut; \
+                       /bin/sleep 0.2; done']";
+
 /// While the API server is away, who may not does not, also in containers that come meanwhile. When the
 /// agent is killed as well, who may goes on.
 pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
-    let forever = "[/bin/sh, -c, 'while :; do /bin/cat /etc/shadow > /dev/null 2>&1 && echo open || echo shut; \
-                   /bin/sleep 0.2; done']";
     let all = [
-        pod(WHERE, "never", "web", HOST, &[("main", forever)]),
-        pod(WHERE, "always", "plain", HOST, &[("main", forever)]),
+        pod(WHERE, "never", "web", HOST, &[("main", FOREVER)]),
+        pod(WHERE, "always", "plain", HOST, &[("main", FOREVER)]),
         AGAIN.into(),
     ];
     ensure!(apply(&all.concat())?.code == Some(0), "the pods are taken");
@@ -166,14 +174,87 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
         ensure!(now >= killed_before + 2, "restarted {now} times, {killed_before} before");
         Ok(())
     })?;
-    for (name, only) in [("never", "shut"), ("always", "open")] {
-        let said = kubectl_quiet(&["logs", "-n", WHERE, name])?;
-        let wrong = said.lines().filter(|l| *l != only).count();
+    only(WHERE, &[("never", "shut"), ("always", "open")])?;
+    // Also containers that came while there was no agent.
+    let noted = wait("the container that comes again can be asked", Duration::from_secs(60), notes)?;
+    ensure!(noted.lines().all(|l| l == "shut"), "a container that came has opened the file: {noted}");
+    kubectl(&["delete", "namespace", WHERE, "--wait=false"])?;
+    Ok(())
+}
+
+/// What each of these pods has said, from its start on, is always the same.
+fn only(namespace: &str, pods: &[(&str, &str)]) -> Result<()> {
+    for (name, only) in pods {
+        let said = kubectl_quiet(&["logs", "-n", namespace, name])?;
+        let wrong = said.lines().filter(|l| l != only).count();
         ensure!(wrong == 0, "{wrong} of {} opens in `{name}` were not {only}", said.lines().count());
         ensure!(said.lines().count() > 50, "`{name}` has tried {} times only", said.lines().count());
         eprintln!("  {name}: {} times {only}", said.lines().count());
     }
-    kubectl(&["delete", "namespace", WHERE, "--wait=false"])?;
+    Ok(())
+}
+
+/// Without NRI, and while the API server is away, the agent has the names of new containers from the container
+/// runtime. When that is away as well, nobody is judged as somebody else.
+pub(crate) fn the_container_runtime_is_asked() -> Result<()> {
+    let namespace = "runtime";
+    kubectl(&["create", "namespace", namespace])?;
+    enforce(namespace)?;
+    let all = [
+        pod(namespace, "never", "web", HOST, &[("main", FOREVER)]),
+        pod(namespace, "always", "plain", HOST, &[("main", FOREVER)]),
+        AGAIN.replace(WHERE, namespace),
+    ];
+    ensure!(apply(&all.concat())?.code == Some(0), "the pods are taken");
+    for name in ["pod/never", "pod/always"] {
+        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", name, "--timeout=120s"])?;
+    }
+    // The container's id and name, of all events of the container that comes again.
+    let containers = || -> Result<BTreeSet<(String, String)>> {
+        let of = |e: &Value| {
+            let pod = &e["process_exec"]["process"]["pod"];
+            let container = &pod["container"];
+            (pod["namespace"] == namespace && pod["name"] == "again" && container["name"] != "reader").then(
+                || {
+                    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+                    (text(&container["id"]), text(&container["name"]))
+                },
+            )
+        };
+        Ok(export(HOST)?.iter().filter_map(of).collect())
+    };
+    let before = wait("the container that comes again has events", Duration::from_secs(60), || {
+        let all = containers()?;
+        ensure!(!all.is_empty(), "none");
+        Ok(all)
+    })?;
+    xtask("stop-apiserver", &[])?;
+    // It comes again after 10 s, and after 20 s more.
+    std::thread::sleep(Duration::from_secs(40));
+    xtask("start-apiserver", &[])?;
+    let after = wait("the API server answers", Duration::from_secs(60), containers)?;
+    ensure!(after.len() > before.len(), "no container came: {before:?}");
+    ensure!(after.iter().all(|(id, name)| !id.is_empty() && name == "again"), "not all are known: {after:?}");
+    let wget = ["/bin/wget", "-q", "-O", "-", "http://127.0.0.1:2112/metrics"];
+    let reader = ["exec", "-n", namespace, "again", "-c", "reader", "--"];
+    let metrics = kubectl_quiet(&[&reader[..], &wget].concat())?;
+    let asked = metrics.lines().find(|l| l.starts_with("tetragon_cri_cgidmap_resolutions_total "));
+    ensure!(asked.is_some_and(|l| !l.ends_with(" 0")), "the runtime was not asked: {asked:?}");
+    eprintln!("  {} containers, {} of them before; {}", after.len(), before.len(), asked.unwrap_or_default());
+
+    // The runtime answers nobody for a while, and the agent is killed meanwhile: it cannot start again before.
+    signal("containerd", "STOP")?;
+    kill_agent()?;
+    std::thread::sleep(Duration::from_secs(15));
+    signal("containerd", "CONT")?;
+    wait("the agent is back", Duration::from_secs(120), || {
+        let metrics = kubectl_quiet(&[&reader[..], &wget].concat())?;
+        ensure!(metrics.contains("tetragon_"), "no metrics");
+        Ok(())
+    })?;
+    std::thread::sleep(Duration::from_secs(5));
+    only(namespace, &[("never", "shut"), ("always", "open")])?;
+    kubectl(&["delete", "namespace", namespace, "--wait=false"])?;
     Ok(())
 }
 
@@ -186,9 +267,14 @@ fn xtask(command: &str, rest: &[&str]) -> Result<()> {
 
 /// kill -9, as the kernel does when memory is short.
 fn kill_agent() -> Result<()> {
+    signal("tetragon", "KILL")
+}
+
+/// Sends a signal to a program of the node on this machine, where others may run it too.
+fn signal(program: &str, signal: &str) -> Result<()> {
     let script = format!(
-        "for p in $(pgrep -x tetragon); do grep -qz NODE_NAME={HOST} /proc/$p/environ && \
-         grep -q tetragon-rs- /proc/$p/cgroup && kill -9 $p && exit 0; done; exit 1"
+        "for p in $(pgrep -x {program}); do grep -q 'tetragon-rs-[0-9]*-{HOST}' /proc/$p/cgroup && kill -{signal} $p && exit 0; done; \
+         exit 1"
     );
     xtask("run", &[HOST, "--", "/bin/sh", "-c", &script])
 }

@@ -8,6 +8,7 @@
 mod bed;
 mod identity;
 mod install;
+mod kinds;
 mod policies;
 mod security;
 mod upgrade;
@@ -33,12 +34,16 @@ const TESTS: &[Test] = &[
     ("policies_choose_their_pods", workloads::policies_choose_their_pods),
     ("first_instructions_are_judged", workloads::first_instructions_are_judged),
     ("containers_are_known_by_name_when_they_start", workloads::containers_are_known_when_they_start),
+    ("containers_of_all_kinds_are_in_events", kinds::containers_of_all_kinds),
+    ("filters_find_their_events", kinds::filters_find_their_events),
+    ("an_allow_list_per_workload", kinds::an_allow_list_per_workload),
     ("no_container_gets_through", identity::no_container_gets_through),
     ("one_name_in_turn", identity::one_name_in_turn),
     ("faults_change_nobodys_identity", identity::faults_change_nobodys_identity),
     ("prometheus_scrapes", install::prometheus),
     ("an_agent_cannot_write_what_is_not_its_own", security::forbidden_writes),
     ("enforcement_outlives_an_upgrade", upgrade::upgrade),
+    ("the_container_runtime_is_asked_and_may_be_away", identity::the_container_runtime_is_asked),
     ("uninstall_leaves_nothing_behind", upgrade::uninstall),
 ];
 

@@ -60,7 +60,7 @@ pub(crate) fn upgrade() -> Result<()> {
     })?;
     ensure!(opens()?.0 == 0, "the file is opened");
 
-    // While every agent is replaced, nothing gets through.
+    // While every agent is replaced, nothing gets through. What comes after goes on without NRI.
     let done = Arc::new(AtomicBool::new(false));
     let watcher = std::thread::spawn({
         let done = done.clone();
@@ -84,7 +84,7 @@ pub(crate) fn upgrade() -> Result<()> {
         "-f",
         VALUES,
         "--set",
-        "tetragon.enableProcessCred=true",
+        "tetragon.enableProcessCred=true,rthooks.enabled=false,tetragon.cri.enabled=true",
     ])
     .and_then(|_| kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=240s"]))
     .and_then(|_| {

@@ -143,14 +143,14 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
 }
 
 /// The last events in the export of a node.
-fn export(node: &str) -> Result<Vec<Value>> {
+pub(crate) fn export(node: &str) -> Result<Vec<Value>> {
     let logs =
         kubectl_quiet(&["logs", "-n", NAMESPACE, &agent_pod(node)?, "-c", "export-stdout", "--tail=20000"])?;
     Ok(logs.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
 }
 
 /// The last event in the export of a node that is as wanted.
-fn exported(node: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+pub(crate) fn exported(node: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
     export(node)?.into_iter().rev().find(wanted).context("no such event yet")
 }
 

@@ -210,14 +210,18 @@ impl Engine {
 
     /// Makes `policies` the policies of the node, all at once. A policy that cannot run is left out
     /// and reported; if an older version of it runs, that one stays.
-    pub fn apply(&mut self, policies: &[PolicyInput]) -> ApplyReport {
+    ///
+    /// The kernel takes long to check programs: `between` is called after each that can be loaded before
+    /// anything that runs is touched, and may classify containers.
+    pub fn apply(&mut self, policies: &[PolicyInput], between: Between<'_>) -> ApplyReport {
         let mut report = ApplyReport::default();
         let mut refused: BTreeSet<u64> = BTreeSet::new();
-        // A change that fails leaves linkers that are not of what is in force.
-        self.halves.clear();
         let unable = self.ask(policies);
+        between(self);
+        // A second attempt finds linkers that the first has changed.
+        let mut between = Some(between);
         loop {
-            let round = self.attempt(policies, &unable, &mut refused, &mut report);
+            let round = self.attempt(policies, &unable, &mut refused, &mut report, between.take());
             for h in self.hooks.values_mut() {
                 h.discard();
             }
@@ -237,16 +241,19 @@ impl Engine {
         unable: &Unable,
         refused: &mut BTreeSet<u64>,
         report: &mut ApplyReport,
+        between: Option<Between<'_>>,
     ) -> bool {
         let wanted = self.wanted(policies, unable, refused, report);
         let before = refused.len();
-        for (attach, (details, units)) in &wanted {
-            if let Err(failures) = self.prepare(attach, details, units) {
-                for f in failures {
-                    refuse(report, refused, &f);
-                }
-            }
+        let (made, mut failures) = self.make(&wanted, between);
+        // A change that fails leaves linkers that are not of what is in force.
+        self.halves.clear();
+        let new: BTreeSet<Attach> = made.keys().cloned().collect();
+        self.hooks.extend(made);
+        for (attach, (_, units)) in &wanted {
+            failures.extend(self.prepare(attach, units, new.contains(attach)).err().into_iter().flatten());
         }
+        failures.iter().for_each(|f| refuse(report, refused, f));
         if refused.len() > before {
             return false;
         }
@@ -336,7 +343,7 @@ impl Engine {
 
     /// Links a hook anew, with room for more.
     fn grow(&mut self, attach: &Attach) -> Result<(), HookError> {
-        let idle = ((self.state & 1) ^ 1) as usize;
+        let idle = self.idle();
         let containers = self.containers.numbered();
         let Some(hook) = self.hooks.get_mut(attach) else { return Ok(()) };
         let units: Vec<Arc<Unit>> = hook.units().cloned().collect();
@@ -380,12 +387,12 @@ impl Engine {
         unable: &Unable,
         refused: &mut BTreeSet<u64>,
         report: &mut ApplyReport,
-    ) -> BTreeMap<Attach, (Details, Vec<Arc<Unit>>)> {
+    ) -> Wanted {
         let mut running: HashMap<u64, Arc<PolicyInput>> = HashMap::new();
         for u in self.hooks.values().flat_map(Hook::units) {
             running.insert(u.policy.id, u.policy.clone());
         }
-        let mut wanted: BTreeMap<Attach, (Details, Vec<Arc<Unit>>)> = BTreeMap::new();
+        let mut wanted = Wanted::new();
         for p in policies {
             let known = running.get(&p.id).filter(|r| r.enforce == p.enforce);
             let input = known.cloned().unwrap_or_else(|| Arc::new(p.clone()));
@@ -477,61 +484,94 @@ impl Engine {
         if ok { Ok(hooks) } else { Err(()) }
     }
 
-    /// Links and loads one hook's next image. On failure: which units cannot be had, and why.
-    fn prepare(
+    /// Loads what changes nothing that runs: hooks that are new, which decide nothing before the next switch,
+    /// and programs that the idle slots lack. Containers that come meanwhile are told to new hooks at the end.
+    /// Also gives what cannot be had, and why.
+    fn make(
+        &mut self,
+        wanted: &Wanted,
+        mut between: Option<Between<'_>>,
+    ) -> (BTreeMap<Attach, Hook>, Vec<Failed>) {
+        let (mut made, mut failures) = (BTreeMap::new(), Vec::new());
+        let clean = between.is_some() && !self.ahead;
+        for (attach, (details, units)) in wanted {
+            match self.hooks.get(attach) {
+                None => match self.make_one(attach, details, units) {
+                    Ok(hook) => drop(made.insert(attach.clone(), hook)),
+                    Err(why) => failures.extend(why),
+                },
+                Some(hook) if clean && !hook.has(self.idle()) && has_units(hook, units) => {
+                    self.fill(attach);
+                }
+                Some(_) => continue,
+            }
+            if let Some(between) = &mut between {
+                between(self);
+            }
+        }
+        for hook in made.values_mut() {
+            self.containers.introduce(hook.linker());
+        }
+        (made, failures)
+    }
+
+    fn make_one(
         &mut self,
         attach: &Attach,
         details: &Details,
         units: &[Arc<Unit>],
-    ) -> Result<(), Vec<Failed>> {
-        let idle = ((self.state & 1) ^ 1) as usize;
-        let context = || Context {
+    ) -> Result<Hook, Vec<Failed>> {
+        let linker = build(self.context(attach, details), units)?;
+        let number = self.next_hook;
+        self.next_hook += 1;
+        let idle = self.idle();
+        Hook::new(&self.shared, number, attach.clone(), details.clone(), linker)
+            .and_then(|mut h| {
+                h.load(&self.shared, idle)?;
+                h.attach(&self.shared)?;
+                Ok(h)
+            })
+            .map_err(|e| blame(units, &e))
+    }
+
+    /// What units of a hook are linked for.
+    fn context(&self, attach: &Attach, details: &Details) -> Context {
+        Context {
             seed: self.shared.constants.seed,
             host_ns: self.kernel.host_ns,
             kernel_strings: kernel_strings(attach),
             fields: details.fields.clone(),
             containers: self.containers.numbered(),
-        };
-        let blame = |units: &[Arc<Unit>], e: &HookError| -> Vec<Failed> {
-            let why = e.to_string();
-            units.iter().map(|u| Failed { unit: u.clone(), why: why.clone(), cause: e.cause() }).collect()
-        };
-        let build = |context: Context| {
-            let (linker, errors) = Linker::build(context, units);
-            let find = |key| units.iter().find(|u| u.key() == key).cloned();
-            let failed = |(key, e): (_, LinkError)| {
-                Some(Failed { unit: find(key)?, why: e.to_string(), cause: Cause::Refused })
-            };
-            let failed: Vec<Failed> = errors.into_iter().filter_map(failed).collect();
-            if failed.is_empty() { Ok(linker) } else { Err(failed) }
-        };
-        let Some(hook) = self.hooks.get_mut(attach) else {
-            let linker = build(context())?;
-            let number = self.next_hook;
-            let made =
-                Hook::new(&self.shared, number, attach.clone(), details.clone(), linker).and_then(|mut h| {
-                    h.load(&self.shared, idle)?;
-                    h.attach(&self.shared)?;
-                    Ok(h)
-                });
-            self.next_hook += 1;
-            self.hooks.insert(attach.clone(), made.map_err(|e| blame(units, &e))?);
-            return Ok(());
-        };
-        // Containers that came while linkers were ahead.
-        let known = !self.ahead || self.containers.is_known_to(hook.linker());
-        let (new, same) = relink(hook, units);
-        let same = same && known;
-        if !same {
-            let linker = build(context())?;
-            hook.reshape(&self.shared, linker).map_err(|e| blame(&new, &e))?;
         }
-        hook.load(&self.shared, idle).map_err(|e| blame(if new.is_empty() { units } else { &new }, &e))
+    }
+
+    /// Links and loads one hook's next image; `new`: it has been made just now. On failure: which units
+    /// cannot be had, and why.
+    fn prepare(&mut self, attach: &Attach, units: &[Arc<Unit>], new: bool) -> Result<(), Vec<Failed>> {
+        let idle = self.idle();
+        // It could not be made.
+        let Some(hook) = self.hooks.get_mut(attach) else { return Ok(()) };
+        // Containers that came while linkers were ahead, or that a new hook has no room for.
+        let known = !(self.ahead || new) || self.containers.is_known_to(hook.linker());
+        let (changed, same) = relink(hook, units);
+        if !(same && known) {
+            let context =
+                Context { containers: self.containers.numbered(), ..hook.linker().context().clone() };
+            let linker = build(context, units)?;
+            hook.reshape(&self.shared, linker).map_err(|e| blame(&changed, &e))?;
+        }
+        let whom = if changed.is_empty() { units } else { &changed };
+        hook.load(&self.shared, idle).map_err(|e| blame(whom, &e))
+    }
+
+    /// The slot that no program reads.
+    fn idle(&self) -> usize {
+        ((self.state & 1) ^ 1) as usize
     }
 
     /// Puts what is prepared in force.
     fn switch(&mut self, gone: &[Attach]) -> Result<(), HookError> {
-        let idle = ((self.state & 1) ^ 1) as usize;
+        let idle = self.idle();
         let next = ((self.state >> 1) + 1) << 1 | idle as u64;
         for (attach, hook) in &mut self.hooks {
             if gone.contains(attach) { hook.leave(idle)? } else { hook.write(idle, next)? }
@@ -596,12 +636,19 @@ impl Engine {
     /// nothing. If none does: takes out what is known of containers that are no more, and makes room for more. For when nothing else is to be done: the kernel takes long to check a program, and
     /// what is in force does not need this one.
     pub fn complete(&mut self) {
-        let Some(attach) = self.halves.pop() else {
-            self.tidy();
-            return self.enlarge_early();
-        };
-        let Some(hook) = self.hooks.get_mut(&attach) else { return };
-        let idle = ((self.state & 1) ^ 1) as usize;
+        match self.halves.pop() {
+            Some(attach) => self.fill(&attach),
+            None => {
+                self.tidy();
+                self.enlarge_early();
+            }
+        }
+    }
+
+    /// Loads the idle slot's program of a hook, and makes the slot like the one in force.
+    fn fill(&mut self, attach: &Attach) {
+        let idle = self.idle();
+        let Some(hook) = self.hooks.get_mut(attach) else { return };
         if let Err(e) = hook.load(&self.shared, idle).and_then(|()| hook.write(idle, self.state)) {
             tracing::warn!(function = %attach.name, "cannot fill the idle slot, the next change will try again: {e}");
         }
@@ -767,7 +814,13 @@ fn question(h: &tetragon_api::plan::Hook) -> Question {
 
 type Resolved = Vec<(Attach, Details, Arc<Unit>)>;
 
-fn add_units(wanted: &mut BTreeMap<Attach, (Details, Vec<Arc<Unit>>)>, hooks: Resolved) {
+/// Called between two steps of a change.
+type Between<'a> = &'a mut dyn FnMut(&mut Engine);
+
+/// Hooks that policies ask for.
+type Wanted = BTreeMap<Attach, (Details, Vec<Arc<Unit>>)>;
+
+fn add_units(wanted: &mut Wanted, hooks: Resolved) {
     for (attach, details, unit) in hooks {
         wanted.entry(attach).or_insert_with(|| (details, Vec::new())).1.push(unit);
     }
@@ -782,6 +835,29 @@ struct Failed {
     unit: Arc<Unit>,
     why: String,
     cause: Cause,
+}
+
+/// All units of a hook fail for one reason.
+fn blame(units: &[Arc<Unit>], e: &HookError) -> Vec<Failed> {
+    let why = e.to_string();
+    units.iter().map(|u| Failed { unit: u.clone(), why: why.clone(), cause: e.cause() }).collect()
+}
+
+/// A linker of these units, if all fit.
+fn build(context: Context, units: &[Arc<Unit>]) -> Result<Linker, Vec<Failed>> {
+    let (linker, errors) = Linker::build(context, units);
+    let find = |key| units.iter().find(|u| u.key() == key).cloned();
+    let failed = |(key, e): (_, LinkError)| {
+        Some(Failed { unit: find(key)?, why: e.to_string(), cause: Cause::Refused })
+    };
+    let failed: Vec<Failed> = errors.into_iter().filter_map(failed).collect();
+    if failed.is_empty() { Ok(linker) } else { Err(failed) }
+}
+
+/// These and no others are the hook's units.
+fn has_units(hook: &Hook, units: &[Arc<Unit>]) -> bool {
+    let have: BTreeSet<_> = hook.units().map(|u| u.key()).collect();
+    have.len() == units.len() && units.iter().all(|u| have.contains(&u.key()))
 }
 
 /// Notes why a policy cannot run.

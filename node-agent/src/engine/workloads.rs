@@ -75,6 +75,16 @@ impl Containers {
         !linker.asks_workload() || self.all.keys().all(|n| linker.context().containers.contains_key(n))
     }
 
+    /// Tells a linker of those that it does not know, as far as it has room.
+    pub fn introduce(&self, linker: &mut Linker) {
+        for (number, (container, _)) in &self.all {
+            let known = linker.context().containers.contains_key(number);
+            if !known && !linker.add_container(*number, container) {
+                return;
+            }
+        }
+    }
+
     /// Cgroups and their numbers.
     pub fn cgroups(&self) -> impl Iterator<Item = (u64, u64)> {
         self.cgroups.iter().map(|(c, n)| (*c, *n))

@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use super::*;
 use crate::control::Command;
 use crate::counters::get;
-use crate::pods::classifier::Hold;
+use crate::pods::classifier::{self, Hold};
 use crate::pods::object::tests::{id, pod as reported, web};
 use crate::pods::{Change, Subject};
 
@@ -106,7 +106,9 @@ impl Agent {
         let store = Arc::new(Store::new(10, counts.clone()));
         let (send, commands) = std_mpsc::channel();
         let changes = send.clone();
-        store.subscribe(move |change| changes.send(Command::Pods(change)).unwrap());
+        store.subscribe(move |change| {
+            changes.send(Command::Containers(classifier::Request::Pods(change))).unwrap()
+        });
         let plugin = Plugin {
             socket,
             store: store.clone(),
@@ -132,8 +134,10 @@ impl Agent {
         let (mut changes, mut holds) = (Vec::new(), Vec::new());
         for command in self.commands.try_iter() {
             match command {
-                Command::Pods(Change { subject, identity }) => changes.push((subject, identity)),
-                Command::Hold(hold) => holds.push(hold),
+                Command::Containers(classifier::Request::Pods(Change { subject, identity })) => {
+                    changes.push((subject, identity))
+                }
+                Command::Containers(classifier::Request::Hold(hold)) => holds.push(hold),
                 other => panic!("{other:?}"),
             }
         }

@@ -36,6 +36,17 @@ pub struct Classifier {
     failed: BTreeMap<u64, bool>,
 }
 
+/// What is new about containers.
+#[derive(Debug)]
+pub enum Request {
+    /// A pod's cgroup was made or removed.
+    Cgroup(CgroupRecord),
+    /// A pod or a container has come, changed or gone.
+    Pods(Change),
+    /// Somebody waits until the kernel knows whose a container is.
+    Hold(Hold),
+}
+
 /// Somebody waits until the kernel knows whose a container is.
 #[derive(Debug)]
 pub struct Hold {
@@ -90,6 +101,15 @@ impl Classifier {
                 "{}: cannot be read: {e}; containers are unknown until the API server tells of them",
                 file.display()
             ),
+        }
+    }
+
+    /// Serves a request.
+    pub fn serve(&mut self, request: Request, kernel: &mut dyn Kernel) {
+        match request {
+            Request::Cgroup(record) => self.cgroup(&record, kernel),
+            Request::Pods(change) => self.change(change, kernel),
+            Request::Hold(hold) => self.hold(hold, kernel),
         }
     }
 
@@ -267,7 +287,7 @@ mod tests {
     struct Told(BTreeMap<u64, String>, bool);
 
     impl Kernel for Told {
-        fn apply(&mut self, _: &[PolicyInput]) -> ApplyReport {
+        fn apply(&mut self, _: &[PolicyInput], _: &mut dyn FnMut(&mut dyn Kernel)) -> ApplyReport {
             ApplyReport::default()
         }
         fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {

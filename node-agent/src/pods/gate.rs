@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::classifier::{Hold, Need};
+use super::classifier::{Hold, Need, Request};
 use super::counts::Counts;
 use crate::control::Command;
 
@@ -115,7 +115,8 @@ impl Gate {
     async fn hold(&self, container: &str, need: Need, until: Instant) -> bool {
         let (reply, told) = oneshot::channel();
         let hold = Hold { container: container.to_owned(), need, reply };
-        self.control.send(Command::Hold(hold)).is_ok() && matches!(timeout_at(until, told).await, Ok(Ok(())))
+        self.control.send(Command::Containers(Request::Hold(hold))).is_ok()
+            && matches!(timeout_at(until, told).await, Ok(Ok(())))
     }
 }
 
@@ -130,7 +131,9 @@ mod tests {
             let mut kept = Vec::new();
             for command in receive {
                 match command {
-                    Command::Hold(hold) if answers.contains(&hold.need) => hold.reply.send(()).unwrap(),
+                    Command::Containers(Request::Hold(hold)) if answers.contains(&hold.need) => {
+                        hold.reply.send(()).unwrap()
+                    }
                     other => kept.push(other),
                 }
             }

@@ -89,7 +89,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::Subject;
-    use super::super::classifier::Need;
+    use super::super::classifier::{Need, Request};
     use super::super::object::tests::{id, pod, web};
     use super::*;
     use crate::control::Command;
@@ -102,15 +102,17 @@ mod tests {
         let (send, receive) = mpsc::channel();
         let store = Arc::new(Store::new(10, Arc::default()));
         let changes = send.clone();
-        store.subscribe(move |change| changes.send(Command::Pods(change)).unwrap());
+        store.subscribe(move |change| changes.send(Command::Containers(Request::Pods(change))).unwrap());
         let control = std::thread::spawn(move || {
             let mut seen = Seen::new();
             for command in receive {
                 match command {
-                    Command::Pods(change) if matches!(change.subject, Subject::Container(_)) => {
+                    Command::Containers(Request::Pods(change))
+                        if matches!(change.subject, Subject::Container(_)) =>
+                    {
                         seen.extend(change.identity.map(|i| format!("{} of {}", i.name, i.repo)));
                     }
-                    Command::Hold(hold) => {
+                    Command::Containers(Request::Hold(hold)) => {
                         let all = if hold.need == Need::All { "all" } else { "its pod" };
                         seen.push(format!("held for {all}"));
                         hold.reply.send(()).unwrap();

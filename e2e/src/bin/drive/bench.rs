@@ -56,7 +56,16 @@ impl<T: Send + 'static> Bench<T> {
 
     /// Makes these the policies; an error when one of them does not run.
     pub(crate) fn apply(&mut self, policies: &[PolicyInput]) -> Result<ApplyReport> {
-        let report = self.engine.apply(policies);
+        self.apply_with(policies, &mut |_| ())
+    }
+
+    /// The same; `between` may classify containers while programs are loaded.
+    pub(crate) fn apply_with(
+        &mut self,
+        policies: &[PolicyInput],
+        between: &mut dyn FnMut(&mut Engine),
+    ) -> Result<ApplyReport> {
+        let report = self.engine.apply(policies, between);
         for (id, p) in &report.policies {
             if let Some(e) = p.error() {
                 bail!("policy {id} does not run: {e}");

@@ -216,7 +216,7 @@ impl Changer {
         all.extend([self.always.clone(), self.denying.clone()]);
         all.extend_from_slice(more);
         let begin = bench::now();
-        let report = self.bench.engine.apply(&all);
+        let report = self.bench.engine.apply(&all, &mut |_| ());
         self.log.push(Change { begin, end: bench::now(), set });
         report
     }

@@ -1,7 +1,8 @@
 //! Workloads: cgroups come and go, nested ones too, this process moves through them, the agent tells of
 //! containers, tells otherwise and forgets them, and policies come and go. Each call is judged by exactly
 //! the policies that are for where it comes from. Then the same under load: a container changes a thousand
-//! times while its processes call, and each call is judged as before or as after. Cgroup v2, then v1.
+//! times while its processes call, and each call is judged as before or as after; also while programs are
+//! loaded. Cgroup v2, then v1.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -25,6 +26,15 @@ const POLICIES: u64 = 40;
 const MOST: usize = 80;
 /// Changes of one container under load.
 const CHANGES: usize = 1000;
+/// How often new hooks are loaded while a container changes.
+const ROUNDS: usize = 3;
+/// System calls that nothing else here makes.
+const WIDE: [(&str, i64); 4] = [
+    ("getsid", libc::SYS_getsid),
+    ("getpgid", libc::SYS_getpgid),
+    ("getpriority", libc::SYS_getpriority),
+    ("alarm", libc::SYS_alarm),
+];
 
 /// Numbers that are the same in each run (xorshift).
 struct Random(u64);
@@ -350,24 +360,47 @@ impl Walk {
     }
 }
 
-/// What a call under load was judged by.
+/// What calls under load were judged by.
 #[derive(Default)]
 struct Loaded {
-    /// By one policy of the two, by both, otherwise.
+    /// By one policy of the two.
     one: u64,
-    other: Vec<String>,
+    /// By that for web.
     web: u64,
+    /// By the policy of many hooks.
+    wide: u64,
+    other: Vec<String>,
 }
 
 fn note_loaded(seen: &mut Loaded, c: &CallRecord) {
     let names: Vec<_> = c.matches.iter().map(|m| m.policy.plan.name.clone()).collect();
     match names.as_slice() {
+        [one] if one == "wide" => seen.wide += 1,
         [one] => {
             seen.one += 1;
             seen.web += u64::from(one == "web");
         }
         _ => seen.other.push(format!("{names:?}")),
     }
+}
+
+/// A policy on lseek for the pods of one app.
+fn for_app(id: u64, app: &str) -> Result<PolicyInput> {
+    Ok(for_pods(watching(id, app, 100)?, app))
+}
+
+fn for_pods(input: PolicyInput, app: &str) -> PolicyInput {
+    let pods = Pods { labels: Some(label("app", app)), ..Pods::default() };
+    with(input, |plan| plan.workloads = Some(Workloads { host: false, pods: Some(pods) }))
+}
+
+/// A policy of many hooks for the pods of web.
+fn wide(id: u64) -> Result<PolicyInput> {
+    let calls: String =
+        WIDE.iter().map(|(name, _)| format!("  - {{call: sys_{name}, syscall: true}}\n")).collect();
+    let head =
+        "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: wide}\nspec:\n  kprobes:\n";
+    Ok(for_pods(policy(id, &format!("{head}{calls}"))?, "web"))
 }
 
 /// A container changes under load, and so do policies.
@@ -378,13 +411,7 @@ fn load(root: &Path) -> Result<String> {
         tree.make(name)?;
     }
     let id = tree.id("kubepods/pod0/c0")?;
-    let of = |id, name: &str| -> Result<PolicyInput> {
-        let pods = Pods { labels: Some(label("app", name)), ..Pods::default() };
-        Ok(with(watching(id, name, 100)?, |plan| {
-            plan.workloads = Some(Workloads { host: false, pods: Some(pods) });
-        }))
-    };
-    let (web, db, other) = (of(1, "web")?, of(2, "db")?, of(3, "other")?);
+    let (web, db, other) = (for_app(1, "web")?, for_app(2, "db")?, for_app(3, "other")?);
     bench.apply(&[web.clone(), db.clone()])?;
     bench.engine.classify(id, container("x", "web", "main"))?;
     let mut hammer = Hammer::start(&["--gap", "100"], &["lseek:100", "lseek:100"])?;
@@ -425,6 +452,64 @@ fn load(root: &Path) -> Result<String> {
     ))
 }
 
+/// A container changes while programs are loaded: nobody waits, each call is judged by one, and the new hooks
+/// know at once the container that came last.
+fn while_loading(root: &Path) -> Result<String> {
+    let mut bench = Bench::start(16 << 20, Loaded::default(), note_loaded)?;
+    let mut tree = Tree { root: root.to_owned(), all: BTreeMap::new(), here: String::new(), made: 0 };
+    for name in ["kubepods", "kubepods/pod0", "kubepods/pod0/c0"] {
+        tree.make(name)?;
+    }
+    let id = tree.id("kubepods/pod0/c0")?;
+    let (web, db, wide) = (for_app(1, "web")?, for_app(2, "db")?, wide(3)?);
+    bench.apply(&[web.clone(), db.clone()])?;
+    bench.engine.classify(id, container("x", "db", "main"))?;
+    let mut hammer = Hammer::start(&["--gap", "100"], &["lseek:100"])?;
+    for pid in hammer.pids.clone() {
+        enter(&tree.path("kubepods/pod0/c0"), pid)?;
+    }
+    hammer.go()?;
+    let (mut changes, mut refused) = (0, Vec::new());
+    for _ in 0..ROUNDS {
+        bench.apply_with(&[web.clone(), db.clone(), wide.clone()], &mut |engine| {
+            changes += 1;
+            // The last is of web.
+            for (app, name) in [("db", "side"), ("web", "main")] {
+                match engine.classify(id, container("x", app, &format!("{name}{changes}"))) {
+                    Ok(Classified::Done) => {}
+                    other => refused.push(format!("{other:?}")),
+                }
+            }
+        })?;
+        tree.enter("kubepods/pod0/c0")?;
+        for (_, number) in WIDE {
+            // SAFETY: they take and give numbers.
+            unsafe { libc::syscall(number, 0) };
+        }
+        enter(&tree.root, std::process::id())?;
+        // Its hooks go, and are loaded again.
+        bench.apply(&[web.clone(), db.clone()])?;
+    }
+    let calls = hammer::calls(&hammer.stop()?, 0);
+    let outcome = bench.finish()?;
+    for name in tree.all.keys().rev() {
+        fs::remove_dir(tree.path(name))?;
+    }
+    let s = &outcome.seen;
+    ensure!(refused.is_empty(), "containers waited: {refused:?}");
+    ensure!(changes >= ROUNDS * WIDE.len(), "only {changes} changes while programs were loaded");
+    ensure!(s.other.is_empty(), "{} calls by others than one: {:?}", s.other.len(), s.other.first());
+    ensure!(
+        s.one == calls && s.web > 0 && s.web < s.one,
+        "{calls} calls, {} judged, {} as web",
+        s.one,
+        s.web
+    );
+    let expected = (ROUNDS * WIDE.len()) as u64;
+    ensure!(s.wide == expected, "the new hooks judged {} of {expected} calls", s.wide);
+    Ok(format!("{changes} changes while programs were loaded, {calls} calls judged by one each"))
+}
+
 fn one(root: &str) -> Result<String> {
     let root = Path::new(root);
     let mut walk = Walk::start(root)?;
@@ -440,7 +525,8 @@ fn one(root: &str) -> Result<String> {
     }
     let (calls, judged) = walk.finish()?;
     let load = load(root)?;
-    Ok(format!("{hierarchy}: {calls} calls, {judged} of them judged by somebody; {load}"))
+    let loading = while_loading(root)?;
+    Ok(format!("{hierarchy}: {calls} calls, {judged} of them judged by somebody; {load}; {loading}"))
 }
 
 /// Puts a v1 hierarchy in the place of the unified one.
