@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::policy::LabelSelector;
-use crate::workload::Workloads;
+use crate::workload::{Choice, Workloads};
 
 /// The plan format that this build writes and reads. An agent refuses any other.
 pub const FORMAT: u32 = 1;
@@ -56,6 +56,26 @@ impl Plan {
             unknown_containers: UnknownContainers::default(),
             hooks,
         }
+    }
+
+    /// What it chooses among pods, if it does: by itself, or by its selectors.
+    pub fn choice(&self) -> Option<Choice> {
+        let mut alternatives: Vec<Vec<Workloads>> = Vec::new();
+        for selector in self.hooks.iter().flat_map(|h| &h.selectors) {
+            let own = selector.matchers.iter().filter_map(|m| match m {
+                Matcher::Workload(w) => Some(w),
+                _ => None,
+            });
+            let all: Vec<Workloads> = self.workloads.iter().chain(own).cloned().collect();
+            if all.is_empty() {
+                return None;
+            }
+            // The host alone is no choice among pods.
+            if all.iter().all(|w| w.pods.is_some()) && !alternatives.contains(&all) {
+                alternatives.push(all);
+            }
+        }
+        (!alternatives.is_empty()).then_some(Choice(alternatives))
     }
 
     /// SHA-256 over the canonical form (compact JSON, fields in the order of this file), as 64

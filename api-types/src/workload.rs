@@ -89,6 +89,23 @@ impl Workloads {
     }
 }
 
+/// What a whole policy chooses among pods: a container of which all of one of the lists are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice(pub(crate) Vec<Vec<Workloads>>);
+
+impl From<Workloads> for Choice {
+    fn from(one: Workloads) -> Choice {
+        Choice(vec![vec![one]])
+    }
+}
+
+impl Choice {
+    /// Whether a container is chosen.
+    pub fn select(&self, container: &Container) -> bool {
+        self.0.iter().any(|all| all.iter().all(|w| w.select(Some(container))))
+    }
+}
+
 impl Pods {
     /// Every container of every pod is meant: an empty selector asks nothing.
     fn is_everything(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tetragon_api::plan::{ArgType, Plan, Target};
+use tetragon_api::workload::{Choice, Container};
 use tetragon_compiler::{Compiled, compile_value, compile_yaml};
 
 fn compile(spec: &str) -> Compiled {
@@ -586,6 +587,26 @@ fn workloads_compile_to_what_they_mean() {
         let expected = if expected.is_null() { json!([]) } else { json!([{"workload": expected}]) };
         assert_eq!(matchers, expected, "{selector}");
     }
+}
+
+#[test]
+fn what_a_policy_chooses_is_of_the_policy_and_of_its_selectors() {
+    let pod = |app: &str| {
+        let labels = [("app".to_owned(), app.to_owned())].into();
+        Container { labels, name: "main".into(), ..Container::default() }
+    };
+    let of = |spec: &str, selectors: &str| plan(&workloads(spec, selectors)).choice();
+    let (web, db) = ("podSelector: {matchLabels: {app: web}}", "podSelector: {matchLabels: {app: db}}");
+    let own = |pods: &str| format!("{{matchWorkloads: {{{pods}}}}}");
+    let chosen = |choice: Option<Choice>| choice.map(|c| (c.select(&pod("web")), c.select(&pod("db"))));
+    assert_eq!(chosen(of("", "{}")), None);
+    assert_eq!(chosen(of(web, "{}")), Some((true, false)));
+    assert_eq!(chosen(of("", &own(web))), Some((true, false)));
+    assert_eq!(chosen(of("", &format!("{}, {}", own(web), own(db)))), Some((true, true)), "either selector");
+    let named = "podSelector: {matchExpressions: [{key: app, operator: Exists}]}";
+    assert_eq!(chosen(of(named, &own(db))), Some((false, true)), "both ask");
+    assert_eq!(chosen(of("", &format!("{}, {{}}", own(web)))), None, "the other selector is for all");
+    assert_eq!(chosen(of("hostSelector: {}", "{}")), None, "the host is no pod");
 }
 
 #[test]

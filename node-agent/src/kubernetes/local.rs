@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tetragon_api::plan::Mode;
 use tetragon_api::published::{PlanMeta, PolicyRef};
 use tetragon_api::status::{MAX_MESSAGE, NodeHook, NodePolicy, NodePolicyState};
-use tetragon_api::workload::Workloads;
+use tetragon_api::workload::Choice;
 
 use super::cache::{Cache, Cached, Found};
 use super::counts::Counts;
@@ -24,8 +24,8 @@ pub struct Row {
     pub number: Option<u64>,
     /// What is said.
     pub status: NodePolicy,
-    /// Which containers it is for, if it chooses.
-    pub workloads: Option<Workloads>,
+    /// What it chooses among pods, if it does.
+    pub choice: Option<Choice>,
 }
 
 /// A policy of the cluster on this node.
@@ -236,8 +236,8 @@ impl Local {
             }
             known.failed = failed;
             let running = policy.and_then(Policy::running);
-            let workloads = running.and_then(|r| r.plan.workloads.clone());
-            rows.push(Row { number: policy.map(|p| p.id), status, workloads });
+            let choice = running.and_then(|r| r.plan.choice());
+            rows.push(Row { number: policy.map(|p| p.id), status, choice });
         }
         let order = |r: &Row| (r.status.namespace.clone(), r.status.name.clone(), r.status.plan.clone());
         rows.sort_by_key(order);

@@ -47,8 +47,8 @@ pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &
     let counts = counters.events();
     status.policies = rows
         .into_iter()
-        .map(|Row { number, status: policy, workloads }| {
-            let selected = workloads.filter(|w| w.pods.is_some()).map(|w| pods.count(&w));
+        .map(|Row { number, status: policy, choice }| {
+            let selected = choice.map(|c| pods.count(&c));
             let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
             let done = number.and_then(|n| counts.policies.get(&n)).cloned().unwrap_or_default();
             let of = |(name, namespace, _): &&(String, Option<String>, String)| {
@@ -171,7 +171,7 @@ mod tests {
         Row {
             number: Some(1),
             status: NodePolicy { name: name.into(), state, mode, ..NodePolicy::default() },
-            workloads: None,
+            choice: None,
         }
     }
 

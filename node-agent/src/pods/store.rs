@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tetragon_api::workload::Workloads;
+use tetragon_api::workload::Choice;
 
 use super::cgroup::{OfPod, Place, SHOWN};
 use super::counts::Counts;
@@ -276,13 +276,13 @@ impl Store {
         Found::Unknown
     }
 
-    /// How many pods, and containers of them, are selected: of those that live. The host counts for none.
-    pub fn count(&self, workloads: &Workloads) -> (usize, usize) {
+    /// How many pods, and containers of them, are chosen: of those that live.
+    pub fn count(&self, choice: &Choice) -> (usize, usize) {
         let inner = self.lock();
         let lives = inner.pods.values().filter(|e| e.deleted.is_none());
         let of_pod = |entry: &Entry| {
             let running = entry.pod.containers.iter().filter(|c| c.running);
-            running.filter(|c| workloads.select(Some(&entry.pod.identity(Some(c))))).count()
+            running.filter(|c| choice.select(&entry.pod.identity(Some(c)))).count()
         };
         lives.map(of_pod).filter(|n| *n > 0).fold((0, 0), |(pods, containers), n| (pods + 1, containers + n))
     }

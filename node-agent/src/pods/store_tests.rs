@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
-use tetragon_api::workload::{self, Pods};
+use tetragon_api::workload::{self, Choice, Pods, Workloads};
 
 use super::*;
 use crate::counters::get;
@@ -183,13 +183,10 @@ fn a_list_ends_what_it_does_not_name() {
     let later = now + Duration::from_secs(10);
     store.begin_list();
     store.apply(pod(second), later);
-    assert_eq!(
-        store.count(&Workloads { host: true, pods: Some(Pods::default()) }),
-        (2, 2),
-        "not before the end"
-    );
+    let all = Choice::from(Workloads { host: true, pods: Some(Pods::default()) });
+    assert_eq!(store.count(&all), (2, 2), "not before the end");
     store.end_list(later);
-    assert_eq!(store.count(&Workloads { host: true, pods: Some(Pods::default()) }), (1, 1));
+    assert_eq!(store.count(&all), (1, 1));
     store.sweep(now + RETAIN);
     assert_eq!(store.size(), (2, 2));
     store.sweep(later + RETAIN);
@@ -233,8 +230,8 @@ fn pods_and_containers_are_counted_by_what_selects_them() {
     second["metadata"]["namespace"] = json!("staging");
     store.apply(pod(second), now);
     let count = |pods: Value| {
-        let workloads = json!({"pods": pods});
-        store.count(&serde_json::from_value(workloads).unwrap())
+        let workloads: Workloads = serde_json::from_value(json!({"pods": pods})).unwrap();
+        store.count(&workloads.into())
     };
     // The init container has ended.
     assert_eq!(count(json!({})), (2, 4));
@@ -246,7 +243,7 @@ fn pods_and_containers_are_counted_by_what_selects_them() {
         (1, 1)
     );
     assert_eq!(count(json!({"labels": {"matchLabels": {"app": "none"}}})), (0, 0));
-    assert_eq!(store.count(&Workloads { host: true, pods: None }), (0, 0));
+    assert_eq!(store.count(&Workloads { host: true, pods: None }.into()), (0, 0));
 }
 
 /// A pod as its runtime tells it: labels of the sandbox, containers by name and id.
