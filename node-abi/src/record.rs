@@ -155,6 +155,8 @@ pub struct Call {
     pub args: u32,
     /// Not used.
     pub pad: u32,
+    /// The caller's cgroup, as in [`Exec::cgroup`]: it may have entered another since its exec.
+    pub cgroup: u64,
 }
 
 /// Selectors of one word that matched and are reported.
@@ -185,7 +187,7 @@ pub const NO_TEXT: u32 = u32::MAX;
 pub const INTEGER: u32 = u32::MAX - 1;
 
 const _: () = assert!(size_of::<Header>() == 32);
-const _: () = assert!(size_of::<Call>() == 56);
+const _: () = assert!(size_of::<Call>() == 64);
 const _: () = assert!(size_of::<Fork>() == 56);
 const _: () = assert!(size_of::<Exit>() == 40);
 const _: () = assert!(size_of::<Credentials>() == 104);

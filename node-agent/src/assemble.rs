@@ -130,8 +130,8 @@ impl Assembler {
             Record::Exec(exec) => out(self.exec(exec), None),
             Record::Exit(exit) => out(self.exit(exit), None),
             Record::Call(call) => self.call(call, out),
-            // The pipeline hands it to who classifies cgroups: no event.
-            Record::Cgroup(_) => {}
+            // No event. The pipeline also hands it to who classifies cgroups.
+            Record::Cgroup(cgroup) => self.places.changed(cgroup),
         }
     }
 
@@ -197,7 +197,7 @@ impl Assembler {
     }
 
     fn call(&mut self, call: &CallRecord, out: &mut dyn FnMut(Assembled, Option<&Match>)) {
-        let proc = self.find(&call.header);
+        let proc = self.find(&call.header).map(|proc| self.where_it_is(proc, call.cgroup));
         let time = Some(self.clock_at(call.header.ktime));
         for m in &call.matches {
             let Some(hook) = m.policy.plan.hooks.get(m.hook) else { continue };
@@ -230,6 +230,17 @@ impl Assembler {
             info.ktime = header.process;
         }
         Some(self.cache.seed_one(&info, None))
+    }
+
+    /// The process as it is in that cgroup: a container runtime's process enters the container's before it
+    /// executes what is asked for, and what it does there is the container's.
+    fn where_it_is(&mut self, proc: Arc<Proc>, cgroup: u64) -> Arc<Proc> {
+        match self.places.known(cgroup) {
+            Some(place) if place.container.is_some() && place.container != proc.place.container => {
+                self.cache.moved(&proc, place.clone())
+            }
+            _ => proc,
+        }
     }
 
     fn unknown(&mut self, header: &record::Header) -> Actors {

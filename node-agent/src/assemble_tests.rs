@@ -8,7 +8,7 @@ use tetragon_api::plan::{Actions, Arg, Plan, Selector};
 
 use super::*;
 use crate::clock::Clock;
-use crate::engine::{PolicyInput, Reading};
+use crate::engine::{CgroupRecord, PolicyInput, Reading};
 
 fn assembler(ancestors: AncestorKinds) -> Assembler {
     let options = Options { capacity: 100, node: "node".into(), ..Default::default() };
@@ -99,11 +99,35 @@ fn call(hooks: Vec<Hook>, values: Vec<ArgValue>) -> Record {
     let plan = Plan::new("p", hooks);
     let policy = Arc::new(PolicyInput { id: 1, policy: 1, plan: Arc::new(plan), enforce: true });
     let m = Match { policy, hook: 0, selector: 0, args: readings };
-    Record::Call(Box::new(CallRecord { header: header(20, 110, 115), matches: vec![m], args: values }))
+    Record::Call(Box::new(CallRecord {
+        header: header(20, 110, 115),
+        cgroup: 0,
+        matches: vec![m],
+        args: values,
+    }))
 }
 
 fn text(text: &str, mode: u32) -> ArgValue {
     ArgValue::Text { text: text.into(), mode }
+}
+
+/// `runc exec` enters the container's cgroup, and is denied there what it was asked to execute.
+#[test]
+fn what_a_process_does_in_another_container_is_of_that_container() {
+    let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let mut a = assembler(AncestorKinds::default());
+    start(&mut a);
+    let path = format!("/kubepods/pod8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42/{id}");
+    run(&mut a, &Record::Cgroup(CgroupRecord { id: 70, path, gone: false }));
+    let mut docker = |cgroup: u64| {
+        let hooks = vec![hook(Target::Lsm("file_open".into()), &[], ShownAction::Post)];
+        let Record::Call(call) = call(hooks, Vec::new()) else { panic!("a call") };
+        let events = run(&mut a, &Record::Call(Box::new(CallRecord { cgroup, ..*call })));
+        events[0]["process_lsm"]["process"]["docker"].clone()
+    };
+    assert_eq!(docker(0), Value::Null);
+    assert_eq!(docker(70), &id[..31]);
+    assert_eq!(exit(&mut a, 0)["process_exit"]["process"]["docker"], &id[..31], "and goes on to be");
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub struct Options {
 }
 
 /// A process as events show it. It does not change: an exec makes a new one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Proc {
     /// Its name.
     pub key: Key,
@@ -233,6 +233,21 @@ impl Cache {
             self.end(old);
         }
         proc
+    }
+
+    /// A process has entered another container. The result is the process as it is from now on.
+    pub fn moved(&mut self, proc: &Proc, place: Place) -> Arc<Proc> {
+        let mut moved = Proc { pod: OnceLock::new(), ..proc.clone() };
+        moved.message.docker = place.shown().to_owned();
+        moved.place = place;
+        let moved = Arc::new(moved);
+        if let Some(entry) = self.entries.get_mut(&proc.key)
+            && let Body::Known(known) = &mut entry.body
+        {
+            self.bytes = self.bytes - known.size() + moved.size();
+            *known = moved.clone();
+        }
+        moved
     }
 
     /// A process ended; it stays known for a while. `None`: it was not known.

@@ -557,6 +557,7 @@ unsafe fn report(s: *mut Scratch, record: *mut u8, state: u64, tgid: u32) {
         (*call).words = words as u32;
         (*call).args = config!(args);
         (*call).pad = 0;
+        (*call).cgroup = cgroups::current();
         put(&raw mut (*s).end, size_of::<Call>() as u64 + words * size_of::<Matched>() as u64);
         put(&raw mut (*s).args.a, 0);
         put(&raw mut (*s).args.b, 0);

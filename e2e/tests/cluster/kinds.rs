@@ -158,9 +158,12 @@ pub(crate) fn an_allow_list_per_workload() -> Result<()> {
     wait("what is not listed has not started", Duration::from_secs(60), || {
         let pod = get(&["pod", "unlisted"])?;
         let state = &pod["status"]["containerStatuses"][0]["state"];
-        ensure!(state.to_string().contains("operation not permitted"), "{state}");
+        // What runc says when it cannot become the program.
+        ensure!(state["terminated"]["exitCode"] == 255, "{state}");
         Ok(())
     })?;
+    let said = kubectl(&["logs", "unlisted"])?;
+    ensure!(said.contains("exec /bin/uname: operation not permitted"), "{said}");
     kubectl(&["delete", "tracingpolicynamespaced", enforce, "-n", "default"])?;
     ensure!(apply(&sample(&format!("{monitor}.yaml"))?)?.code == Some(0), "its twin is taken");
     in_force(monitor)?;

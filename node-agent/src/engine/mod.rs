@@ -192,6 +192,8 @@ pub struct ExecRecord {
 pub struct CallRecord {
     /// About the caller: time, ids.
     pub header: record::Header,
+    /// The caller's cgroup, in the hierarchy that containers are told apart by.
+    pub cgroup: u64,
     /// Which; policy by policy, the first of its selectors that matched and reports.
     pub matches: Vec<Match>,
     /// The hook's arguments, those of all its policies.

@@ -185,5 +185,5 @@ fn call(bytes: &[u8], fixed: Call, history: &Mutex<History>) -> Option<Record> {
             }
         });
     }
-    Some(Record::Call(Box::new(CallRecord { header: fixed.header, matches, args })))
+    Some(Record::Call(Box::new(CallRecord { header: fixed.header, cgroup: fixed.cgroup, matches, args })))
 }

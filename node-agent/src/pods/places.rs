@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::cgroup::{OfPod, Place};
+use crate::engine::CgroupRecord;
 
 /// Cgroups remembered.
 const KNOWN_MAX: usize = 8192;
@@ -74,6 +75,20 @@ impl Places {
         }
     }
 
+    /// A pod's cgroup was made, or removed.
+    pub fn changed(&mut self, cgroup: &CgroupRecord) {
+        if cgroup.gone {
+            self.by_cgroup.remove(&cgroup.id);
+        } else {
+            self.learn(cgroup.id, Place::of_path(&cgroup.path));
+        }
+    }
+
+    /// Where a process in that cgroup is, if that is known without asking.
+    pub fn known(&self, cgroup: u64) -> Option<&Place> {
+        self.by_cgroup.get(&cgroup)
+    }
+
     fn learn(&mut self, cgroup: u64, place: Place) {
         if self.by_cgroup.len() >= KNOWN_MAX {
             // Those that are in use come back with their next exec.
@@ -113,6 +128,17 @@ mod tests {
         assert_eq!(places.of(71, "init.scope", &host, never), inside());
         assert_eq!(places.of(72, "session-1.scope", &host, || Some("0::/session-1.scope".into())), host);
         assert_eq!(places.of(72, "session-1.scope", &host, never), host);
+    }
+
+    #[test]
+    fn the_cgroup_of_a_pod_is_known_from_its_beginning_to_its_end() {
+        let mut places = Places::default();
+        let made = CgroupRecord { id: 70, path: format!("/kubepods/pod{UID}/{A}"), gone: false };
+        places.changed(&made);
+        assert_eq!(places.known(70), Some(&inside()));
+        assert_eq!(places.of(70, A, &Place::default(), never), inside());
+        places.changed(&CgroupRecord { gone: true, ..made });
+        assert_eq!(places.known(70), None, "another may have its id");
     }
 
     #[test]
