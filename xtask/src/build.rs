@@ -38,10 +38,11 @@ pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 }
 
 /// cargo for all crates together, for the target. What one step builds the others use: with a choice of
-/// crates, cargo would build what they need anew with other features.
+/// crates, cargo would build what they need anew with other features. The workspace's own crates are compiled
+/// by clippy, which is rustc with more lints: `cargo clippy` would check every dependency a second time.
 pub(crate) fn workspace<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = cargo(args);
-    command.args(["--workspace", "--target", TARGET]);
+    command.args(["--workspace", "--target", TARGET]).env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
     command
 }
 

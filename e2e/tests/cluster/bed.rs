@@ -132,6 +132,15 @@ pub(crate) fn condition(object: &Value, kind: &str) -> Option<(String, String)> 
     Some((found["status"].as_str()?.to_owned(), found["reason"].as_str()?.to_owned()))
 }
 
+/// Makes a namespace, and waits until pods can be made in it.
+pub(crate) fn new_namespace(name: &str) -> Result<()> {
+    kubectl(&["create", "namespace", name])?;
+    wait("it has its service account", Duration::from_secs(60), || {
+        get(&["serviceaccount", "default", "-n", name])
+    })?;
+    Ok(())
+}
+
 /// The agent's pod of a node.
 pub(crate) fn agent_pod(node: &str) -> Result<String> {
     let field = format!("spec.nodeName={node}");

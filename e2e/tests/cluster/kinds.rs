@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::bed::{GUEST, NAMESPACE, agent_pod, apply, get, kubectl, program, root, try_kubectl, wait};
+use crate::bed::{
+    GUEST, NAMESPACE, agent_pod, apply, get, kubectl, new_namespace, program, root, try_kubectl, wait,
+};
 use crate::workloads::{SLEEP, denied_events, exported, pod};
 
 /// Where the Deployment is.
@@ -47,7 +49,7 @@ fn rolled_out() -> Result<()> {
 /// Init, ephemeral and usual containers of a Deployment's pods stand in events, also of the pods that come when
 /// it is rolled out again.
 pub(crate) fn containers_of_all_kinds() -> Result<()> {
-    kubectl(&["create", "namespace", WHERE])?;
+    new_namespace(WHERE)?;
     let lone = pod(WHERE, "lone", "lone", GUEST, &[("main", SLEEP)]);
     ensure!(apply(&format!("{SHOP}{lone}"))?.code == Some(0), "the Deployment is taken");
     rolled_out()?;

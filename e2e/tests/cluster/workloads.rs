@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bed::{
-    GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, program, try_kubectl, wait,
+    GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, new_namespace, program,
+    try_kubectl, wait,
 };
 
 /// Pods that are started at once in the guest, where one takes seconds.
@@ -93,7 +94,7 @@ const PODS: [(&str, &str, &str, &str); 4] = [
 /// The seed's command: the namespace's processes and no others, on both versions of cgroups.
 pub(crate) fn events_name_their_pods() -> Result<()> {
     for namespace in ["production", "staging"] {
-        kubectl(&["create", "namespace", namespace])?;
+        new_namespace(namespace)?;
     }
     let all: String =
         PODS.iter().map(|(ns, name, app, node)| pod(ns, name, app, node, &[("main", SLEEP)])).collect();
@@ -143,7 +144,7 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
 }
 
 /// The last events in the export of a node.
-pub(crate) fn export(node: &str) -> Result<Vec<Value>> {
+fn export(node: &str) -> Result<Vec<Value>> {
     let logs =
         kubectl_quiet(&["logs", "-n", NAMESPACE, &agent_pod(node)?, "-c", "export-stdout", "--tail=20000"])?;
     Ok(logs.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
@@ -235,7 +236,7 @@ pub(crate) fn first_instructions_are_judged() -> Result<()> {
 
 /// The container runtime starts a container when the kernel knows its name.
 pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
-    kubectl(&["create", "namespace", "named"])?;
+    new_namespace("named")?;
     ensure!(
         apply(&pod("named", "looks", "looks", GUEST, &[("main", SLEEP)]))?.code == Some(0),
         "the pod is taken"
