@@ -38,6 +38,14 @@ pub enum Reason {
         /// What there is.
         known: String,
     },
+    /// A member by both of its names.
+    #[error("`{name}` is given twice, also as `{also}`; leave one out")]
+    Twice {
+        /// Its name.
+        name: String,
+        /// Its other name.
+        also: String,
+    },
     /// A regular expression that does not parse.
     #[error("{field}[{index}]: {source}")]
     Regex {

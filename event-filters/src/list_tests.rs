@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::parse_filters;
+use crate::{parse_field_filters, parse_filters};
 
 fn event(value: Value) -> GetEventsResponse {
     serde_json::from_value(value).unwrap()
@@ -179,6 +179,30 @@ fn events_without_process_match_no_process_member() {
 }
 
 #[test]
+fn filters_are_read_as_protobuf_reads_json() {
+    let plain = |text: &str| parse_filters(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    for (written, same) in [
+        (r#"{"eventSet":["PROCESS_EXEC"]}"#, r#"{"event_set":["PROCESS_EXEC"]}"#),
+        (r#"{"podRegex":["^web-"]}"#, r#"{"pod_regex":["^web-"]}"#),
+        (r#"{"ancestorBinaryRegex":["x"]}"#, r#"{"ancestor_binary_regex":["x"]}"#),
+        (r#"{"celExpression":["true"],"inInitTree":true}"#, r#"{"cel_expression":["true"],"in_init_tree":true}"#),
+        (r#"{"pid":["12",13.0,1.4e1,"15.0"]}"#, r#"{"pid":[12,13,14,15]}"#),
+        (r#"{"pidSet":["12"]}"#, r#"{"pid_set":[12]}"#),
+        (r#"{"event_set":[1.0,9]}"#, r#"{"event_set":[1,9]}"#),
+        (r#"{"pid":[1],"labels":null,"health_check":null}"#, r#"{"pid":[1]}"#),
+        // Texts stay texts.
+        (r#"{"namespace":["12.0"]}"#, r#"{"namespace":["12.0"],"pid":[]}"#),
+    ] {
+        assert_eq!(plain(written), plain(same), "{written}");
+    }
+    let fields = |text: &str| parse_field_filters(text).unwrap();
+    assert_eq!(
+        fields(r#"{"fields":"process.pid","eventSet":["PROCESS_EXEC"],"invertEventSet":true,"action":1.0}"#),
+        fields(r#"{"fields":"process.pid","event_set":["PROCESS_EXEC"],"invert_event_set":true,"action":1}"#),
+    );
+}
+
+#[test]
 fn wrong_filters_say_why() {
     let error = |text: &str| match parse_filters(text) {
         Err(e) => e.to_string(),
@@ -188,6 +212,14 @@ fn wrong_filters_say_why() {
         ("{\"pid\":[1]} {\"colour\":1}", "filter 1: there is no member `colour`"),
         ("{\"pid\":[1]} x", "filter 1: expected value"),
         ("[1]", "filter 0:"),
+        (r#"{"podRegexes":["x"]}"#, "no member `podRegexes`; there are ancestor_binary_regex, "),
+        (r#"{"Pid":[1]}"#, "no member `Pid`"),
+        (r#"{"pod_regex":["x"],"podRegex":["y"]}"#, "`pod_regex` is given twice, also as `podRegex`"),
+        (r#"{"pid":[12.5]}"#, "12.5"),
+        (r#"{"pid":["twelve"]}"#, "twelve"),
+        (r#"{"pid":[-1]}"#, "-1"),
+        (r#"{"capabilities":{"efective":{"any":["CAP_KILL"]}}}"#, "no member `efective`; there are effective, "),
+        (r#"{"capabilities":{"effective":{"some":["CAP_KILL"]}}}"#, "no member `some`; there are all, any, "),
         (r#"{"pid":[1]} {"binary_regex":["x","("]}"#, "filter 1: binary_regex[1]: regex parse error"),
         (r#"{"binary_regex":["\\w{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
         (r#"{"event_set":["PROCESS_NAP"]}"#, "PROCESS_NAP"),

@@ -6,12 +6,14 @@ use std::ops::Range;
 use regex::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
-use crate::{FilterError, Reason, parse};
+use crate::json::{Kind, Member, parse};
+use crate::{FilterError, Reason};
 
 /// What stands in the place of what is hidden.
 pub const REDACTED: &str = "*****";
 
-const MEMBERS: &[&str] = &["binary_regex", "match", "redact"];
+const MEMBERS: &[Member] =
+    &[("binary_regex", Kind::Plain), ("match", Kind::Plain), ("redact", Kind::Plain)];
 
 /// A filter as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -157,6 +159,8 @@ mod tests {
         assert_eq!(redacted(filters, "/usr/bin/mysql", "-psecret"), "-p*****");
         assert_eq!(redacted(filters, "/usr/bin/psql", "-psecret"), "-p*****");
         assert_eq!(redacted(filters, "/usr/bin/mysqld", "-psecret"), "-psecret");
+        let filters = filters.replace("binary_regex", "binaryRegex");
+        assert_eq!(redacted(&filters, "/usr/bin/mysqld", "-psecret"), "-psecret", "protobuf's other name");
     }
 
     /// The example of docs/events.md.
