@@ -14,7 +14,7 @@ use tetragon_api::event::{FieldFilter, Filter};
 
 pub use error::{FilterError, Reason};
 pub use fields::Fields;
-pub use list::{FilterList, Filters};
+pub use list::{FilterList, Filters, Shown};
 pub use redact::{REDACTED, Redaction};
 
 use json::{Kind, Member, parse};

@@ -203,6 +203,29 @@ fn filters_are_read_as_protobuf_reads_json() {
 }
 
 #[test]
+fn what_events_do_not_say_is_not_asked_for() {
+    let base = vec![EventType::ProcessExec, EventType::ProcessExit];
+    let some = Shown { capabilities: false, ancestors: base };
+    let error = |text: &str, shown: &Shown| {
+        FilterList::of(&parse_filters(text).unwrap(), shown).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    for (filter, part) in [
+        (r#"{"pid":[1]} {"capabilities":{"effective":{"any":["CAP_KILL"]}}}"#, "filter 1: capabilities: events have none"),
+        (r#"{"ancestor_binary_regex":["x"]}"#, "events of PROCESS_KPROBE have no ancestors"),
+        (
+            r#"{"ancestor_binary_regex":["x"],"event_set":["PROCESS_EXEC","PROCESS_LSM"]}"#,
+            "events of PROCESS_LSM have no ancestors",
+        ),
+        (r#"{"ancestor_binary_regex":["x"],"event_set":["PROCESS_EXEC","PROCESS_EXIT"]}"#, ""),
+        (r#"{"binary_regex":["x"],"event_set":["PROCESS_LSM"]}"#, ""),
+    ] {
+        let e = error(filter, &some);
+        assert!(e.contains(part) && e.is_empty() == part.is_empty(), "{filter}: {e}");
+        assert_eq!(error(filter, &Shown::default()), "", "{filter}");
+    }
+}
+
+#[test]
 fn wrong_filters_say_why() {
     let error = |text: &str| match parse_filters(text) {
         Err(e) => e.to_string(),
@@ -227,8 +250,9 @@ fn wrong_filters_say_why() {
         (r#"{"cel_expression":["true","process_exec.pid"]}"#, "filter 0: cel_expression[0]: "),
         (
             r#"{"capabilities":{"effective":{"any":["CAP_KILL"],"none":["CAP_CHOWN"]}}}"#,
-            "capabilities.effective: one of any",
+            "capabilities.effective: one of any, all, exactly and none is to be given, not 2",
         ),
+        (r#"{"capabilities":{"permitted":{}}}"#, "capabilities.permitted: one of any, all, exactly and none is to be given, not 0"),
     ] {
         let e = error(text);
         assert!(e.contains(part), "{text}: {e}");

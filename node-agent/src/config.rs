@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use tetragon_api::event::EventType;
 use tetragon_daemon::flags::{LoadError, Settings, read_config_dir, weaker_arguments};
 use tetragon_daemon::log;
+use tetragon_filters::Shown;
 
 /// Where the agent keeps its sockets and what it tells clients about itself.
 pub const RUN_DIR: &str = "/var/run/tetragon";
@@ -539,6 +541,17 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What events say, of what they need not.
+    pub fn shown(&self) -> Shown {
+        let kinds = self.enable_ancestors.iter().flat_map(|kind| match kind {
+            Ancestors::Base => &[EventType::ProcessExec, EventType::ProcessExit][..],
+            Ancestors::Kprobe => &[EventType::ProcessKprobe],
+            Ancestors::Tracepoint => &[EventType::ProcessTracepoint],
+            Ancestors::Lsm => &[EventType::ProcessLsm],
+        });
+        Shown { capabilities: self.enable_process_cred, ancestors: kinds.copied().collect() }
     }
 
     /// The labels of `--metrics-label-filter`.
