@@ -158,11 +158,17 @@ impl Store {
             // Those that were replaced are still of this pod.
             inner.tell_old(&pod);
         }
-        for container in &pod.containers {
-            let known = inner.containers.insert(key(container.id()), (pod.uid.clone(), container.clone()));
-            let old = before.as_ref().zip(known).map(|(b, (_, c))| b.identity(Some(&c)));
-            if old != Some(pod.identity(Some(container))) {
-                inner.tell(&container_change(&pod, container));
+        for named in &pod.containers {
+            let known = inner.containers.get(&key(named.id())).map(|(_, c)| c.clone());
+            // Of one before a restart only the id is told, beside its successor's image: what was told of it
+            // while it ran stays.
+            let told = before.as_ref().is_some_and(|b| has(b, named.id()));
+            let container = known.clone().filter(|c| told && c.whole && !named.running);
+            let container = container.unwrap_or_else(|| named.clone());
+            inner.containers.insert(key(container.id()), (pod.uid.clone(), container.clone()));
+            let old = before.as_ref().zip(known).map(|(b, c)| b.identity(Some(&c)));
+            if old != Some(pod.identity(Some(&container))) {
+                inner.tell(&container_change(&pod, &container));
             }
         }
         for container in before.iter().flat_map(|b| &b.containers) {

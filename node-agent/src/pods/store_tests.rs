@@ -137,6 +137,32 @@ fn a_restarted_container_is_two_for_a_while() {
     assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p");
 }
 
+/// The kubelet reports the second restart only: what ran in between is in `lastState` alone.
+#[test]
+fn a_restart_that_was_not_reported_is_in_the_last_state() {
+    let restarted = |image: &str, n: u8, before: u8| {
+        let mut object = with(web(), &[("nginx", n)]);
+        let status = &mut object["status"]["containerStatuses"][0];
+        status["image"] = json!(image);
+        status["lastState"] = json!({"terminated": {"containerID": format!("containerd://{}", id(before))}});
+        pod(object)
+    };
+    let (store, _, now) = store(10);
+    let name = "web-5d4f8b7c9-x7k2p/nginx";
+    store.apply(restarted("nginx:1", 5, 2), now);
+    assert_eq!((found(&store, &in_pod(2)), found(&store, &in_pod(5))), (name.into(), name.into()));
+    let everything = Workloads { host: false, pods: Some(Pods::default()) };
+    assert_eq!(store.count(&everything), (1, 1), "one of them runs");
+    // The next restart is of another image: what was told of the one before stays.
+    store.apply(restarted("nginx:2", 6, 5), now);
+    assert_eq!(container_identity(&store, &id(5)).unwrap().repo, "nginx");
+    let Found::Container(_, before) = store.find(&in_pod(5)) else { panic!("it is known") };
+    assert_eq!(before.image, "nginx:1");
+    store.sweep(now + RETAIN);
+    assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p", "nobody names it any more");
+    assert_eq!((found(&store, &in_pod(5)), found(&store, &in_pod(6))), (name.into(), name.into()));
+}
+
 /// A status that lacks a container for a moment does not end it.
 #[test]
 fn a_container_that_comes_back_stays() {
