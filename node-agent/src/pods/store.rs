@@ -53,9 +53,13 @@ struct Inner {
     by_cgroup: HashMap<Arc<str>, Arc<str>>,
     /// By the first characters of the id.
     containers: HashMap<Box<str>, (Arc<str>, Arc<Container>)>,
-    /// What is gone, oldest first.
-    gone: VecDeque<(Instant, Gone)>,
+    /// Pods that are gone, by uid, oldest first.
+    gone_pods: VecDeque<(Instant, Arc<str>)>,
     deleted: usize,
+    /// Containers that were replaced or removed, oldest first.
+    gone_containers: VecDeque<(Instant, Box<str>)>,
+    /// Since when, the last time, unless they were named again.
+    ended: HashMap<Box<str>, Instant>,
     /// Uids that a list has told so far.
     listed: Option<HashSet<Arc<str>>>,
     listeners: Vec<Listener>,
@@ -67,12 +71,6 @@ struct Entry {
     pod: Arc<Pod>,
     /// It is deleted since.
     deleted: Option<Instant>,
-}
-
-enum Gone {
-    Pod(Arc<str>),
-    /// By the first characters of its id.
-    Container(Box<str>),
 }
 
 impl std::fmt::Debug for Store {
@@ -165,6 +163,7 @@ impl Store {
             let told = before.as_ref().is_some_and(|b| has(b, named.id()));
             let container = known.clone().filter(|c| told && c.whole && !named.running);
             let container = container.unwrap_or_else(|| named.clone());
+            inner.ended.remove(&key(container.id()));
             inner.containers.insert(key(container.id()), (pod.uid.clone(), container.clone()));
             let old = before.as_ref().zip(known).map(|(b, c)| b.identity(Some(&c)));
             if old != Some(pod.identity(Some(&container))) {
@@ -173,7 +172,7 @@ impl Store {
         }
         for container in before.iter().flat_map(|b| &b.containers) {
             if !has(&pod, container.id()) {
-                inner.gone.push_back((now, Gone::Container(key(container.id()))));
+                inner.end_container(container.id(), now);
             }
         }
         drop(inner);
@@ -206,7 +205,7 @@ impl Store {
 
     /// The container runtime has removed a container.
     pub fn removed_container(&self, id: &str, now: Instant) {
-        self.lock().gone.push_back((now, Gone::Container(key(id))));
+        self.lock().end_container(id, now);
     }
 
     /// The container runtime has removed a pod, which it knows by the uid in the paths of cgroups.
@@ -235,24 +234,25 @@ impl Store {
         entry.deleted = Some(now);
         let uid = entry.pod.uid.clone();
         inner.deleted += 1;
-        inner.gone.push_back((now, Gone::Pod(uid)));
+        inner.gone_pods.push_back((now, uid));
     }
 
-    /// Forgets what has been gone for long enough.
+    /// Forgets what has been gone for long enough, and pods that are too many.
     pub fn sweep(&self, now: Instant) {
         let mut inner = self.lock();
-        while let Some((since, _)) = inner.gone.front() {
-            let due = now.saturating_duration_since(*since) >= RETAIN;
+        let due = |since: Instant| now.saturating_duration_since(since) >= RETAIN;
+        while inner.gone_containers.front().is_some_and(|(since, _)| due(*since)) {
+            let Some((since, key)) = inner.gone_containers.pop_front() else { break };
+            inner.forget_container(&key, since);
+        }
+        while let Some((since, _)) = inner.gone_pods.front() {
+            let due = due(*since);
             if !due && inner.deleted <= self.deleted_max {
                 return;
             }
-            let Some((since, gone)) = inner.gone.pop_front() else { return };
-            match gone {
-                Gone::Container(key) => inner.forget_container(&key),
-                Gone::Pod(uid) if inner.forget_pod(&uid, since) && !due => {
-                    add(&self.counts.deleted_evictions, 1);
-                }
-                Gone::Pod(_) => {}
+            let Some((since, uid)) = inner.gone_pods.pop_front() else { return };
+            if inner.forget_pod(&uid, since) && !due {
+                add(&self.counts.deleted_evictions, 1);
             }
         }
     }
@@ -377,8 +377,17 @@ impl Inner {
         }
     }
 
-    /// Unless the pod names it again.
-    fn forget_container(&mut self, key: &str) {
+    fn end_container(&mut self, id: &str, now: Instant) {
+        self.ended.insert(key(id), now);
+        self.gone_containers.push_back((now, key(id)));
+    }
+
+    /// Unless the pod names it again, or it was replaced again later.
+    fn forget_container(&mut self, key: &str, since: Instant) {
+        if self.ended.get(key) != Some(&since) {
+            return;
+        }
+        self.ended.remove(key);
         let Some((uid, container)) = self.containers.get(key) else { return };
         if self.pods.get(uid).is_some_and(|e| has(&e.pod, container.id())) {
             return;
@@ -405,6 +414,7 @@ impl Inner {
             of_pod.map(|(key, (_, c))| (key.clone(), c.id().to_owned())).collect();
         for (key, id) in ids {
             self.containers.remove(&key);
+            self.ended.remove(&key);
             self.tell(&Change { subject: Subject::Container(id), identity: None });
         }
         self.forgotten.push((pod.namespace.clone(), pod.name.clone()));

@@ -163,6 +163,36 @@ fn a_restart_that_was_not_reported_is_in_the_last_state() {
     assert_eq!((found(&store, &in_pod(5)), found(&store, &in_pod(6))), (name.into(), name.into()));
 }
 
+#[test]
+fn a_container_that_is_replaced_twice_stays_for_a_minute_from_the_second_time() {
+    let (store, _, now) = store(10);
+    let at = |seconds: u64| now + std::time::Duration::from_secs(seconds);
+    let name = "web-5d4f8b7c9-x7k2p/nginx";
+    for (second, containers) in [(0, &[("nginx", 2)][..]), (1, &[]), (10, &[("nginx", 2)]), (50, &[])] {
+        store.apply(pod(with(web(), containers)), at(second));
+    }
+    for (second, wanted) in [(61, name), (109, name), (110, "web-5d4f8b7c9-x7k2p")] {
+        store.sweep(at(second));
+        assert_eq!(found(&store, &in_pod(2)), wanted, "second {second}");
+    }
+    assert!(store.lock().ended.is_empty());
+}
+
+/// Too many deleted pods take no containers of pods that live with them.
+#[test]
+fn too_many_deleted_pods_end_no_container() {
+    let (store, counts, now) = store(0);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    store.apply(pod(with(web(), &[("nginx", 5)])), now);
+    let mut other = with(web(), &[]);
+    other["metadata"]["uid"] = json!("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42");
+    store.apply(pod(other), now);
+    store.delete("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42", now);
+    store.sweep(now);
+    assert_eq!(get(&counts.deleted_evictions), 1);
+    assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p/nginx");
+}
+
 /// A status that lacks a container for a moment does not end it.
 #[test]
 fn a_container_that_comes_back_stays() {
