@@ -62,6 +62,8 @@ struct Inner {
     ended: HashMap<Box<str>, Instant>,
     /// Uids that a list has told so far.
     listed: Option<HashSet<Arc<str>>>,
+    /// A list was told wholly.
+    whole: bool,
     listeners: Vec<Listener>,
     /// Namespaces and names of pods that were forgotten.
     forgotten: Vec<(String, String)>,
@@ -115,6 +117,9 @@ impl Store {
                 listener(container_change(&entry.pod, container));
             }
         }
+        if inner.whole {
+            listener(REST);
+        }
         inner.listeners.push(Box::new(listener));
     }
 
@@ -132,6 +137,9 @@ impl Store {
             lives.map(|(uid, _)| uid.clone()).filter(|uid| !listed.contains(uid)).collect();
         for uid in gone {
             self.delete_in(&mut inner, &uid, now);
+        }
+        if !std::mem::replace(&mut inner.whole, true) {
+            inner.tell(&REST);
         }
         drop(inner);
         self.changed();
@@ -421,6 +429,9 @@ impl Inner {
         true
     }
 }
+
+/// All were told.
+const REST: Change = Change { subject: Subject::Rest, identity: None };
 
 fn has(pod: &Pod, id: &str) -> bool {
     pod.containers.iter().any(|c| c.id() == id)

@@ -34,6 +34,7 @@ fn told(changes: &Receiver<Change>) -> Vec<(String, String)> {
         let subject = match change.subject {
             Subject::Pod(uid) => uid[..2].to_owned(),
             Subject::Container(id) => id[..2].to_owned(),
+            Subject::Rest => "rest".to_owned(),
         };
         let app = change.identity.map(|i| i.labels.get("app").cloned().unwrap_or_default());
         (subject, app.unwrap_or_else(|| "gone".to_owned()))
@@ -235,6 +236,14 @@ fn a_list_ends_what_it_does_not_name() {
     for object in [with(web(), &[("nginx", 2)]), second.clone()] {
         store.apply(pod(object), now);
     }
+    store.begin_list();
+    for object in [with(web(), &[("nginx", 2)]), second.clone()] {
+        store.apply(pod(object), now);
+    }
+    let changes = changes(&store);
+    assert_eq!(told(&changes).len(), 4);
+    store.end_list(now);
+    assert_eq!(told(&changes), pairs(&[("rest", "gone")]), "once");
     // The watch broke off, and all are told anew.
     let later = now + Duration::from_secs(10);
     store.begin_list();
@@ -242,6 +251,8 @@ fn a_list_ends_what_it_does_not_name() {
     let all = Choice::from(Workloads { host: true, pods: Some(Pods::default()) });
     assert_eq!(store.count(&all), (2, 2), "not before the end");
     store.end_list(later);
+    assert!(told(&changes).is_empty());
+    assert_eq!(told(&self::changes(&store)).last(), Some(&("rest".to_owned(), "gone".to_owned())));
     assert_eq!(store.count(&all), (1, 1));
     store.sweep(now + RETAIN);
     assert_eq!(store.size(), (2, 2));
