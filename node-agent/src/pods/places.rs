@@ -20,7 +20,7 @@ const ROOT: u64 = 1;
 /// Remembers cgroups.
 #[derive(Debug)]
 pub struct Places {
-    /// By the id of the cgroup. The kernel does not use one twice.
+    /// By the id of the cgroup, until it is removed.
     by_cgroup: HashMap<u64, Place>,
     reads: u32,
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::assemble::{AncestorKinds, Assembler};
 use crate::clock::Clock;
 use crate::counters::get;
-use crate::engine::{ExecRecord, Record};
+use crate::engine::{CgroupRecord, ExecRecord, Record};
 use crate::pods::object::tests::{id, pod, web};
 use crate::pods::object::{Container, Pod};
 use crate::process::{Cache, Options};
@@ -227,6 +227,18 @@ fn a_process_keeps_the_pod_that_it_was_found_in() {
     bed.store.sweep(now + crate::pods::store::RETAIN);
     assert_eq!(bed.store.size(), (0, 0));
     assert_eq!(brief(&bed.exit(20)), [format!("process_exit 20 {NAME} nginx")]);
+}
+
+#[test]
+fn the_id_of_a_removed_cgroup_is_used_again() {
+    let mut bed = bed(15);
+    bed.store.apply(pod(web()), bed.now);
+    bed.file(20, &path(2));
+    assert_eq!(brief(&bed.exec(20, 0, &scope(2))), [format!("process_exec 20 {NAME} nginx")]);
+    bed.record(&Record::Cgroup(CgroupRecord { id: 70, path: "/kubepods.slice/x".into(), gone: true }));
+    std::fs::remove_dir_all(bed.procfs.path().join("20")).unwrap();
+    bed.file(20, "0::/x.scope\n");
+    assert_eq!(brief(&bed.exec(20, 0, "x.scope")), ["process_exec 20 - -"]);
 }
 
 /// The pod as its container runtime tells it.
