@@ -228,7 +228,8 @@ impl Compiled {
         let Some(process) = event.process() else {
             return f.namespace.is_empty()
                 && f.labels.is_empty()
-                && f.health_check.is_none()
+                // What is of no process is of no probe.
+                && f.health_check != Some(true)
                 && self.namespace.is_none()
                 && self.pod.is_none()
                 && self.container_name.is_none();

@@ -176,6 +176,8 @@ fn events_without_process_match_no_process_member() {
         assert!(!takes(filter, &e), "{filter}");
     }
     assert!(takes(r#"{"event_set":["RATE_LIMIT_INFO"]}"#, &e));
+    // It is no health check.
+    assert!(takes(r#"{"health_check":false}"#, &e) && !takes(r#"{"health_check":true}"#, &e));
 }
 
 #[test]
