@@ -8,6 +8,7 @@ mod error;
 mod fields;
 mod json;
 mod list;
+mod re2;
 mod redact;
 
 use tetragon_api::event::{FieldFilter, Filter};

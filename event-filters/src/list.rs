@@ -2,17 +2,14 @@
 
 use std::collections::HashSet;
 
-use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::RegexSet;
 use tetragon_api::event::{
     CapFilter, CapFilterSet, Capabilities, EventType, Filter, GetEventsResponse, Process,
 };
 use tetragon_api::selector::TextSelector;
 
 use crate::cel::Expressions;
-use crate::{FilterError, Reason};
-
-/// Memory that the expressions of one member of a filter may take: filters come from clients, too.
-const EXPRESSIONS_MAX: usize = 1 << 20;
+use crate::{FilterError, Reason, re2};
 
 /// Kinds of events that can have ancestors.
 const WITH_ANCESTORS: [EventType; 5] = [
@@ -135,10 +132,9 @@ fn expressions(field: &'static str, list: &[String]) -> Result<Option<RegexSet>,
     if list.is_empty() {
         return Ok(None);
     }
-    let set = RegexSetBuilder::new(list).size_limit(EXPRESSIONS_MAX).dfa_size_limit(EXPRESSIONS_MAX).build();
-    set.map(Some).map_err(|source| {
+    re2::any(list).build().map(Some).map_err(|source| {
         // A set does not say which of its expressions is wrong.
-        let one = |text: &String| RegexBuilder::new(text).size_limit(EXPRESSIONS_MAX).build().err();
+        let one = |text: &String| re2::one(text).build().err();
         match list.iter().enumerate().find_map(|(index, text)| Some((index, one(text)?))) {
             Some((index, source)) => Reason::Regex { field, index, source },
             None => Reason::Regexes { field, source },

@@ -246,7 +246,7 @@ fn wrong_filters_say_why() {
         (r#"{"capabilities":{"efective":{"any":["CAP_KILL"]}}}"#, "no member `efective`; there are effective, "),
         (r#"{"capabilities":{"effective":{"some":["CAP_KILL"]}}}"#, "no member `some`; there are all, any, "),
         (r#"{"pid":[1]} {"binary_regex":["x","("]}"#, "filter 1: binary_regex[1]: regex parse error"),
-        (r#"{"binary_regex":["\\w{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
+        (r#"{"binary_regex":["\\pL{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
         (r#"{"event_set":["PROCESS_NAP"]}"#, "PROCESS_NAP"),
         (r#"{"labels":["app is web"]}"#, "labels: \"app is web\" is no label selector"),
         (r#"{"cel_expression":["true","process_exec.pid"]}"#, "filter 0: cel_expression[0]: "),

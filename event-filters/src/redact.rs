@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
-use regex::{Captures, Regex, RegexBuilder};
+use regex::{Captures, Regex};
 use serde::Deserialize;
 
 use crate::json::{Kind, Member, parse};
-use crate::{FilterError, Reason};
+use crate::{FilterError, Reason, re2};
 
 /// What stands in the place of what is hidden.
 pub const REDACTED: &str = "*****";
@@ -72,7 +72,7 @@ impl Compiled {
         let redact = expressions("redact", &written.redact)?;
         // The whole match is a group of its own.
         if let Some(index) = redact.iter().position(|r| r.captures_len() < 2) {
-            return Err(Reason::NoGroup { index, expression: redact[index].as_str().to_owned() });
+            return Err(Reason::NoGroup { index, expression: written.redact[index].clone() });
         }
         Ok(Compiled { binaries: expressions("binary_regex", &written.binary_regex)?, redact })
     }
@@ -80,7 +80,7 @@ impl Compiled {
 
 fn expressions(field: &'static str, list: &[String]) -> Result<Vec<Regex>, Reason> {
     let compile = |(index, text): (usize, &String)| {
-        RegexBuilder::new(text).build().map_err(|source| Reason::Regex { field, index, source })
+        re2::one(text).build().map_err(|source| Reason::Regex { field, index, source })
     };
     list.iter().enumerate().map(compile).collect()
 }
