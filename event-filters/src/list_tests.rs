@@ -187,7 +187,10 @@ fn filters_are_read_as_protobuf_reads_json() {
         (r#"{"eventSet":["PROCESS_EXEC"]}"#, r#"{"event_set":["PROCESS_EXEC"]}"#),
         (r#"{"podRegex":["^web-"]}"#, r#"{"pod_regex":["^web-"]}"#),
         (r#"{"ancestorBinaryRegex":["x"]}"#, r#"{"ancestor_binary_regex":["x"]}"#),
-        (r#"{"celExpression":["true"],"inInitTree":true}"#, r#"{"cel_expression":["true"],"in_init_tree":true}"#),
+        (
+            r#"{"celExpression":["true"],"inInitTree":true}"#,
+            r#"{"cel_expression":["true"],"in_init_tree":true}"#,
+        ),
         (r#"{"pid":["12",13.0,1.4e1,"15.0"]}"#, r#"{"pid":[12,13,14,15]}"#),
         (r#"{"pidSet":["12"]}"#, r#"{"pid_set":[12]}"#),
         (r#"{"event_set":[1.0,9]}"#, r#"{"event_set":[1,9]}"#),
@@ -212,7 +215,10 @@ fn what_events_do_not_say_is_not_asked_for() {
         FilterList::of(&parse_filters(text).unwrap(), shown).err().map(|e| e.to_string()).unwrap_or_default()
     };
     for (filter, part) in [
-        (r#"{"pid":[1]} {"capabilities":{"effective":{"any":["CAP_KILL"]}}}"#, "filter 1: capabilities: events have none"),
+        (
+            r#"{"pid":[1]} {"capabilities":{"effective":{"any":["CAP_KILL"]}}}"#,
+            "filter 1: capabilities: events have none",
+        ),
         (r#"{"ancestor_binary_regex":["x"]}"#, "events of PROCESS_KPROBE have no ancestors"),
         (
             r#"{"ancestor_binary_regex":["x"],"event_set":["PROCESS_EXEC","PROCESS_LSM"]}"#,
@@ -243,7 +249,10 @@ fn wrong_filters_say_why() {
         (r#"{"pid":[12.5]}"#, "12.5"),
         (r#"{"pid":["twelve"]}"#, "twelve"),
         (r#"{"pid":[-1]}"#, "-1"),
-        (r#"{"capabilities":{"efective":{"any":["CAP_KILL"]}}}"#, "no member `efective`; there are effective, "),
+        (
+            r#"{"capabilities":{"efective":{"any":["CAP_KILL"]}}}"#,
+            "no member `efective`; there are effective, ",
+        ),
         (r#"{"capabilities":{"effective":{"some":["CAP_KILL"]}}}"#, "no member `some`; there are all, any, "),
         (r#"{"pid":[1]} {"binary_regex":["x","("]}"#, "filter 1: binary_regex[1]: regex parse error"),
         (r#"{"binary_regex":["\\pL{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
@@ -254,7 +263,10 @@ fn wrong_filters_say_why() {
             r#"{"capabilities":{"effective":{"any":["CAP_KILL"],"none":["CAP_CHOWN"]}}}"#,
             "capabilities.effective: one of any, all, exactly and none is to be given, not 2",
         ),
-        (r#"{"capabilities":{"permitted":{}}}"#, "capabilities.permitted: one of any, all, exactly and none is to be given, not 0"),
+        (
+            r#"{"capabilities":{"permitted":{}}}"#,
+            "capabilities.permitted: one of any, all, exactly and none is to be given, not 0",
+        ),
     ] {
         let e = error(text);
         assert!(e.contains(part), "{text}: {e}");

@@ -80,7 +80,8 @@ impl Translation<'_> {
     fn repetition(&mut self) -> bool {
         let Some(end) = self.rest.find('}') else { return false };
         let number = |text: &str| {
-            text == "0" || !text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+            text == "0"
+                || !text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
         };
         let is_one = match self.rest[..end].split_once(',') {
             None => number(&self.rest[..end]),
@@ -303,9 +304,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_stays_wrong() {
-        for expression in
-            ["(", ")", "[", "[a", "[]", "[^]", "a\\", "[\\", r"\1", r"\8", r"\E", "*", "[b-a]", r"[a-\d]", r"\x{41", r"\p{", r"\pé"]
-        {
+        for expression in [
+            "(", ")", "[", "[a", "[]", "[^]", "a\\", "[\\", r"\1", r"\8", r"\E", "*", "[b-a]", r"[a-\d]",
+            r"\x{41", r"\p{", r"\pé",
+        ] {
             assert!(one(expression).build().is_err(), "{expression}: {}", translate(expression));
         }
     }

@@ -12,8 +12,7 @@ use crate::{FilterError, Reason, re2};
 /// What stands in the place of what is hidden.
 pub const REDACTED: &str = "*****";
 
-const MEMBERS: &[Member] =
-    &[("binary_regex", Kind::Plain), ("match", Kind::Plain), ("redact", Kind::Plain)];
+const MEMBERS: &[Member] = &[("binary_regex", Kind::Plain), ("match", Kind::Plain), ("redact", Kind::Plain)];
 
 /// A filter as it is written.
 #[derive(Debug, Default, Deserialize)]

@@ -106,7 +106,8 @@ fn check_key(cx: &mut Cx<'_>, key: &str, place: &Place, of: Of<'_>) {
         Of::Containers => {}
         Of::Pods(_) if EXTRA_LABELS.contains(&key) => {}
         Of::Pods(_) if EXTRA_LABELS.iter().any(|extra| extra.strip_prefix("k8s:") == Some(key)) => {
-            let message = format!("Kubernetes gives no pod a label {}: Tetragon's own has a prefix", quote(key));
+            let message =
+                format!("Kubernetes gives no pod a label {}: Tetragon's own has a prefix", quote(key));
             let help = format!("write {}", quote(&format!("k8s:{key}")));
             cx.report(Code::NeverMatches, place, message).help(help);
         }

@@ -730,8 +730,13 @@ fn workloads_of_which_there_are_none_are_warned_of() {
         &[],
     );
     for name in ["namespace", "name", "workload", "workload_kind"] {
-        let bare = pod(&format!("matchExpressions: [{{key: io.kubernetes.pod.{name}, operator: In, values: [x]}}]"));
-        assert!(lines(&bare).contains(&format!("write \"k8s:io.kubernetes.pod.{name}\"")), "{}", lines(&bare));
+        let bare =
+            pod(&format!("matchExpressions: [{{key: io.kubernetes.pod.{name}, operator: In, values: [x]}}]"));
+        assert!(
+            lines(&bare).contains(&format!("write \"k8s:io.kubernetes.pod.{name}\"")),
+            "{}",
+            lines(&bare)
+        );
         warned(bare, &[(never, "spec.podSelector.matchExpressions[0].key")]);
     }
     let repo = compile(&workloads("containerSelector: {matchLabels: {repo: nginx}}", "{}"));

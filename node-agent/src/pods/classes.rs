@@ -95,7 +95,8 @@ impl Classes {
         let Change { subject, identity } = change;
         self.untold.remove(&subject);
         let Some(identity) = identity else {
-            let untold = if subject == Subject::Rest { std::mem::take(&mut self.untold) } else { [subject].into() };
+            let untold =
+                if subject == Subject::Rest { std::mem::take(&mut self.untold) } else { [subject].into() };
             self.gone.extend(untold.iter().cloned());
             untold.iter().for_each(|subject| self.forget(subject));
             return Vec::new();
@@ -187,10 +188,7 @@ impl Classes {
     }
 
     /// Where the identity of a subject is, and by which id.
-    fn known<'a>(
-        &mut self,
-        subject: &'a Subject,
-    ) -> Option<(&mut HashMap<String, Container>, &'a String)> {
+    fn known<'a>(&mut self, subject: &'a Subject) -> Option<(&mut HashMap<String, Container>, &'a String)> {
         match subject {
             Subject::Container(id) => Some((&mut self.containers, id)),
             Subject::Pod(uid) => Some((&mut self.pods, uid)),

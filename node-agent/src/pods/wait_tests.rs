@@ -261,7 +261,8 @@ fn the_container_runtime_is_asked_after_a_moment_and_again() {
     bed.exit(20);
     assert!(bed.after(0).is_empty() && asked.try_recv().is_err());
     // Its events wait: it is asked for again, after longer and longer pauses.
-    for (second, times) in [(1, 1), (1, 0), (2, 1), (3, 0), (4, 1), (7, 0), (8, 1), (15, 0), (16, 1), (24, 1)] {
+    for (second, times) in [(1, 1), (1, 0), (2, 1), (3, 0), (4, 1), (7, 0), (8, 1), (15, 0), (16, 1), (24, 1)]
+    {
         assert!(bed.after(second).is_empty());
         assert_eq!(asked.try_iter().collect::<Vec<_>>(), vec![id(2); times], "second {second}");
     }
