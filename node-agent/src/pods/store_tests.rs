@@ -152,7 +152,7 @@ fn a_restart_that_was_not_reported_is_in_the_last_state() {
     let name = "web-5d4f8b7c9-x7k2p/nginx";
     store.apply(restarted("nginx:1", 5, 2), now);
     assert_eq!((found(&store, &in_pod(2)), found(&store, &in_pod(5))), (name.into(), name.into()));
-    let everything = Workloads { host: false, pods: Some(Pods::default()) };
+    let everything = Choice::from(Workloads { host: false, pods: Some(Pods::default()) });
     assert_eq!(store.count(&everything), (1, 1), "one of them runs");
     // The next restart is of another image: what was told of the one before stays.
     store.apply(restarted("nginx:2", 6, 5), now);
@@ -252,7 +252,8 @@ fn a_list_ends_what_it_does_not_name() {
     assert_eq!(store.count(&all), (2, 2), "not before the end");
     store.end_list(later);
     assert!(told(&changes).is_empty());
-    assert_eq!(told(&self::changes(&store)).last(), Some(&("rest".to_owned(), "gone".to_owned())));
+    let later_listener = self::changes(&store);
+    assert_eq!(told(&later_listener).last(), Some(&("rest".to_owned(), "gone".to_owned())));
     assert_eq!(store.count(&all), (1, 1));
     store.sweep(now + RETAIN);
     assert_eq!(store.size(), (2, 2));
