@@ -38,6 +38,14 @@ pub enum Reason {
         /// What there is.
         known: String,
     },
+    /// A member by both of its names.
+    #[error("`{name}` is given twice, also as `{also}`; leave one out")]
+    Twice {
+        /// Its name.
+        name: String,
+        /// Its other name.
+        also: String,
+    },
     /// A regular expression that does not parse.
     #[error("{field}[{index}]: {source}")]
     Regex {
@@ -67,8 +75,17 @@ pub enum Reason {
         /// Why.
         source: CelError,
     },
-    /// Members that exclude each other.
-    #[error("capabilities.{set}: one of any, all, exactly and none can be given, not {count}")]
+    /// Events have no capabilities.
+    #[error("capabilities: events have none, so nothing would match; --enable-process-cred adds them")]
+    NoCapabilities,
+    /// Events have no ancestors.
+    #[error(
+        "ancestor_binary_regex: events of {0} have no ancestors, so it would match none of them; \
+         --enable-ancestors adds them (base,kprobe,tracepoint,lsm), and event_set says which events are asked"
+    )]
+    NoAncestors(&'static str),
+    /// Members that exclude each other, or nothing.
+    #[error("capabilities.{set}: one of any, all, exactly and none is to be given, not {count}")]
     Capabilities {
         /// permitted, effective or inheritable.
         set: &'static str,

@@ -6,63 +6,66 @@
 pub mod cel;
 mod error;
 mod fields;
+mod json;
 mod list;
+mod re2;
 mod redact;
 
-use serde_json::{Map, Value};
 use tetragon_api::event::{FieldFilter, Filter};
 
 pub use error::{FilterError, Reason};
 pub use fields::Fields;
-pub use list::{FilterList, Filters};
+pub use list::{FilterList, Filters, Shown};
 pub use redact::{REDACTED, Redaction};
 
+use json::{Kind, Member, parse};
+
 /// Members of a filter.
-const FILTER_MEMBERS: &[&str] = &[
-    "ancestor_binary_regex",
-    "arguments_regex",
-    "binary_regex",
-    "capabilities",
-    "cel_expression",
-    "container_id",
-    "container_name_regex",
-    "event_set",
-    "health_check",
-    "in_init_tree",
-    "labels",
-    "namespace",
-    "namespace_regex",
-    "parent_arguments_regex",
-    "parent_binary_regex",
-    "pid",
-    "pid_set",
-    "pod_regex",
-    "policy_names",
+const FILTER: &[Member] = &[
+    ("ancestor_binary_regex", Kind::Plain),
+    ("arguments_regex", Kind::Plain),
+    ("binary_regex", Kind::Plain),
+    ("capabilities", Kind::Message(CAPABILITIES)),
+    ("cel_expression", Kind::Plain),
+    ("container_id", Kind::Plain),
+    ("container_name_regex", Kind::Plain),
+    ("event_set", Kind::Plain),
+    ("health_check", Kind::Plain),
+    ("in_init_tree", Kind::Plain),
+    ("labels", Kind::Plain),
+    ("namespace", Kind::Plain),
+    ("namespace_regex", Kind::Plain),
+    ("parent_arguments_regex", Kind::Plain),
+    ("parent_binary_regex", Kind::Plain),
+    ("pid", Kind::Integers),
+    ("pid_set", Kind::Integers),
+    ("pod_regex", Kind::Plain),
+    ("policy_names", Kind::Plain),
 ];
 
-const FIELD_FILTER_MEMBERS: &[&str] = &["action", "event_set", "fields", "invert_event_set"];
+/// Those of its `capabilities`.
+const CAPABILITIES: &[Member] = &[
+    ("effective", Kind::Message(CAPABILITY_SET)),
+    ("inheritable", Kind::Message(CAPABILITY_SET)),
+    ("permitted", Kind::Message(CAPABILITY_SET)),
+];
+
+const CAPABILITY_SET: &[Member] =
+    &[("all", Kind::Plain), ("any", Kind::Plain), ("exactly", Kind::Plain), ("none", Kind::Plain)];
+
+const FIELD_FILTER: &[Member] = &[
+    ("action", Kind::Plain),
+    ("event_set", Kind::Plain),
+    ("fields", Kind::Plain),
+    ("invert_event_set", Kind::Plain),
+];
 
 /// Reads filters: JSON objects, one after the other.
 pub fn parse_filters(text: &str) -> Result<Vec<Filter>, FilterError> {
-    parse(text, FILTER_MEMBERS)
+    parse(text, FILTER)
 }
 
 /// Reads field filters: JSON objects, one after the other.
 pub fn parse_field_filters(text: &str) -> Result<Vec<FieldFilter>, FilterError> {
-    parse(text, FIELD_FILTER_MEMBERS)
-}
-
-fn parse<T: serde::de::DeserializeOwned>(text: &str, members: &[&str]) -> Result<Vec<T>, FilterError> {
-    let values = serde_json::Deserializer::from_str(text).into_iter::<Map<String, Value>>();
-    let mut list = Vec::new();
-    for (index, value) in values.enumerate() {
-        let wrong = |reason| FilterError { index, reason };
-        let value = value.map_err(|e| wrong(Reason::Json(e)))?;
-        if let Some(name) = value.keys().find(|k| !members.contains(&k.as_str())) {
-            return Err(wrong(Reason::Unknown { name: name.clone(), known: members.join(", ") }));
-        }
-        let value = serde_json::from_value(Value::Object(value));
-        list.push(value.map_err(|e| wrong(Reason::Json(e)))?);
-    }
-    Ok(list)
+    parse(text, FIELD_FILTER)
 }

@@ -2,15 +2,58 @@
 
 use std::collections::HashSet;
 
-use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
-use tetragon_api::event::{CapFilter, CapFilterSet, Capabilities, Filter, GetEventsResponse, Process};
+use regex::RegexSet;
+use tetragon_api::event::{
+    CapFilter, CapFilterSet, Capabilities, EventType, Filter, GetEventsResponse, Process,
+};
 use tetragon_api::selector::TextSelector;
 
 use crate::cel::Expressions;
-use crate::{FilterError, Reason};
+use crate::{FilterError, Reason, re2};
 
-/// Memory that the expressions of one member of a filter may take: filters come from clients, too.
-const EXPRESSIONS_MAX: usize = 1 << 20;
+/// Kinds of events that can have ancestors.
+const WITH_ANCESTORS: [EventType; 5] = [
+    EventType::ProcessExec,
+    EventType::ProcessExit,
+    EventType::ProcessKprobe,
+    EventType::ProcessTracepoint,
+    EventType::ProcessLsm,
+];
+
+/// What events say only where it is asked for: a filter about something else would never match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Processes have capabilities.
+    pub capabilities: bool,
+    /// The kinds of events that have ancestors.
+    pub ancestors: Vec<EventType>,
+}
+
+impl Default for Shown {
+    /// All there is.
+    fn default() -> Shown {
+        Shown { capabilities: true, ancestors: WITH_ANCESTORS.to_vec() }
+    }
+}
+
+impl Shown {
+    /// The filter asks for nothing else.
+    fn check(&self, filter: &Filter) -> Result<(), Reason> {
+        if filter.capabilities.is_some() && !self.capabilities {
+            return Err(Reason::NoCapabilities);
+        }
+        if filter.ancestor_binary_regex.is_empty() {
+            return Ok(());
+        }
+        let all = WITH_ANCESTORS.map(i32::from);
+        let kinds = if filter.event_set.is_empty() { &all[..] } else { &filter.event_set };
+        let without = kinds.iter().find(|kind| !self.ancestors.iter().any(|a| i32::from(*a) == **kind));
+        match without.map(|kind| EventType::try_from(*kind)) {
+            None => Ok(()),
+            Some(kind) => Err(Reason::NoAncestors(kind.map_or("that kind", |k| k.as_str_name()))),
+        }
+    }
+}
 
 /// Filters of which one is enough.
 #[derive(Debug, Default)]
@@ -19,9 +62,17 @@ pub struct FilterList {
 }
 
 impl FilterList {
-    /// Compiles them. The error says which one it is about, from 0.
+    /// Compiles them, for events that say all there is. The error says which one it is about, from 0.
     pub fn new(filters: &[Filter]) -> Result<FilterList, FilterError> {
-        let compile = |(index, filter)| Compiled::new(filter).map_err(|reason| FilterError { index, reason });
+        FilterList::of(filters, &Shown::default())
+    }
+
+    /// The same for events that say only this.
+    pub fn of(filters: &[Filter], shown: &Shown) -> Result<FilterList, FilterError> {
+        let compile = |(index, filter)| {
+            let compiled = shown.check(filter).and_then(|()| Compiled::new(filter));
+            compiled.map_err(|reason| FilterError { index, reason })
+        };
         Ok(FilterList { filters: filters.iter().enumerate().map(compile).collect::<Result<_, _>>()? })
     }
 
@@ -81,10 +132,9 @@ fn expressions(field: &'static str, list: &[String]) -> Result<Option<RegexSet>,
     if list.is_empty() {
         return Ok(None);
     }
-    let set = RegexSetBuilder::new(list).size_limit(EXPRESSIONS_MAX).dfa_size_limit(EXPRESSIONS_MAX).build();
-    set.map(Some).map_err(|source| {
+    re2::any(list).build().map(Some).map_err(|source| {
         // A set does not say which of its expressions is wrong.
-        let one = |text: &String| RegexBuilder::new(text).size_limit(EXPRESSIONS_MAX).build().err();
+        let one = |text: &String| re2::one(text).build().err();
         match list.iter().enumerate().find_map(|(index, text)| Some((index, one(text)?))) {
             Some((index, source)) => Reason::Regex { field, index, source },
             None => Reason::Regexes { field, source },
@@ -174,7 +224,8 @@ impl Compiled {
         let Some(process) = event.process() else {
             return f.namespace.is_empty()
                 && f.labels.is_empty()
-                && f.health_check.is_none()
+                // What is of no process is of no probe.
+                && f.health_check != Some(true)
                 && self.namespace.is_none()
                 && self.pod.is_none()
                 && self.container_name.is_none();
@@ -217,7 +268,7 @@ fn check_capabilities(caps: &CapFilter) -> Result<(), Reason> {
     {
         let Some(f) = filter else { continue };
         let count = [&f.any, &f.all, &f.exactly, &f.none].iter().filter(|l| !l.is_empty()).count();
-        if count > 1 {
+        if count != 1 {
             return Err(Reason::Capabilities { set, count });
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::parse_filters;
+use crate::{parse_field_filters, parse_filters};
 
 fn event(value: Value) -> GetEventsResponse {
     serde_json::from_value(value).unwrap()
@@ -176,6 +176,61 @@ fn events_without_process_match_no_process_member() {
         assert!(!takes(filter, &e), "{filter}");
     }
     assert!(takes(r#"{"event_set":["RATE_LIMIT_INFO"]}"#, &e));
+    // It is no health check.
+    assert!(takes(r#"{"health_check":false}"#, &e) && !takes(r#"{"health_check":true}"#, &e));
+}
+
+#[test]
+fn filters_are_read_as_protobuf_reads_json() {
+    let plain = |text: &str| parse_filters(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    for (written, same) in [
+        (r#"{"eventSet":["PROCESS_EXEC"]}"#, r#"{"event_set":["PROCESS_EXEC"]}"#),
+        (r#"{"podRegex":["^web-"]}"#, r#"{"pod_regex":["^web-"]}"#),
+        (r#"{"ancestorBinaryRegex":["x"]}"#, r#"{"ancestor_binary_regex":["x"]}"#),
+        (
+            r#"{"celExpression":["true"],"inInitTree":true}"#,
+            r#"{"cel_expression":["true"],"in_init_tree":true}"#,
+        ),
+        (r#"{"pid":["12",13.0,1.4e1,"15.0"]}"#, r#"{"pid":[12,13,14,15]}"#),
+        (r#"{"pidSet":["12"]}"#, r#"{"pid_set":[12]}"#),
+        (r#"{"event_set":[1.0,9]}"#, r#"{"event_set":[1,9]}"#),
+        (r#"{"pid":[1],"labels":null,"health_check":null}"#, r#"{"pid":[1]}"#),
+        // Texts stay texts.
+        (r#"{"namespace":["12.0"]}"#, r#"{"namespace":["12.0"],"pid":[]}"#),
+    ] {
+        assert_eq!(plain(written), plain(same), "{written}");
+    }
+    let fields = |text: &str| parse_field_filters(text).unwrap();
+    assert_eq!(
+        fields(r#"{"fields":"process.pid","eventSet":["PROCESS_EXEC"],"invertEventSet":true,"action":1.0}"#),
+        fields(r#"{"fields":"process.pid","event_set":["PROCESS_EXEC"],"invert_event_set":true,"action":1}"#),
+    );
+}
+
+#[test]
+fn what_events_do_not_say_is_not_asked_for() {
+    let base = vec![EventType::ProcessExec, EventType::ProcessExit];
+    let some = Shown { capabilities: false, ancestors: base };
+    let error = |text: &str, shown: &Shown| {
+        FilterList::of(&parse_filters(text).unwrap(), shown).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    for (filter, part) in [
+        (
+            r#"{"pid":[1]} {"capabilities":{"effective":{"any":["CAP_KILL"]}}}"#,
+            "filter 1: capabilities: events have none",
+        ),
+        (r#"{"ancestor_binary_regex":["x"]}"#, "events of PROCESS_KPROBE have no ancestors"),
+        (
+            r#"{"ancestor_binary_regex":["x"],"event_set":["PROCESS_EXEC","PROCESS_LSM"]}"#,
+            "events of PROCESS_LSM have no ancestors",
+        ),
+        (r#"{"ancestor_binary_regex":["x"],"event_set":["PROCESS_EXEC","PROCESS_EXIT"]}"#, ""),
+        (r#"{"binary_regex":["x"],"event_set":["PROCESS_LSM"]}"#, ""),
+    ] {
+        let e = error(filter, &some);
+        assert!(e.contains(part) && e.is_empty() == part.is_empty(), "{filter}: {e}");
+        assert_eq!(error(filter, &Shown::default()), "", "{filter}");
+    }
 }
 
 #[test]
@@ -188,14 +243,29 @@ fn wrong_filters_say_why() {
         ("{\"pid\":[1]} {\"colour\":1}", "filter 1: there is no member `colour`"),
         ("{\"pid\":[1]} x", "filter 1: expected value"),
         ("[1]", "filter 0:"),
+        (r#"{"podRegexes":["x"]}"#, "no member `podRegexes`; there are ancestor_binary_regex, "),
+        (r#"{"Pid":[1]}"#, "no member `Pid`"),
+        (r#"{"pod_regex":["x"],"podRegex":["y"]}"#, "`pod_regex` is given twice, also as `podRegex`"),
+        (r#"{"pid":[12.5]}"#, "12.5"),
+        (r#"{"pid":["twelve"]}"#, "twelve"),
+        (r#"{"pid":[-1]}"#, "-1"),
+        (
+            r#"{"capabilities":{"efective":{"any":["CAP_KILL"]}}}"#,
+            "no member `efective`; there are effective, ",
+        ),
+        (r#"{"capabilities":{"effective":{"some":["CAP_KILL"]}}}"#, "no member `some`; there are all, any, "),
         (r#"{"pid":[1]} {"binary_regex":["x","("]}"#, "filter 1: binary_regex[1]: regex parse error"),
-        (r#"{"binary_regex":["\\w{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
+        (r#"{"binary_regex":["\\pL{9}{99}{99}"]}"#, "filter 0: binary_regex[0]: Compiled regex exceeds"),
         (r#"{"event_set":["PROCESS_NAP"]}"#, "PROCESS_NAP"),
         (r#"{"labels":["app is web"]}"#, "labels: \"app is web\" is no label selector"),
         (r#"{"cel_expression":["true","process_exec.pid"]}"#, "filter 0: cel_expression[0]: "),
         (
             r#"{"capabilities":{"effective":{"any":["CAP_KILL"],"none":["CAP_CHOWN"]}}}"#,
-            "capabilities.effective: one of any",
+            "capabilities.effective: one of any, all, exactly and none is to be given, not 2",
+        ),
+        (
+            r#"{"capabilities":{"permitted":{}}}"#,
+            "capabilities.permitted: one of any, all, exactly and none is to be given, not 0",
         ),
     ] {
         let e = error(text);

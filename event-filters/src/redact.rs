@@ -3,15 +3,16 @@
 
 use std::ops::Range;
 
-use regex::{Captures, Regex, RegexBuilder};
+use regex::{Captures, Regex};
 use serde::Deserialize;
 
-use crate::{FilterError, Reason, parse};
+use crate::json::{Kind, Member, parse};
+use crate::{FilterError, Reason, re2};
 
 /// What stands in the place of what is hidden.
 pub const REDACTED: &str = "*****";
 
-const MEMBERS: &[&str] = &["binary_regex", "match", "redact"];
+const MEMBERS: &[Member] = &[("binary_regex", Kind::Plain), ("match", Kind::Plain), ("redact", Kind::Plain)];
 
 /// A filter as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -70,7 +71,7 @@ impl Compiled {
         let redact = expressions("redact", &written.redact)?;
         // The whole match is a group of its own.
         if let Some(index) = redact.iter().position(|r| r.captures_len() < 2) {
-            return Err(Reason::NoGroup { index, expression: redact[index].as_str().to_owned() });
+            return Err(Reason::NoGroup { index, expression: written.redact[index].clone() });
         }
         Ok(Compiled { binaries: expressions("binary_regex", &written.binary_regex)?, redact })
     }
@@ -78,7 +79,7 @@ impl Compiled {
 
 fn expressions(field: &'static str, list: &[String]) -> Result<Vec<Regex>, Reason> {
     let compile = |(index, text): (usize, &String)| {
-        RegexBuilder::new(text).build().map_err(|source| Reason::Regex { field, index, source })
+        re2::one(text).build().map_err(|source| Reason::Regex { field, index, source })
     };
     list.iter().enumerate().map(compile).collect()
 }
@@ -157,6 +158,8 @@ mod tests {
         assert_eq!(redacted(filters, "/usr/bin/mysql", "-psecret"), "-p*****");
         assert_eq!(redacted(filters, "/usr/bin/psql", "-psecret"), "-p*****");
         assert_eq!(redacted(filters, "/usr/bin/mysqld", "-psecret"), "-psecret");
+        let filters = filters.replace("binary_regex", "binaryRegex");
+        assert_eq!(redacted(&filters, "/usr/bin/mysqld", "-psecret"), "-psecret", "protobuf's other name");
     }
 
     /// The example of docs/events.md.

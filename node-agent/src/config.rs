@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use tetragon_api::event::EventType;
 use tetragon_daemon::flags::{LoadError, Settings, read_config_dir, weaker_arguments};
 use tetragon_daemon::log;
+use tetragon_filters::Shown;
 
 /// Where the agent keeps its sockets and what it tells clients about itself.
 pub const RUN_DIR: &str = "/var/run/tetragon";
@@ -234,7 +236,7 @@ pub struct Config {
     pub username_metadata: Usernames,
 
     /// Kinds of events that get the process's ancestors: base (always needed), kprobe, tracepoint, lsm.
-    #[arg(long, env = "TETRAGON_ENABLE_ANCESTORS", value_name = "KINDS", value_delimiter = ',')]
+    #[arg(long, env = "TETRAGON_ENABLE_ANCESTORS", value_name = "KINDS", value_delimiter = ',', value_parser = parse_ancestors)]
     pub enable_ancestors: Vec<Ancestors>,
 
     /// Allow pid_set in the export's filters.
@@ -370,7 +372,7 @@ pub struct Mode(pub u32);
 pub struct Size(pub u64);
 
 /// `--enable-ancestors`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ancestors {
     /// PROCESS_EXEC and PROCESS_EXIT.
     Base,
@@ -398,6 +400,9 @@ const HARMLESS: &[&str] = &[
     "btf",
     "data-cache-size",
     "disable-kprobe-multi",
+    // A container is always known by its cgroup, whether its name or its path tells it.
+    "enable-cgidmap",
+    "enable-cgidmap-debug",
     "enable-cgtrackerid",
     "enable-deprecated-tracingpolicy-grpc",
     "enable-event-metrics",
@@ -432,8 +437,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("cgroup-rate", "events are not throttled by cgroup"),
     ("cpuprofile", "use perf"),
     ("disable-process-cache", "the cache is what events get their process from"),
-    ("enable-cgidmap", "a container is always known by its cgroup, whether its name or its path tells it"),
-    ("enable-cgidmap-debug", "see --enable-cgidmap"),
     (
         "enable-export-aggregation",
         "every event is exported by itself; --export-rate-limit bounds how many, and selectors have rateLimit",
@@ -541,6 +544,17 @@ impl Config {
         Ok(())
     }
 
+    /// What events say, of what they need not.
+    pub fn shown(&self) -> Shown {
+        let kinds = self.enable_ancestors.iter().flat_map(|kind| match kind {
+            Ancestors::Base => &[EventType::ProcessExec, EventType::ProcessExit][..],
+            Ancestors::Kprobe => &[EventType::ProcessKprobe],
+            Ancestors::Tracepoint => &[EventType::ProcessTracepoint],
+            Ancestors::Lsm => &[EventType::ProcessLsm],
+        });
+        Shown { capabilities: self.enable_process_cred, ancestors: kinds.copied().collect() }
+    }
+
     /// The labels of `--metrics-label-filter`.
     pub fn metric_labels(&self) -> impl Iterator<Item = &str> {
         self.metrics_label_filter.split(',').map(str::trim).filter(|l| !l.is_empty())
@@ -594,6 +608,17 @@ fn refuse(matches: &clap::ArgMatches) -> Result<()> {
     Ok(())
 }
 
+fn parse_ancestors(text: &str) -> Result<Ancestors, String> {
+    match text {
+        "base" => Ok(Ancestors::Base),
+        "kprobe" => Ok(Ancestors::Kprobe),
+        "tracepoint" => Ok(Ancestors::Tracepoint),
+        "lsm" => Ok(Ancestors::Lsm),
+        "loader" | "uprobe" | "usdt" => Err(format!("there are no {text} events yet; leave it out")),
+        _ => Err("right would be some of base, kprobe, tracepoint, lsm, joined by commas".to_owned()),
+    }
+}
+
 fn parse_mode(text: &str) -> Result<Mode, String> {
     match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
         Ok(mode) if mode <= 0o777 => Ok(Mode(mode)),
@@ -607,19 +632,9 @@ fn parse_size(text: &str) -> Result<Size, String> {
         format!("{text:?} is not a size; right would be a number of bytes, such as 1048576, 64K, 8M or 1G")
     };
     let upper = text.trim().to_ascii_uppercase();
-    let (digits, unit) = match upper.trim_end_matches('B').strip_suffix(['K', 'M', 'G']) {
-        Some(digits) => {
-            let shift = if upper.contains('K') {
-                10
-            } else if upper.contains('M') {
-                20
-            } else {
-                30
-            };
-            (digits, 1u64 << shift)
-        }
-        None => (upper.as_str(), 1),
-    };
+    let units = [('K', 1u64 << 10), ('M', 1 << 20), ('G', 1 << 30)];
+    let with_unit = |(name, unit)| Some((upper.trim_end_matches('B').strip_suffix(name)?, unit));
+    let (digits, unit) = units.into_iter().find_map(with_unit).unwrap_or((upper.as_str(), 1));
     let number: u64 = digits.parse().map_err(|_| wrong())?;
     number.checked_mul(unit).map(Size).ok_or_else(wrong)
 }
@@ -717,6 +732,7 @@ mod tests {
         let error = load(&["--enable-export-aggregation"]).unwrap_err();
         assert!(error.contains("every event is exported by itself"), "{error}");
         assert!(load(&["--enable-pod-info=false", "--bpf-lib", "/x", "--verbose=2"]).is_ok());
+        assert!(load(&["--enable-cgidmap", "--enable-cgidmap-debug=true"]).is_ok());
         let error = load(&["--no-such-flag"]).unwrap_err();
         assert!(error.contains("--no-such-flag"), "{error}");
     }
@@ -729,6 +745,8 @@ mod tests {
             (["--export-file-rotation-interval", "soon"], "24h"),
             (["--metrics-label-filter", "pod,color"], "\"color\""),
             (["--enable-ancestors", "kprobe"], "`base`"),
+            (["--enable-ancestors", "base,kprobe,uprobe"], "there are no uprobe events yet; leave it out"),
+            (["--enable-ancestors", "base,exec"], "base, kprobe, tracepoint, lsm"),
             (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
             (["--log-level", "loud"], "trace, debug"),
             (["--node-status-interval", "10ms"], "1s or more"),

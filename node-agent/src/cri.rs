@@ -5,11 +5,12 @@
 //! events that wait --container's id--> Asker --ContainerStatus, ListPodSandbox--> store
 //! ```
 //!
-//! Nothing waits for the runtime: one that is away or slow only does not help.
+//! Nothing waits for the runtime: one that is away or slow only does not help. What it could not be asked is
+//! asked again by who waits; what it has answered is final for a while.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use tetragon_api::event::Timestamp;
@@ -23,9 +24,10 @@ use tonic_prost::ProstCodec;
 
 use crate::counters::add;
 use crate::nri::messages::PodSandbox as Sandbox;
+use crate::pods::cgroup::{OfPod, Place};
 use crate::pods::counts::Counts;
 use crate::pods::object::{Container, Pod};
-use crate::pods::store::Store;
+use crate::pods::store::{Found, Store};
 
 /// The usual sockets, in the order in which they are tried; Tetragon's.
 const USUAL: [&str; 3] = [
@@ -37,8 +39,12 @@ const USUAL: [&str; 3] = [
 /// How long one answer may take.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Containers that may wait to be asked for. What does not fit waits for the API server only.
+/// Containers that may wait to be asked for. What does not fit is asked for again.
 const QUEUE: usize = 256;
+
+/// How long the runtime is not asked again for what it does not know, and how much of that is remembered.
+const FINAL: Duration = Duration::from_secs(60);
+const UNKNOWN_MAX: usize = 1024;
 
 #[derive(Clone, PartialEq, Message)]
 struct ContainerStatusRequest {
@@ -145,7 +151,7 @@ pub struct Asked(mpsc::Sender<Box<str>>);
 impl Asked {
     /// The runtime is to be asked for a container; it never waits.
     pub fn ask(&self, container: &str) {
-        // When the queue is full, the API server will tell of it.
+        // When the queue is full, it is asked for again while somebody waits.
         let _ = self.0.try_send(container.into());
     }
 }
@@ -177,7 +183,12 @@ impl Asker {
     /// Asks for what is put into the queue, for ever.
     pub async fn run(mut self) {
         let (mut runtime, mut trouble) = (None, false);
+        let mut unknown: HashMap<Box<str>, Instant> = HashMap::new();
         while let Some(container) = self.queue.recv().await {
+            let answered = unknown.get(&container).is_some_and(|at| at.elapsed() < FINAL);
+            if answered || self.is_known(&container) {
+                continue;
+            }
             add(&self.counts.cri_asked, 1);
             let result = self.ask(&mut runtime, &container).await;
             let Err(error) = result else {
@@ -190,17 +201,26 @@ impl Asker {
             // A pod's sandbox is no container, and one that has ended may be gone.
             if error.code() == Code::NotFound {
                 tracing::debug!(%container, "CRI: the container runtime does not know it");
+                remember(&mut unknown, container);
                 continue;
             }
             runtime = None;
+            // The others would fail too, one after the other. Who still waits asks again.
+            while self.queue.try_recv().is_ok() {}
             if !std::mem::replace(&mut trouble, true) {
                 tracing::warn!(
-                    "CRI: the container runtime does not tell of containers, so their events wait for the API \
-                     server: {}",
+                    "CRI: the container runtime does not tell of containers, so their events wait for it or the \
+                     API server: {}",
                     error.message()
                 );
             }
         }
+    }
+
+    /// Somebody has told of it meanwhile.
+    fn is_known(&self, id: &str) -> bool {
+        let place = Place { container: Some(id.into()), pod: OfPod::No };
+        matches!(self.store.find(&place), Found::Container(_, container) if container.whole)
     }
 
     /// Asks for a container, and for its pod if nobody has told of that.
@@ -270,6 +290,17 @@ impl Runtime {
         let late = |_| Status::deadline_exceeded(format!("{method}: no answer within {WITHIN:?}"));
         Ok(answered.await.map_err(late)??.into_inner())
     }
+}
+
+/// The runtime does not know a container.
+fn remember(unknown: &mut HashMap<Box<str>, Instant>, container: Box<str>) {
+    if unknown.len() >= UNKNOWN_MAX {
+        unknown.retain(|_, at| at.elapsed() < FINAL);
+    }
+    if unknown.len() >= UNKNOWN_MAX {
+        unknown.clear();
+    }
+    unknown.insert(container, Instant::now());
 }
 
 fn container(status: ContainerStatus, runtime: &str) -> Container {

@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use serde_json::json;
+use tetragon_api::event::get_events_response::Event;
+use tetragon_api::event::{GetEventsResponse, Process, ProcessExec};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -16,9 +18,10 @@ use tower::service_fn;
 
 use super::*;
 use crate::counters::get;
-use crate::pods::cgroup::{OfPod, Place};
+use crate::engine::Match;
 use crate::pods::object::tests::{id, pod as reported, web};
-use crate::pods::store::Found;
+use crate::pods::wait::{Assembled, Waiting};
+use crate::process::Proc;
 
 const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
 
@@ -184,4 +187,63 @@ async fn a_runtime_that_is_away_or_does_not_know_stops_nothing() {
     for _ in 0..QUEUE * 2 {
         asked.ask(&id(9));
     }
+}
+
+/// An event of container 7, whose pod is not known.
+fn event() -> Assembled {
+    let docker = id(7)[..31].to_owned();
+    let process = Process { docker, ..Default::default() };
+    let proc = Proc {
+        key: (20, 20),
+        parent: None,
+        message: process.clone(),
+        hidden: None,
+        binary_properties: None,
+        permitted: 0,
+        place: Place { container: Some(id(7).into()), pod: OfPod::Maybe },
+        nspid: 7,
+        pod: std::sync::OnceLock::new(),
+    };
+    let exec = ProcessExec { process: Some(process), ..Default::default() };
+    let event = GetEventsResponse { event: Some(Event::ProcessExec(exec)), ..Default::default() };
+    Assembled { event, actors: vec![Arc::new(proc)], complete: false }
+}
+
+#[tokio::test]
+async fn a_runtime_that_comes_back_is_asked_again_for_what_still_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("cri.sock");
+    let (store, counts, asked) = asker(&socket);
+    let waiting = Waiting::new(store.clone(), 15, Duration::from_secs(2), counts.clone());
+    let mut waiting = waiting.with_runtime(move |id| asked.ask(id));
+    let start = Instant::now();
+    let mut shown = Vec::new();
+    let mut out = |event: GetEventsResponse, _: Option<&Match>| {
+        let pod = event.process().and_then(|p| p.pod.clone()).unwrap_or_default();
+        shown.push((pod.name, pod.container.unwrap_or_default().name));
+    };
+    waiting.pass(event(), None, start, &mut out);
+    waiting.release(start + Duration::from_secs(1), &mut out);
+    until(|| get(&counts.cri_errors) == 1).await;
+    let _server = serve(&socket);
+    waiting.release(start + Duration::from_secs(2), &mut out);
+    until(|| found(&store).is_some()).await;
+    waiting.release(start + Duration::from_secs(3), &mut out);
+    assert_eq!(shown, [("web-5d4f8b7c9-x7k2p".to_owned(), "nginx".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_answer_is_final_for_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("cri.sock");
+    let _server = serve(&socket);
+    let (store, counts, asked) = asker(&socket);
+    asked.ask(&id(9));
+    asked.ask(&id(9));
+    asked.ask(&id(7));
+    asked.ask(&id(7));
+    asked.ask(&id(8));
+    until(|| get(&counts.cri_errors) == 2).await;
+    assert!(found(&store).is_some());
+    assert_eq!(get(&counts.cri_asked), 3, "9, 7 and 8, each once");
 }

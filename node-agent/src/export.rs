@@ -160,9 +160,10 @@ impl Exporter {
         if !config.enable_pid_set_filter && allow.iter().chain(&deny).any(|f| !f.pid_set.is_empty()) {
             anyhow::bail!("pid_set in --export-allowlist or --export-denylist needs --enable-pid-set-filter");
         }
+        let shown = config.shown();
         let filters = Filters::new(
-            FilterList::new(&allow).context("--export-allowlist")?,
-            FilterList::new(&deny).context("--export-denylist")?,
+            FilterList::of(&allow, &shown).context("--export-allowlist")?,
+            FilterList::of(&deny, &shown).context("--export-denylist")?,
         );
         let fields = parse_field_filters(&config.field_filters)
             .and_then(|list| Fields::new(&list))

@@ -137,6 +137,14 @@ fn wrong_flags_say_which() {
             "--export-denylist: filter 1: cel_expression[0]: `process_exec.process.pid`: line 1, column 21: the result",
         ),
         (["--export-denylist", r#"{"pid_set":[1]}"#], "--enable-pid-set-filter"),
+        (
+            ["--export-denylist", r#"{"capabilities":{"effective":{"any":["CAP_KILL"]}}}"#],
+            "--export-denylist: filter 0: capabilities: events have none",
+        ),
+        (
+            ["--export-allowlist", r#"{"ancestor_binary_regex":["x"]}"#],
+            "--export-allowlist: filter 0: ancestor_binary_regex: events of PROCESS_EXEC have no ancestors",
+        ),
         (["--field-filters", r#"{"action":"EXCLUDE"}"#], "--field-filters"),
         (["--export-filename", "/proc/nothing/t.log"], "/proc/nothing/t.log"),
     ] {

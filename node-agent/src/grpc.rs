@@ -14,7 +14,7 @@ use tetragon_api::event::{
     ListTracingPoliciesResponse, RuntimeHookRequest, RuntimeHookResponse, TracingPolicyStats,
 };
 use tetragon_api::service::fine_guidance_sensors_server::FineGuidanceSensors;
-use tetragon_filters::{Fields, FilterError, FilterList, Filters};
+use tetragon_filters::{Fields, FilterError, FilterList, Filters, Shown};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -36,6 +36,7 @@ pub struct Service {
     counters: Arc<Counters>,
     control: mpsc::Sender<Command>,
     hook: Hook,
+    shown: Shown,
 }
 
 impl Service {
@@ -47,7 +48,12 @@ impl Service {
         control: mpsc::Sender<Command>,
         hook: Hook,
     ) -> Service {
-        Service { hub, board, counters, control, hook }
+        Service { hub, board, counters, control, hook, shown: Shown::default() }
+    }
+
+    /// Events say only this: filters about something else are refused.
+    pub fn with_shown(self, shown: Shown) -> Service {
+        Service { shown, ..self }
     }
 
     /// Sends a command to the control thread and waits for its answer.
@@ -92,8 +98,8 @@ impl FineGuidanceSensors for Service {
         }
         let invalid =
             |list: &'static str| move |e: FilterError| Status::invalid_argument(format!("{list}: {e}"));
-        let allow = FilterList::new(&request.allow_list).map_err(invalid("allow_list"))?;
-        let deny = FilterList::new(&request.deny_list).map_err(invalid("deny_list"))?;
+        let allow = FilterList::of(&request.allow_list, &self.shown).map_err(invalid("allow_list"))?;
+        let deny = FilterList::of(&request.deny_list, &self.shown).map_err(invalid("deny_list"))?;
         let fields = Fields::new(&request.field_filters).map_err(invalid("field_filters"))?;
         let filters = Filters::new(allow, deny);
         let events = self.hub.listen(filters, fields);

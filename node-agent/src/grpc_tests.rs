@@ -29,7 +29,8 @@ async fn bed() -> Bed {
     let (control, commands) = mpsc::channel();
     let gate = Gate::new(control.clone(), true, Arc::default());
     let hook = Hook { gate, store: Arc::new(Store::new(1, Arc::default())) };
-    let service = Service::new(hub.clone(), Arc::default(), counters, control, hook);
+    let shown = Shown { capabilities: false, ancestors: Vec::new() };
+    let service = Service::new(hub.clone(), Arc::default(), counters, control, hook).with_shown(shown);
     let (stop, stopped) = watch::channel(false);
     serve_grpc(&[Address::Unix(path.clone())], service, &stopped).await.unwrap();
     let channel =
@@ -56,6 +57,21 @@ async fn events_are_streamed_by_filter() {
     assert_eq!(stream.message().await.unwrap().unwrap(), *event(3));
     bed.hub.close();
     assert_eq!(stream.message().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn filters_about_what_events_do_not_say_are_refused() {
+    let mut bed = bed().await;
+    for (filter, part) in [
+        (r#"{"capabilities":{"effective":{"any":["CAP_KILL"]}}}"#, "deny_list: filter 0: capabilities: "),
+        (r#"{"ancestor_binary_regex":["x"]}"#, "deny_list: filter 0: ancestor_binary_regex: "),
+    ] {
+        let deny_list = tetragon_filters::parse_filters(filter).unwrap();
+        let request = GetEventsRequest { deny_list, ..Default::default() };
+        let status = bed.client.get_events(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().starts_with(part), "{}", status.message());
+    }
 }
 
 #[tokio::test]

@@ -212,7 +212,9 @@ impl Cache {
         };
         let key = (tgid, fixed.header.process);
         let before = before.or_else(|| self.program(parent?));
-        let place = place(&before.map(|p| p.place.clone()).unwrap_or_default());
+        let place = place(&before.as_ref().map(|p| p.place.clone()).unwrap_or_default());
+        // In the same container it is of the same pod, also when nobody knows that any more.
+        let pod = before.filter(|p| p.place == place).map(|p| p.pod.clone()).unwrap_or_default();
         let mut message = facts::exec_message(exec, &self.options, &self.clock, key, parent);
         message.docker = place.shown().to_owned();
         let hidden = facts::redact(&mut message, &self.options);
@@ -226,7 +228,7 @@ impl Cache {
             permitted: fixed.cred.caps[1],
             place,
             nspid: fixed.nspid,
-            pod: OnceLock::new(),
+            pod,
         });
         self.insert(key, parent, Body::Known(proc.clone()));
         if let Some(old) = old.filter(|o| *o != key) {

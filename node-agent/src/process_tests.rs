@@ -327,3 +327,23 @@ fn users_have_names_on_the_node_itself() {
     }
     assert_eq!(name(1000, [0; NAMESPACES]), None);
 }
+
+#[test]
+fn an_exec_in_the_same_container_is_of_the_same_pod() {
+    let mut c = cache(100);
+    let inside = |id: &str| Place { container: Some(id.into()), ..Place::default() };
+    seed(&mut c, 1, 10);
+    fork(&mut c, (1, 10), (20, 100));
+    let sh = c.exec(&exec_record(100, (20, 110), "/bin/sh", PROC_CLONE), |_| inside("a"));
+    let pod = Pod { name: "web".into(), ..Pod::default() };
+    sh.pod.set((Arc::new(pod), Arc::default())).unwrap();
+    let name = |proc: &Proc| proc.pod.get().map(|(pod, _)| pod.name.clone());
+    // Nobody knows the pod any more: what it executes and what it makes is in it all the same.
+    let cat = c.exec(&exec_record(110, (20, 120), "/bin/cat", 0), Place::clone);
+    assert_eq!(name(&cat).as_deref(), Some("web"));
+    fork(&mut c, (20, 120), (21, 130));
+    let child = c.exec(&exec_record(130, (21, 140), "/bin/true", PROC_CLONE), Place::clone);
+    assert_eq!(name(&child).as_deref(), Some("web"));
+    let other = c.exec(&exec_record(140, (21, 150), "/bin/true", 0), |_| inside("b"));
+    assert_eq!(name(&other), None, "another container");
+}

@@ -200,7 +200,8 @@ fn start(config: &Config) -> Result<(), Failure> {
     let pages = Pages { metrics, control: commands.clone(), ready: ready.clone(), alive: alive.clone() };
     let plugin = plugin(config, &gate, &pods, &counters);
     let hook = Hook { gate, store: pods };
-    let service = Service::new(hub, board.clone(), counters.clone(), commands.clone(), hook);
+    let service =
+        Service::new(hub, board.clone(), counters.clone(), commands.clone(), hook).with_shown(config.shown());
     let served = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
         let mut signals = Signals::new()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tetragon_api::policy::{LabelOperator, LabelRequirement, LabelSelector};
-use tetragon_api::workload::{CONTAINER_FIELDS, EXTRA_LABELS, POD_NAME, POD_NAMESPACE};
+use tetragon_api::workload::{CONTAINER_FIELDS, EXTRA_LABELS, POD_NAME, POD_NAMESPACE, POD_WORKLOAD};
 
 use crate::codes::Code;
 use crate::diagnostic::Cx;
@@ -105,6 +105,12 @@ fn check_key(cx: &mut Cx<'_>, key: &str, place: &Place, of: Of<'_>) {
         }
         Of::Containers => {}
         Of::Pods(_) if EXTRA_LABELS.contains(&key) => {}
+        Of::Pods(_) if EXTRA_LABELS.iter().any(|extra| extra.strip_prefix("k8s:") == Some(key)) => {
+            let message =
+                format!("Kubernetes gives no pod a label {}: Tetragon's own has a prefix", quote(key));
+            let help = format!("write {}", quote(&format!("k8s:{key}")));
+            cx.report(Code::NeverMatches, place, message).help(help);
+        }
         Of::Nodes | Of::Pods(_) => label_key(cx, key, place),
     }
 }
@@ -129,8 +135,8 @@ fn check_value(cx: &mut Cx<'_>, key: &str, value: &str, place: &Place, of: Of<'_
                     .help("a container's name has at most 63 lower-case letters, digits and -");
             }
         }
-        // Names of pods are longer than values of labels.
-        (Of::Pods(_), POD_NAME) if is_subdomain(value) => {}
+        // Names of pods and Deployments are longer than values of labels.
+        (Of::Pods(_), POD_NAME | POD_WORKLOAD) if is_subdomain(value) => {}
         _ if is_name(value) => {}
         _ => {
             cx.report(Code::BadValue, place, format!("{} cannot be a label's value", quote(value)))

@@ -664,6 +664,11 @@ fn workloads_that_cannot_be() {
             &["pods have no label", "did you mean \"k8s:io.kubernetes.pod.namespace\""],
         ),
         (
+            pod(&format!("matchLabels: {{'k8s:io.kubernetes.pod.workload': {}}}", "a".repeat(254))),
+            "bad-value",
+            &["label's value"],
+        ),
+        (
             pod("matchExpressions: [{key: 'k8s:app', operator: Exists}]"),
             "unknown-name",
             &["podSelector.matchExpressions[0].key", "k8s:io.kubernetes.pod.workload"],
@@ -696,6 +701,7 @@ fn workloads_that_cannot_be() {
         pod(
             "matchLabels: {'k8s:io.kubernetes.pod.workload': web, 'k8s:io.kubernetes.pod.workload_kind': Deployment}",
         ),
+        pod(&format!("matchLabels: {{'k8s:io.kubernetes.pod.workload': {}}}", "a".repeat(253))),
         container("matchLabels: {name: main-2, repo: 'localhost:5000/a/b'}"),
     ] {
         assert!(plan(&workloads(&right, "{}")).workloads.is_some(), "{right}");
@@ -723,6 +729,16 @@ fn workloads_of_which_there_are_none_are_warned_of() {
         pod("matchExpressions: [{key: a, operator: NotIn, values: [x]}, {key: a, operator: DoesNotExist}]"),
         &[],
     );
+    for name in ["namespace", "name", "workload", "workload_kind"] {
+        let bare =
+            pod(&format!("matchExpressions: [{{key: io.kubernetes.pod.{name}, operator: In, values: [x]}}]"));
+        assert!(
+            lines(&bare).contains(&format!("write \"k8s:io.kubernetes.pod.{name}\"")),
+            "{}",
+            lines(&bare)
+        );
+        warned(bare, &[(never, "spec.podSelector.matchExpressions[0].key")]);
+    }
     let repo = compile(&workloads("containerSelector: {matchLabels: {repo: nginx}}", "{}"));
     assert!(lines(&repo).contains("write \"docker.io/library/nginx\""), "{}", lines(&repo));
     warned(repo, &[("dead-value", "spec.containerSelector.matchLabels.repo")]);

@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::{EventOutput, Getevents, Globals};
 use crate::client;
 use crate::compact::Compact;
-use crate::{closed_pipe, fields, filter, note};
+use crate::{closed_pipe, fields, filter, note, recorded};
 
 /// Runs the command.
 pub(crate) fn run(globals: &Globals, options: &Getevents) -> anyhow::Result<()> {
@@ -61,7 +61,7 @@ fn from_lines(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match serde_json::from_slice::<GetEventsResponse>(&line) {
+        match recorded::read(&line) {
             Ok(event) if matcher.pass(&event) => {
                 printer.print(&fields.apply_to_event(&event).unwrap_or(event))?;
             }

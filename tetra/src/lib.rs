@@ -17,6 +17,7 @@ mod filter;
 mod mode;
 mod policies;
 mod policy;
+mod recorded;
 mod table;
 mod tail;
 

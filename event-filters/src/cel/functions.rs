@@ -7,13 +7,11 @@ use std::sync::OnceLock;
 use cel::common::types::{CelBool, CelInt, CelString, Type as CelType};
 use cel::common::value::{StaticVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, add_member_overload, add_overload};
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use super::net::{CIDR, Cidr, IP, Ip};
 use super::types::Type;
-
-/// Memory that one compiled expression may take.
-const PATTERN_MAX: usize = 1 << 20;
+use crate::re2;
 
 /// One way to call a function.
 #[derive(Debug)]
@@ -241,7 +239,7 @@ pub(super) struct Pattern(Regex);
 
 impl Pattern {
     pub(super) fn new(text: &str) -> Result<Pattern, String> {
-        RegexBuilder::new(text).size_limit(PATTERN_MAX).build().map(Pattern).map_err(|e| e.to_string())
+        re2::one(text).build().map(Pattern).map_err(|e| e.to_string())
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Classes {
     pods: HashMap<String, Container>,
     /// Gone from the API server, or the runtime, while their cgroups live on: what is enforced for them stays.
     gone: BTreeSet<Subject>,
+    /// Taken over from the agent before, and not told by anybody since.
+    untold: BTreeSet<Subject>,
 }
 
 impl Classes {
@@ -91,23 +93,21 @@ impl Classes {
     /// as long as it has a cgroup, in which processes may still run.
     pub fn changed(&mut self, change: Change) -> Vec<Class> {
         let Change { subject, identity } = change;
+        self.untold.remove(&subject);
         let Some(identity) = identity else {
-            self.gone.insert(subject.clone());
-            self.forget(&subject);
+            let untold =
+                if subject == Subject::Rest { std::mem::take(&mut self.untold) } else { [subject].into() };
+            self.gone.extend(untold.iter().cloned());
+            untold.iter().for_each(|subject| self.forget(subject));
             return Vec::new();
         };
         self.gone.remove(&subject);
-        let concerned: Vec<u64> = match &subject {
-            Subject::Container(id) => self.of_container.get(id.as_str()).copied().into_iter().collect(),
-            Subject::Pod(uid) => self.of_pod.get(uid.as_str()).into_iter().flatten().copied().collect(),
-        };
+        let concerned = self.cgroups_of(&subject);
         let before: Vec<Option<Class>> = concerned.iter().map(|cgroup| self.class(*cgroup)).collect();
-        let (known, id) = match subject {
-            Subject::Container(id) => (&mut self.containers, id),
-            Subject::Pod(uid) => (&mut self.pods, uid),
-        };
-        if identity.knows_workload() || known.get(&id).is_none_or(|before| !before.knows_workload()) {
-            known.insert(id, identity);
+        if let Some((known, id)) = self.known(&subject)
+            && (identity.knows_workload() || known.get(id).is_none_or(|before| !before.knows_workload()))
+        {
+            known.insert(id.clone(), identity);
         }
         let now = concerned.iter().map(|cgroup| self.class(*cgroup));
         now.zip(before).filter(|(now, before)| now != before).filter_map(|(now, _)| now).collect()
@@ -131,13 +131,19 @@ impl Classes {
         kept
     }
 
-    /// Takes over what was kept, before the API server has told anything. What is no more has no cgroup,
-    /// and goes with the first list of pods.
+    /// Takes over what was kept, before the API server has told anything. What its first list of pods does not
+    /// name goes with that, unless it has a cgroup; then with the cgroup.
     pub fn take(&mut self, kept: Kept) -> Vec<Class> {
         let pods = kept.pods.into_iter().map(|(uid, c)| (Subject::Pod(uid), c));
         let containers = kept.containers.into_iter().map(|(id, c)| (Subject::Container(id), c));
         let all = pods.chain(containers).map(|(subject, c)| Change { subject, identity: Some(c) });
-        all.flat_map(|change| self.changed(change)).collect()
+        let mut classes = Vec::new();
+        for change in all {
+            let subject = change.subject.clone();
+            classes.extend(self.changed(change));
+            self.untold.insert(subject);
+        }
+        classes
     }
 
     /// Ids of the cgroups that are known.
@@ -164,18 +170,30 @@ impl Classes {
 
     /// Forgets what has neither a cgroup nor the API server's word.
     fn forget(&mut self, subject: &Subject) {
-        let lives = match subject {
-            Subject::Container(id) => self.of_container.contains_key(id.as_str()),
-            Subject::Pod(uid) => self.of_pod.contains_key(uid.as_str()),
-        };
-        if lives {
+        if !self.cgroups_of(subject).is_empty() {
             return;
         }
-        match subject {
-            Subject::Container(id) => self.containers.remove(id),
-            Subject::Pod(uid) => self.pods.remove(uid),
-        };
+        if let Some((known, id)) = self.known(subject) {
+            known.remove(id);
+        }
         self.gone.remove(subject);
+    }
+
+    fn cgroups_of(&self, subject: &Subject) -> Vec<u64> {
+        match subject {
+            Subject::Container(id) => self.of_container.get(id.as_str()).copied().into_iter().collect(),
+            Subject::Pod(uid) => self.of_pod.get(uid.as_str()).into_iter().flatten().copied().collect(),
+            Subject::Rest => Vec::new(),
+        }
+    }
+
+    /// Where the identity of a subject is, and by which id.
+    fn known<'a>(&mut self, subject: &'a Subject) -> Option<(&mut HashMap<String, Container>, &'a String)> {
+        match subject {
+            Subject::Container(id) => Some((&mut self.containers, id)),
+            Subject::Pod(uid) => Some((&mut self.pods, uid)),
+            Subject::Rest => None,
+        }
     }
 }
 
@@ -267,6 +285,31 @@ mod tests {
         after.made(7, &path(ID));
         let classes = after.take(serde_json::from_str(&text).unwrap());
         assert_eq!(classes.last(), Some(&class(7, named("web"))));
+    }
+
+    #[test]
+    fn what_the_first_list_does_not_name_goes_unless_it_has_a_cgroup() {
+        let rest = || Change { subject: Subject::Rest, identity: None };
+        let other = |n: u8| ID.replace('0', &n.to_string());
+        let kept = |ids: &[String]| Kept {
+            containers: ids.iter().map(|id| (id.clone(), named("web"))).collect(),
+            pods: vec![(UID.into(), named(""))],
+        };
+        let mut c = Classes::default();
+        c.made(7, &path(&other(7)));
+        c.take(kept(&[ID.to_owned(), other(7), other(8)]));
+        // The list names one of them.
+        c.changed(container(Some(named("web"))));
+        assert_eq!(c.changed(rest()), []);
+        let mut left: Vec<&String> = c.containers.keys().collect();
+        left.sort_unstable();
+        assert_eq!(left, [&ID.to_owned(), &other(7)]);
+        assert_eq!(c.of_container(&other(7)), Some(class(7, named("web"))), "its processes still run");
+        assert!(c.removed(7));
+        assert_eq!((c.containers.len(), c.pods.len(), c.gone.len()), (1, 0, 0));
+        // Later lists end nothing here: the store tells of each.
+        c.changed(rest());
+        assert_eq!(c.containers.len(), 1);
     }
 
     fn of_workload(container: Container) -> Container {

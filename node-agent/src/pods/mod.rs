@@ -47,4 +47,7 @@ pub enum Subject {
     Pod(String),
     /// A container, by its whole id.
     Container(String),
+    /// None of them: the API server has told of all pods for the first time. What an earlier agent knew and
+    /// nobody has told since is gone.
+    Rest,
 }

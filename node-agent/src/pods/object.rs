@@ -84,6 +84,8 @@ struct ContainerStatus {
     #[serde(rename = "containerID")]
     container_id: String,
     state: State,
+    /// The container before a restart.
+    last_state: State,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -93,10 +95,21 @@ struct State {
     terminated: Option<Since>,
 }
 
+impl State {
+    /// The container that has ended.
+    fn ended(&self) -> Option<(&str, &Since)> {
+        let since = self.terminated.as_ref()?;
+        Some((since.container_id.as_str(), since)).filter(|(id, _)| !id.is_empty())
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Since {
     started_at: Option<String>,
+    /// Of what has ended.
+    #[serde(rename = "containerID")]
+    container_id: String,
 }
 
 /// What is kept of a pod.
@@ -118,7 +131,8 @@ pub struct Pod {
     pub workload: String,
     /// And what that is. Empty: only the container runtime has told of the pod, which does not know it.
     pub workload_kind: String,
-    /// Containers that were started: init containers, those of the spec, ephemeral ones.
+    /// Containers that were started: init containers, those of the spec, ephemeral ones, each followed by the
+    /// one before its last restart.
     pub containers: Vec<Arc<Container>>,
     /// What the spec says of containers, started or not.
     pub specs: Vec<Arc<OfSpec>>,
@@ -148,7 +162,7 @@ pub struct Container {
     pub image_id: String,
     /// When it was started.
     pub started: Option<Timestamp>,
-    /// It has not ended.
+    /// It runs: it has not ended, and is not between two tries.
     pub running: bool,
     /// What its spec says of it.
     pub spec: Arc<OfSpec>,
@@ -258,23 +272,35 @@ impl OfSpec {
 fn containers(specs: &[Arc<OfSpec>], status: Status) -> Vec<Arc<Container>> {
     let lists =
         [status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses];
-    let started = lists.into_iter().flatten().filter(|s| !s.container_id.is_empty());
-    started.map(|s| Arc::new(container(OfSpec::of(specs, &s.name), s))).collect()
+    let all = lists.into_iter().flatten().flat_map(|s| container(OfSpec::of(specs, &s.name), s));
+    all.map(Arc::new).collect()
 }
 
-fn container(spec: Arc<OfSpec>, status: ContainerStatus) -> Container {
-    let running = status.state.terminated.is_none();
-    let since = status.state.running.or(status.state.terminated).and_then(|s| s.started_at);
-    Container {
-        url: status.container_id,
-        name: status.name,
-        image: status.image,
-        image_id: status.image_id,
+/// The container of a status, and the one before its restart: the kubelet does not report each state, so its
+/// id may be told there for the first time, while its events wait.
+fn container(spec: Arc<OfSpec>, status: ContainerStatus) -> impl Iterator<Item = Container> {
+    let ContainerStatus { name, image, image_id, container_id, state, last_state } = status;
+    let before = last_state.ended().map(|(id, since)| (id.to_owned(), since.started_at.clone()));
+    let (same, before) = match before {
+        // It waits for its next try.
+        Some((id, since)) if id == container_id => (since, None),
+        other => (None, other),
+    };
+    let running = state.running.is_some();
+    let since = state.running.or(state.terminated).and_then(|s| s.started_at).or(same);
+    let of = move |url: String, since: Option<String>, running: bool| Container {
+        url,
+        name: name.clone(),
+        image: image.clone(),
+        image_id: image_id.clone(),
         started: since.and_then(|time| time.parse().ok()),
         running,
-        spec,
+        spec: spec.clone(),
         whole: true,
-    }
+    };
+    let own = Some((container_id, since, running)).filter(|(id, ..)| !id.is_empty());
+    let before = before.map(|(id, since)| (id, since, false));
+    own.into_iter().chain(before).map(move |(id, since, running)| of(id, since, running))
 }
 
 #[cfg(test)]

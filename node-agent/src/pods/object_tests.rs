@@ -119,6 +119,8 @@ fn what_is_kept_of_a_pod() {
         [
             ("prepare".into(), id(1), "docker.io/library/busybox".into(), false, true),
             ("nginx".into(), id(2), "docker.io/library/nginx".into(), true, false),
+            // Before its restart.
+            ("nginx".into(), id(9), "docker.io/library/nginx".into(), false, false),
             ("sidecar".into(), id(3), "registry.local:5000/team/proxy".into(), true, false),
             ("debugger-7kq2v".into(), id(4), "docker.io/library/busybox".into(), true, false),
         ]
@@ -153,6 +155,27 @@ fn a_pod_whose_containers_are_being_created() {
     assert_eq!((identity.namespace.as_str(), identity.name.as_str()), ("production", ""));
     assert_eq!(identity.labels["app"], "web");
     assert_eq!(identity.labels[workload::POD_NAMESPACE], "production");
+}
+
+/// A container that ends again and again has the id of the last one that ran.
+#[test]
+fn a_container_between_two_tries_does_not_run() {
+    let mut object = web();
+    let ended = json!({"terminated": {
+        "exitCode": 1, "startedAt": "2026-11-20T08:20:00Z", "containerID": format!("containerd://{}", id(2))
+    }});
+    let status = &mut object["status"]["containerStatuses"][0];
+    status["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    status["lastState"] = ended.clone();
+    let of = |object: &Value| {
+        let pod = pod(object.clone());
+        let nginx = pod.containers.iter().filter(|c| c.name == "nginx");
+        nginx.map(|c| (c.id().to_owned(), c.running, c.started.unwrap().to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&object), [(id(2), false, "2026-11-20T08:20:00Z".to_owned())]);
+    // And it has ended for good.
+    object["status"]["containerStatuses"][0]["state"] = ended;
+    assert_eq!(of(&object), [(id(2), false, "2026-11-20T08:20:00Z".to_owned())]);
 }
 
 /// A static pod is older than its mirror, and cgroups have its own uid.

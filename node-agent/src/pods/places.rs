@@ -1,6 +1,9 @@
-//! Where a process is, from what the kernel tells at its exec: the id of its cgroup in the unified
-//! hierarchy (1 where there is none but version 1) and the last part of the cgroup's path. Of a new
-//! container and of a cgroup in a container, only `/proc` has the path: it is read once for each.
+//! Where a process is, from what the kernel tells at its exec: the id of its cgroup and the last part of the
+//! cgroup's path, in the hierarchy that containers are told apart by, of either version. Of a new container
+//! and of a cgroup in a container, only `/proc` has the path: it is read once for each.
+//!
+//! An agent that sees no such hierarchy is told of the unified one beside version 1, which does not tell one
+//! container from another, or of its root.
 
 use std::collections::HashMap;
 
@@ -10,17 +13,17 @@ use crate::engine::CgroupRecord;
 /// Cgroups remembered.
 const KNOWN_MAX: usize = 8192;
 
-/// Files read in a second, so that a node on cgroup version 1, where every exec of the host needs one,
-/// does not spend more than some percent of a processor.
+/// Files read in a second, so that a node on cgroup version 1, where every exec outside of containers' own
+/// cgroups needs one, does not spend more than some percent of a processor.
 const READS_PER_SECOND: u32 = 1000;
 
-/// The cgroup of the unified hierarchy that is the root.
+/// The root of each hierarchy.
 const ROOT: u64 = 1;
 
 /// Remembers cgroups.
 #[derive(Debug)]
 pub struct Places {
-    /// By the id of the cgroup. The kernel does not use one twice.
+    /// By the id of the cgroup, until it is removed.
     by_cgroup: HashMap<u64, Place>,
     reads: u32,
 }
@@ -51,8 +54,8 @@ impl Places {
             return place.clone();
         }
         let named = Place::of_name(name);
-        // In version 1 there is neither id nor name. What a pod's container starts is in it. (Containers
-        // without Kubernetes may be nodes themselves, that start pods.)
+        // The root may be all that is told. What a pod's container starts is in it. (Containers without
+        // Kubernetes may be nodes themselves, that start pods.)
         if !has_id && named.container.is_none() && before.container.is_some() && before.pod != OfPod::No {
             return before.clone();
         }
@@ -60,11 +63,13 @@ impl Places {
             self.reads = left;
             read()
         });
-        // Beside version 1, the unified hierarchy does not tell one container from another.
+        // Beside version 1, an id that is not that of a container's own cgroup may be of the unified hierarchy,
+        // which does not tell one container from another.
         let alone = file.as_ref().is_some_and(|text| text.lines().all(|l| l.starts_with("0::")));
+        let tells = alone || named.container.is_some();
         match file.and_then(|text| Place::of_file(&text, name)) {
             Some(place) => {
-                if has_id && alone && !name.is_empty() {
+                if has_id && tells && !name.is_empty() {
                     self.learn(cgroup, place.clone());
                 }
                 place
@@ -169,7 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn version_1_has_neither_ids_nor_names() {
+    fn version_1_tells_a_containers_own_cgroup() {
+        let mut places = Places::default();
+        let host = Place::default();
+        let v1 = |below: &str| {
+            let path = format!("/kubepods/pod{UID}/{A}{below}");
+            Some(format!("4:memory:{path}\n1:name=systemd:{path}\n0::/\n"))
+        };
+        assert_eq!(places.of(70, A, &host, || v1("")), inside());
+        assert_eq!(places.of(70, A, &host, never), inside(), "once");
+        // Others are looked up each time.
+        assert_eq!(places.of(71, "below", &host, || v1("/below")), inside());
+        assert_eq!(places.of(71, "below", &host, || Some("4:memory:/below\n".into())), host);
+    }
+
+    #[test]
+    fn an_agent_that_sees_no_hierarchy_is_told_of_the_root() {
         let mut places = Places::default();
         let host = Place::default();
         let v1 = format!("4:memory:/kubepods/pod{UID}/{A}\n1:name=systemd:/kubepods/pod{UID}/{A}\n");

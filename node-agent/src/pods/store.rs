@@ -53,11 +53,17 @@ struct Inner {
     by_cgroup: HashMap<Arc<str>, Arc<str>>,
     /// By the first characters of the id.
     containers: HashMap<Box<str>, (Arc<str>, Arc<Container>)>,
-    /// What is gone, oldest first.
-    gone: VecDeque<(Instant, Gone)>,
+    /// Pods that are gone, by uid, oldest first.
+    gone_pods: VecDeque<(Instant, Arc<str>)>,
     deleted: usize,
+    /// Containers that were replaced or removed, oldest first.
+    gone_containers: VecDeque<(Instant, Box<str>)>,
+    /// Since when, the last time, unless they were named again.
+    ended: HashMap<Box<str>, Instant>,
     /// Uids that a list has told so far.
     listed: Option<HashSet<Arc<str>>>,
+    /// A list was told wholly.
+    whole: bool,
     listeners: Vec<Listener>,
     /// Namespaces and names of pods that were forgotten.
     forgotten: Vec<(String, String)>,
@@ -67,12 +73,6 @@ struct Entry {
     pod: Arc<Pod>,
     /// It is deleted since.
     deleted: Option<Instant>,
-}
-
-enum Gone {
-    Pod(Arc<str>),
-    /// By the first characters of its id.
-    Container(Box<str>),
 }
 
 impl std::fmt::Debug for Store {
@@ -117,6 +117,9 @@ impl Store {
                 listener(container_change(&entry.pod, container));
             }
         }
+        if inner.whole {
+            listener(REST);
+        }
         inner.listeners.push(Box::new(listener));
     }
 
@@ -134,6 +137,9 @@ impl Store {
             lives.map(|(uid, _)| uid.clone()).filter(|uid| !listed.contains(uid)).collect();
         for uid in gone {
             self.delete_in(&mut inner, &uid, now);
+        }
+        if !std::mem::replace(&mut inner.whole, true) {
+            inner.tell(&REST);
         }
         drop(inner);
         self.changed();
@@ -158,16 +164,23 @@ impl Store {
             // Those that were replaced are still of this pod.
             inner.tell_old(&pod);
         }
-        for container in &pod.containers {
-            let known = inner.containers.insert(key(container.id()), (pod.uid.clone(), container.clone()));
-            let old = before.as_ref().zip(known).map(|(b, (_, c))| b.identity(Some(&c)));
-            if old != Some(pod.identity(Some(container))) {
-                inner.tell(&container_change(&pod, container));
+        for named in &pod.containers {
+            let known = inner.containers.get(&key(named.id())).map(|(_, c)| c.clone());
+            // Of one before a restart only the id is told, beside its successor's image: what was told of it
+            // while it ran stays.
+            let told = before.as_ref().is_some_and(|b| has(b, named.id()));
+            let container = known.clone().filter(|c| told && c.whole && !named.running);
+            let container = container.unwrap_or_else(|| named.clone());
+            inner.ended.remove(&key(container.id()));
+            inner.containers.insert(key(container.id()), (pod.uid.clone(), container.clone()));
+            let old = before.as_ref().zip(known).map(|(b, c)| b.identity(Some(&c)));
+            if old != Some(pod.identity(Some(&container))) {
+                inner.tell(&container_change(&pod, &container));
             }
         }
         for container in before.iter().flat_map(|b| &b.containers) {
             if !has(&pod, container.id()) {
-                inner.gone.push_back((now, Gone::Container(key(container.id()))));
+                inner.end_container(container.id(), now);
             }
         }
         drop(inner);
@@ -200,7 +213,7 @@ impl Store {
 
     /// The container runtime has removed a container.
     pub fn removed_container(&self, id: &str, now: Instant) {
-        self.lock().gone.push_back((now, Gone::Container(key(id))));
+        self.lock().end_container(id, now);
     }
 
     /// The container runtime has removed a pod, which it knows by the uid in the paths of cgroups.
@@ -229,24 +242,25 @@ impl Store {
         entry.deleted = Some(now);
         let uid = entry.pod.uid.clone();
         inner.deleted += 1;
-        inner.gone.push_back((now, Gone::Pod(uid)));
+        inner.gone_pods.push_back((now, uid));
     }
 
-    /// Forgets what has been gone for long enough.
+    /// Forgets what has been gone for long enough, and pods that are too many.
     pub fn sweep(&self, now: Instant) {
         let mut inner = self.lock();
-        while let Some((since, _)) = inner.gone.front() {
-            let due = now.saturating_duration_since(*since) >= RETAIN;
+        let due = |since: Instant| now.saturating_duration_since(since) >= RETAIN;
+        while inner.gone_containers.front().is_some_and(|(since, _)| due(*since)) {
+            let Some((since, key)) = inner.gone_containers.pop_front() else { break };
+            inner.forget_container(&key, since);
+        }
+        while let Some((since, _)) = inner.gone_pods.front() {
+            let due = due(*since);
             if !due && inner.deleted <= self.deleted_max {
                 return;
             }
-            let Some((since, gone)) = inner.gone.pop_front() else { return };
-            match gone {
-                Gone::Container(key) => inner.forget_container(&key),
-                Gone::Pod(uid) if inner.forget_pod(&uid, since) && !due => {
-                    add(&self.counts.deleted_evictions, 1);
-                }
-                Gone::Pod(_) => {}
+            let Some((since, uid)) = inner.gone_pods.pop_front() else { return };
+            if inner.forget_pod(&uid, since) && !due {
+                add(&self.counts.deleted_evictions, 1);
             }
         }
     }
@@ -371,8 +385,17 @@ impl Inner {
         }
     }
 
-    /// Unless the pod names it again.
-    fn forget_container(&mut self, key: &str) {
+    fn end_container(&mut self, id: &str, now: Instant) {
+        self.ended.insert(key(id), now);
+        self.gone_containers.push_back((now, key(id)));
+    }
+
+    /// Unless the pod names it again, or it was replaced again later.
+    fn forget_container(&mut self, key: &str, since: Instant) {
+        if self.ended.get(key) != Some(&since) {
+            return;
+        }
+        self.ended.remove(key);
         let Some((uid, container)) = self.containers.get(key) else { return };
         if self.pods.get(uid).is_some_and(|e| has(&e.pod, container.id())) {
             return;
@@ -399,12 +422,16 @@ impl Inner {
             of_pod.map(|(key, (_, c))| (key.clone(), c.id().to_owned())).collect();
         for (key, id) in ids {
             self.containers.remove(&key);
+            self.ended.remove(&key);
             self.tell(&Change { subject: Subject::Container(id), identity: None });
         }
         self.forgotten.push((pod.namespace.clone(), pod.name.clone()));
         true
     }
 }
+
+/// All were told.
+const REST: Change = Change { subject: Subject::Rest, identity: None };
 
 fn has(pod: &Pod, id: &str) -> bool {
     pod.containers.iter().any(|c| c.id() == id)

@@ -34,6 +34,7 @@ fn told(changes: &Receiver<Change>) -> Vec<(String, String)> {
         let subject = match change.subject {
             Subject::Pod(uid) => uid[..2].to_owned(),
             Subject::Container(id) => id[..2].to_owned(),
+            Subject::Rest => "rest".to_owned(),
         };
         let app = change.identity.map(|i| i.labels.get("app").cloned().unwrap_or_default());
         (subject, app.unwrap_or_else(|| "gone".to_owned()))
@@ -137,6 +138,62 @@ fn a_restarted_container_is_two_for_a_while() {
     assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p");
 }
 
+/// The kubelet reports the second restart only: what ran in between is in `lastState` alone.
+#[test]
+fn a_restart_that_was_not_reported_is_in_the_last_state() {
+    let restarted = |image: &str, n: u8, before: u8| {
+        let mut object = with(web(), &[("nginx", n)]);
+        let status = &mut object["status"]["containerStatuses"][0];
+        status["image"] = json!(image);
+        status["lastState"] = json!({"terminated": {"containerID": format!("containerd://{}", id(before))}});
+        pod(object)
+    };
+    let (store, _, now) = store(10);
+    let name = "web-5d4f8b7c9-x7k2p/nginx";
+    store.apply(restarted("nginx:1", 5, 2), now);
+    assert_eq!((found(&store, &in_pod(2)), found(&store, &in_pod(5))), (name.into(), name.into()));
+    let everything = Choice::from(Workloads { host: false, pods: Some(Pods::default()) });
+    assert_eq!(store.count(&everything), (1, 1), "one of them runs");
+    // The next restart is of another image: what was told of the one before stays.
+    store.apply(restarted("nginx:2", 6, 5), now);
+    assert_eq!(container_identity(&store, &id(5)).unwrap().repo, "nginx");
+    let Found::Container(_, before) = store.find(&in_pod(5)) else { panic!("it is known") };
+    assert_eq!(before.image, "nginx:1");
+    store.sweep(now + RETAIN);
+    assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p", "nobody names it any more");
+    assert_eq!((found(&store, &in_pod(5)), found(&store, &in_pod(6))), (name.into(), name.into()));
+}
+
+#[test]
+fn a_container_that_is_replaced_twice_stays_for_a_minute_from_the_second_time() {
+    let (store, _, now) = store(10);
+    let at = |seconds: u64| now + std::time::Duration::from_secs(seconds);
+    let name = "web-5d4f8b7c9-x7k2p/nginx";
+    for (second, containers) in [(0, &[("nginx", 2)][..]), (1, &[]), (10, &[("nginx", 2)]), (50, &[])] {
+        store.apply(pod(with(web(), containers)), at(second));
+    }
+    for (second, wanted) in [(61, name), (109, name), (110, "web-5d4f8b7c9-x7k2p")] {
+        store.sweep(at(second));
+        assert_eq!(found(&store, &in_pod(2)), wanted, "second {second}");
+    }
+    assert!(store.lock().ended.is_empty());
+}
+
+/// Too many deleted pods take no containers of pods that live with them.
+#[test]
+fn too_many_deleted_pods_end_no_container() {
+    let (store, counts, now) = store(0);
+    store.apply(pod(with(web(), &[("nginx", 2)])), now);
+    store.apply(pod(with(web(), &[("nginx", 5)])), now);
+    let mut other = with(web(), &[]);
+    other["metadata"]["uid"] = json!("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42");
+    store.apply(pod(other), now);
+    store.delete("11111111-9c1b-4f6e-a1d3-0c9b7e6f5a42", now);
+    store.sweep(now);
+    assert_eq!(get(&counts.deleted_evictions), 1);
+    assert_eq!(found(&store, &in_pod(2)), "web-5d4f8b7c9-x7k2p/nginx");
+}
+
 /// A status that lacks a container for a moment does not end it.
 #[test]
 fn a_container_that_comes_back_stays() {
@@ -179,6 +236,14 @@ fn a_list_ends_what_it_does_not_name() {
     for object in [with(web(), &[("nginx", 2)]), second.clone()] {
         store.apply(pod(object), now);
     }
+    store.begin_list();
+    for object in [with(web(), &[("nginx", 2)]), second.clone()] {
+        store.apply(pod(object), now);
+    }
+    let changes = changes(&store);
+    assert_eq!(told(&changes).len(), 4);
+    store.end_list(now);
+    assert_eq!(told(&changes), pairs(&[("rest", "gone")]), "once");
     // The watch broke off, and all are told anew.
     let later = now + Duration::from_secs(10);
     store.begin_list();
@@ -186,6 +251,9 @@ fn a_list_ends_what_it_does_not_name() {
     let all = Choice::from(Workloads { host: true, pods: Some(Pods::default()) });
     assert_eq!(store.count(&all), (2, 2), "not before the end");
     store.end_list(later);
+    assert!(told(&changes).is_empty());
+    let later_listener = self::changes(&store);
+    assert_eq!(told(&later_listener).last(), Some(&("rest".to_owned(), "gone".to_owned())));
     assert_eq!(store.count(&all), (1, 1));
     store.sweep(now + RETAIN);
     assert_eq!(store.size(), (2, 2));

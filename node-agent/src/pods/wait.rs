@@ -1,7 +1,7 @@
 //! Events of a container wait until its pod is known, or until it has taken too long. Events of one
 //! container stay in their order, and so do those of one process.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,8 +18,10 @@ use crate::process::Proc;
 /// Events that wait at most. When there are more, the oldest is sent as it is.
 const WAITING_MAX: usize = 4096;
 
-/// How long the API server has, before the container runtime is asked.
+/// How long the API server has, before the container runtime is asked; and the runtime, before it is asked
+/// again. That time doubles with each attempt, up to `PAUSE_MAX`.
 const MOMENT: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 /// An event, and whether it says everything.
 #[derive(Debug)]
@@ -76,6 +78,18 @@ impl Item {
     fn container(&self) -> &str {
         container(&self.assembled.event)
     }
+
+    /// The container's whole id.
+    fn id(&self) -> Option<&Arc<str>> {
+        self.assembled.actors.first()?.place.container.as_ref()
+    }
+}
+
+/// The runtime was asked for a container.
+struct Attempt {
+    /// When it is to be asked again.
+    again: Instant,
+    pause: Duration,
 }
 
 fn container(event: &GetEventsResponse) -> &str {
@@ -103,9 +117,9 @@ pub struct Waiting {
     seen: u64,
     tried: Instant,
     counts: Arc<Counts>,
-    /// The container runtime, and the containers that it was asked for.
+    /// The container runtime, and the containers that it was asked for, of those that are waited for.
     runtime: Option<Runtime>,
-    asked: HashSet<Arc<str>>,
+    asked: HashMap<Arc<str>, Attempt>,
 }
 
 impl Waiting {
@@ -127,7 +141,7 @@ impl Waiting {
             tried: Instant::now(),
             counts: Arc::default(),
             runtime: None,
-            asked: HashSet::new(),
+            asked: HashMap::new(),
         }
     }
 
@@ -192,23 +206,23 @@ impl Waiting {
         self.show();
     }
 
-    /// Asks the container runtime for what has been waited for longer than a moment, once.
+    /// Asks the container runtime for what has been waited for longer than a moment, and again as long as it
+    /// is: the runtime may be away, and who asks it may have too much to ask.
     fn ask(&mut self, store: &Store, now: Instant) {
         let Some(runtime) = &self.runtime else { return };
-        if self.queue.is_empty() {
-            return self.asked.clear();
-        }
         for item in &self.queue {
             // They are in their order.
             if now.saturating_duration_since(item.since) < MOMENT {
                 return;
             }
-            let proc = item.assembled.actors.first();
-            let Some(id) = proc.and_then(|proc| proc.place.container.clone()) else { continue };
-            if !self.asked.contains(&id) && !is_known(store, item) {
-                runtime(&id);
-                self.asked.insert(id);
+            let Some(id) = item.id() else { continue };
+            let before = self.asked.get(id);
+            if before.is_some_and(|attempt| now < attempt.again) || is_known(store, item) {
+                continue;
             }
+            let pause = before.map_or(MOMENT, |attempt| (attempt.pause * 2).min(PAUSE_MAX));
+            runtime(id);
+            self.asked.insert(id.clone(), Attempt { again: now + pause, pause });
         }
     }
 
@@ -227,6 +241,9 @@ impl Waiting {
             *n -= 1;
             if *n == 0 {
                 self.containers.remove(&container);
+                if let Some(id) = item.id() {
+                    self.asked.remove(id);
+                }
             }
         }
         let Assembled { event, actors, .. } = &mut item.assembled;

@@ -10,7 +10,7 @@ use super::*;
 use crate::assemble::{AncestorKinds, Assembler};
 use crate::clock::Clock;
 use crate::counters::get;
-use crate::engine::{ExecRecord, Record};
+use crate::engine::{CgroupRecord, ExecRecord, Record};
 use crate::pods::object::tests::{id, pod, web};
 use crate::pods::object::{Container, Pod};
 use crate::process::{Cache, Options};
@@ -229,6 +229,18 @@ fn a_process_keeps_the_pod_that_it_was_found_in() {
     assert_eq!(brief(&bed.exit(20)), [format!("process_exit 20 {NAME} nginx")]);
 }
 
+#[test]
+fn the_id_of_a_removed_cgroup_is_used_again() {
+    let mut bed = bed(15);
+    bed.store.apply(pod(web()), bed.now);
+    bed.file(20, &path(2));
+    assert_eq!(brief(&bed.exec(20, 0, &scope(2))), [format!("process_exec 20 {NAME} nginx")]);
+    bed.record(&Record::Cgroup(CgroupRecord { id: 70, path: "/kubepods.slice/x".into(), gone: true }));
+    std::fs::remove_dir_all(bed.procfs.path().join("20")).unwrap();
+    bed.file(20, "0::/x.scope\n");
+    assert_eq!(brief(&bed.exec(20, 0, "x.scope")), ["process_exec 20 - -"]);
+}
+
 /// The pod as its container runtime tells it.
 fn by_runtime(whole: bool) -> Pod {
     let container =
@@ -239,7 +251,7 @@ fn by_runtime(whole: bool) -> Pod {
 }
 
 #[test]
-fn the_container_runtime_is_asked_after_a_moment_and_once() {
+fn the_container_runtime_is_asked_after_a_moment_and_again() {
     let mut bed = bed(15);
     let (send, asked) = std::sync::mpsc::channel();
     let waiting = std::mem::replace(&mut bed.waiting, Waiting::none());
@@ -248,12 +260,17 @@ fn the_container_runtime_is_asked_after_a_moment_and_once() {
     bed.exec(20, 0, &scope(2));
     bed.exit(20);
     assert!(bed.after(0).is_empty() && asked.try_recv().is_err());
-    assert!(bed.after(1).is_empty() && bed.after(2).is_empty());
-    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [id(2)]);
+    // Its events wait: it is asked for again, after longer and longer pauses.
+    for (second, times) in [(1, 1), (1, 0), (2, 1), (3, 0), (4, 1), (7, 0), (8, 1), (15, 0), (16, 1), (24, 1)]
+    {
+        assert!(bed.after(second).is_empty());
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), vec![id(2); times], "second {second}");
+    }
     bed.store.learn(by_runtime(true));
     let expected = ["process_exec 20", "process_exit 20"].map(|e| format!("{e} {NAME} nginx"));
-    assert_eq!(brief(&bed.after(2)), expected);
+    assert_eq!(brief(&bed.after(25)), expected);
     assert_eq!(get(&bed.counts.waiting), 0);
+    assert!(bed.waiting.asked.is_empty() && asked.try_recv().is_err());
 }
 
 /// NRI tells less than events show: they go on waiting, and show at least that in the end.
