@@ -106,7 +106,7 @@ fn with_cluster(
 
 /// Where the tests find their tools.
 fn environment(name: &str) -> Result<Vec<(&'static str, PathBuf)>> {
-    let mut all = vec![("KUBECONFIG", cluster::kubeconfig(name)?), ("XTASK", std::env::current_exe()?)];
+    let mut all = vec![("KUBECONFIG", cluster::own_kubeconfig(name)?), ("XTASK", std::env::current_exe()?)];
     all.push(("CLUSTER_NAME", name.into()));
     for (variable, program) in [
         ("KUBECTL", "kubectl"),

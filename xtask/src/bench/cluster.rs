@@ -59,6 +59,7 @@ struct Row {
 
 /// Runs it all; gives the exit code.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
+    cluster::refuse_foreign("bench cluster")?;
     ensure!(options.nodes >= options.nodes_with_policies, "--nodes is the larger number");
     build()?;
     this(&["cluster", "up", "--name", NAME])?;

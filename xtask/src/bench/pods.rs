@@ -38,6 +38,7 @@ pub(crate) struct Options {
 
 /// Runs it all; gives the exit code.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
+    cluster::refuse_foreign("bench pods")?;
     let agent = build::agent(true).context("building the agent in release mode")?;
     run(&mut itself(["cluster", "up", "--name", NAME])?)?;
     let measured = measure(options, &agent.tetragon);
