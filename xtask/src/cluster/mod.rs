@@ -19,13 +19,14 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::tools::say;
+use crate::tools::{itself, say};
 use components::NEWEST;
 pub(crate) use components::go;
 use pki::Pki;
@@ -359,6 +360,17 @@ fn kubeconfig(name: &str) -> Result<PathBuf> {
 /// The kubeconfig of a cluster that was started here, whatever the environment names.
 pub(crate) fn own_kubeconfig(name: &str) -> Result<PathBuf> {
     Ok(State::existing(name)?.kubeconfig())
+}
+
+/// Starts this program anew without KUBECONFIG, if that is set: what it starts then knows of no cluster but
+/// its own.
+pub(crate) fn without_kubeconfig() -> Result<()> {
+    if std::env::var_os("KUBECONFIG").is_none_or(|k| k.is_empty()) {
+        return Ok(());
+    }
+    say("KUBECONFIG is set and not used: what needs a cluster starts its own");
+    let mut anew = itself(std::env::args_os().skip(1))?;
+    Err(anew.env_remove("KUBECONFIG").exec()).context("starting anew without KUBECONFIG")
 }
 
 /// What fills a cluster and deletes what it finds there is for a cluster of its own.
