@@ -32,8 +32,8 @@ pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
             kprobes: facts.kprobes,
             fentry: facts.fentry,
             lsm: facts.lsm,
-            // No backend can do it.
-            override_return: false,
+            // The one way to make a call fail on a stock kernel.
+            override_return: facts.lsm,
             pinned_kprobes: facts.pinned_kprobes,
             preemptible: facts.preemptible,
             cgroup_v2: std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
@@ -195,6 +195,14 @@ mod tests {
 
     fn time(text: &str) -> Time {
         Time(text.parse().unwrap())
+    }
+
+    #[test]
+    fn override_works_where_bpf_lsm_runs() {
+        for lsm in [false, true] {
+            let status = fixed(&Facts { lsm, ..Facts::default() }, "v");
+            assert_eq!((status.capabilities.lsm, status.capabilities.override_return), (lsm, lsm));
+        }
     }
 
     #[test]
