@@ -18,7 +18,7 @@ use crate::status::{
 };
 
 /// Counts up with every change of a definition: an operator does not replace a newer one.
-pub const CRD_VERSION: u32 = 3;
+pub const CRD_VERSION: u32 = 4;
 /// The annotation that says it.
 pub const CRD_VERSION_ANNOTATION: &str = "tetragon-rs.dev/crd-version";
 

@@ -377,6 +377,10 @@ mod tests {
         assert_eq!(refused(&|o| annotate(o, PERCENT, "101")), "PlanMetadataInvalid");
         assert_eq!(refused(&|o| annotate(o, MODE, "off")), "PlanMetadataInvalid");
         assert_eq!(refused(&|o| o.data = None), "PlanUnreadable");
+        let newer = Plan { format: FORMAT + 1, ..plan.clone() };
+        let promised = PlanMeta { digest: newer.digest(), ..meta.clone() };
+        let found = decode(&encode(&newer, &promised).unwrap(), &promised);
+        assert_eq!(found.unwrap_err().reason(), "PlanFormatUnknown", "the body itself says another format");
         let packed = [(ZSTD_KEY.to_owned(), ByteString(vec![1, 2, 3]))];
         assert_eq!(
             refused(&|o| {

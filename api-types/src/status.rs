@@ -227,7 +227,7 @@ pub struct NodeCapabilities {
     pub fentry: bool,
     /// BPF LSM runs: `lsmhooks:`, and Override on security_ functions.
     pub lsm: bool,
-    /// Override on system calls and on functions that are no LSM hooks.
+    /// Override works, on LSM hooks and on security_ functions; BPF LSM does it.
     pub override_return: bool,
     /// Links of kprobes and tracepoints can be pinned: such hooks outlive the agent.
     pub pinned_kprobes: bool,

@@ -56,9 +56,36 @@ pub struct Counters {
     pub over_limit: OnceLock<Alarm>,
     /// Pods, and events that wait for theirs.
     pub pods: Arc<pods::counts::Counts>,
+    /// Events of policies that were lost on their way out, by the policy's name.
+    lost: Mutex<BTreeMap<(Stage, String), u64>>,
     events: Mutex<EventCounts>,
     cache: Mutex<Stats>,
     kernel: Mutex<Kernel>,
+}
+
+/// Where an event was lost that the agent had made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// A client's queue was full.
+    Listener,
+    /// It could not be written.
+    Export,
+    /// The export's rate limit dropped it.
+    RateLimit,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Stage; 3] = [Stage::Listener, Stage::Export, Stage::RateLimit];
+
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Listener => "listener",
+            Stage::Export => "export",
+            Stage::RateLimit => "rate_limit",
+        }
+    }
 }
 
 /// Something to be called from the thread that counts.
@@ -206,6 +233,28 @@ impl Counters {
     /// Counts of events, for a batch of events or for reading.
     pub fn events(&self) -> MutexGuard<'_, EventCounts> {
         lock(&self.events)
+    }
+
+    /// Counts an event as lost, also for its policy if it is of one.
+    pub fn lose(&self, stage: Stage, event: &GetEventsResponse) {
+        add(self.lost_at(stage), 1);
+        if let Some(policy) = event.policy_name() {
+            *lock(&self.lost).entry((stage, policy.to_owned())).or_default() += 1;
+        }
+    }
+
+    /// Events that were lost there.
+    pub fn lost_at(&self, stage: Stage) -> &AtomicU64 {
+        match stage {
+            Stage::Listener => &self.overflowed,
+            Stage::Export => &self.unwritten,
+            Stage::RateLimit => &self.limited,
+        }
+    }
+
+    /// Those of policies, by the policy's name: an event has nothing else of its policy.
+    pub fn lost_of_policies(&self) -> BTreeMap<(Stage, String), u64> {
+        lock(&self.lost).clone()
     }
 
     /// Numbers of the process cache.

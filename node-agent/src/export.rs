@@ -13,7 +13,7 @@ use tetragon_api::event::{GetEventsResponse, Process, RateLimitInfo};
 use tetragon_filters::{Fields, FilterList, Filters, parse_field_filters, parse_filters};
 
 use crate::config::Config;
-use crate::counters::{Counters, add};
+use crate::counters::{Counters, Stage, add};
 use crate::elasticsearch::Elasticsearch;
 use crate::rotate::RotatingFile;
 
@@ -227,7 +227,7 @@ impl Exporter {
             return;
         }
         if self.limit.as_mut().is_some_and(|limit| !limit.take(Instant::now())) {
-            add(&self.counters.limited, 1);
+            self.counters.lose(Stage::RateLimit, event);
             return;
         }
         if self.untold > 0 && self.outputs.iter_mut().all(Output::flush) {
@@ -260,7 +260,7 @@ impl Exporter {
         if let Err(e) = result {
             // Events are strings, numbers and lists: only a defect of this program can end here.
             tracing::error!("an event could not be written as JSON: {e}");
-            add(&self.counters.unwritten, 1);
+            self.counters.lose(Stage::Export, event);
             return;
         }
         let mut written = true;
@@ -282,7 +282,7 @@ impl Exporter {
             let time = event.time.map_or(0, |t| t.seconds);
             self.counters.last_exported.store(u64::try_from(time).unwrap_or(0), Ordering::Relaxed);
         } else {
-            add(&self.counters.unwritten, 1);
+            self.counters.lose(Stage::Export, event);
             self.untold += 1;
         }
     }

@@ -7,7 +7,7 @@ use tetragon_api::event::GetEventsResponse;
 use tetragon_filters::{Fields, Filters};
 use tokio::sync::mpsc;
 
-use crate::counters::{Counters, add};
+use crate::counters::{Counters, Stage};
 
 /// What a listener receives.
 pub type Receiver = mpsc::Receiver<Arc<GetEventsResponse>>;
@@ -107,8 +107,8 @@ impl Listener {
     }
 
     fn send(&mut self, event: Arc<GetEventsResponse>, counters: &Counters) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(event) {
-            add(&counters.overflowed, 1);
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.queue.try_send(event) {
+            counters.lose(Stage::Listener, &event);
             self.lost += 1;
         }
     }

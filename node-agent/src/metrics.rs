@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tetragon_api::event::TracingPolicyState;
 
 use crate::control::Board;
-use crate::counters::{Counters, EventCounts, Kernel, WHOSE, get};
+use crate::counters::{Counters, EventCounts, Kernel, Stage, WHOSE, get};
 use crate::elasticsearch::counts::{Counts, Loss};
 use crate::facts::signal_name;
 use crate::kubernetes;
@@ -230,10 +230,15 @@ impl Source {
             (of("ringbuf", ""), l.exec + l.exit + l.uncounted),
             (of("scratch", ""), l.scratch),
             (of("recursion", ""), l.skipped),
-            (of("listener", ""), get(&c.overflowed)),
-            (of("export", ""), get(&c.unwritten)),
-            (of("rate_limit", ""), get(&c.limited)),
         ]);
+        let lost = c.lost_of_policies();
+        for stage in Stage::ALL {
+            let ours = lost.iter().filter(|((s, _), _)| *s == stage);
+            let of_policies: u64 = ours.clone().map(|(_, n)| n).sum();
+            // Counted a moment later than read, a policy's may be ahead.
+            samples.push((of(stage.name(), ""), get(c.lost_at(stage)).saturating_sub(of_policies)));
+            samples.extend(ours.map(|((_, policy), n)| (of(stage.name(), policy), *n)));
+        }
         let sink = c.elasticsearch.get().map(|counts| counts.lost_by_policy()).unwrap_or_default();
         samples.extend(sink.iter().map(|(policy, n)| (of("elasticsearch", policy), *n)));
         let help = "Events that were made and not delivered, by where they were lost";

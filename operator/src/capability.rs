@@ -19,7 +19,7 @@ pub enum Why {
     NoBtf,
     /// It does not run BPF LSM.
     NoLsm,
-    /// It cannot override system calls.
+    /// It cannot make system calls fail.
     NoOverride,
     /// It has neither kprobes nor fentry programs, or does not let anybody use them.
     NoProbes,
@@ -82,7 +82,9 @@ fn why(hook: &Hook, kernel: &NodeCapabilities) -> Option<Why> {
         _ if !kernel.btf => Some(Why::NoBtf),
         Target::Lsm(_) => (!kernel.lsm).then_some(Why::NoLsm),
         Target::Function(_) if denies => (!kernel.lsm).then_some(Why::NoLsm),
-        Target::Syscall(_) if denies && !kernel.override_return => Some(Why::NoOverride),
+        // No stock kernel can, so the compiler refuses it. (`overrideReturn` says the same as `lsm`; agents of earlier
+        // versions always said false.)
+        Target::Syscall(_) if denies => Some(Why::NoOverride),
         // With BPF LSM it may be one of its hooks.
         Target::Function(name) if kernel.lsm && name.starts_with("security_") => None,
         Target::Function(_) | Target::Syscall(_) => (!probes).then_some(Why::NoProbes),

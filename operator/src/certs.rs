@@ -64,6 +64,12 @@ impl Host {
         if uri.scheme_str() != Some("https") {
             bail!("API servers ask webhooks over https only");
         }
+        if uri.query().is_some()
+            || url.contains('#')
+            || uri.authority().is_some_and(|a| a.as_str().contains('@'))
+        {
+            bail!("API servers take no webhook URL with a user, a query or a fragment");
+        }
         let host = uri.host().context("it has no host")?.trim_matches(['[', ']']);
         let host = Host(host.to_owned());
         host.server()?;

@@ -284,7 +284,8 @@ fn workloads(known: &Known<'_>) -> Option<WorkloadCounts> {
     })
 }
 
-/// For how long nothing has been selected.
+/// For how long nothing has been selected. Another replica, by another clock, may have written since when: the warning
+/// that hangs on it is early or late by as much as they differ, which is better than one that goes with the leader.
 fn empty_for(workloads: Option<&WorkloadCounts>, time: &Time) -> Option<Duration> {
     let since = workloads?.empty_since.as_ref()?;
     // A clock that was put back says nothing of how long it has been.

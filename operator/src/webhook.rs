@@ -38,10 +38,11 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// POST /validate.
+    /// POST /validate, which the Service is asked. Nothing else is served here, and a URL of somebody's own may
+    /// have another path, or none: a 404 would be no answer, and by `failurePolicy: Ignore` nothing were checked.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/validate", post(validate))
+            .fallback(post(validate))
             .layer(DefaultBodyLimit::max(LARGEST))
             .with_state(Arc::new(self))
     }

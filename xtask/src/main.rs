@@ -52,25 +52,39 @@ enum Xtask {
 }
 
 fn main() -> ExitCode {
-    let result = match Xtask::parse() {
-        Xtask::Bench(options) => bench::run(&options),
-        Xtask::ChartTest(options) => chart::run(&options),
-        Xtask::Cluster(cluster) => cluster.execute(),
-        Xtask::Conformance(options) => conformance::run(&options),
-        Xtask::Crds => build::crds().map(|()| 0),
-        Xtask::Demo(options) => demo::run(&options),
-        Xtask::Dist(options) => dist::dist(options),
-        Xtask::Image(options) => dist::image(options),
-        Xtask::Setup => setup::install().map(|()| 0),
-        Xtask::Test(options) => test::run_all(&options),
-        Xtask::Vm(vm) => vm.execute(),
-    };
+    let xtask = Xtask::parse();
+    let ready = if xtask.starts_its_own_cluster() { cluster::without_kubeconfig() } else { Ok(()) };
+    let result = ready.and_then(|()| xtask.execute());
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+impl Xtask {
+    /// Does it; gives the exit code.
+    fn execute(self) -> anyhow::Result<i32> {
+        match self {
+            Xtask::Bench(options) => bench::run(&options),
+            Xtask::ChartTest(options) => chart::run(&options),
+            Xtask::Cluster(cluster) => cluster.execute(),
+            Xtask::Conformance(options) => conformance::run(&options),
+            Xtask::Crds => build::crds().map(|()| 0),
+            Xtask::Demo(options) => demo::run(&options),
+            Xtask::Dist(options) => dist::dist(options),
+            Xtask::Image(options) => dist::image(options),
+            Xtask::Setup => setup::install().map(|()| 0),
+            Xtask::Test(options) => test::run_all(&options),
+            Xtask::Vm(vm) => vm.execute(),
+        }
+    }
+
+    /// What tests and shows installs and deletes as it likes, so it never uses the cluster of the environment.
+    fn starts_its_own_cluster(&self) -> bool {
+        matches!(self, Xtask::Test(_) | Xtask::Demo(_))
     }
 }
 

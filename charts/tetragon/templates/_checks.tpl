@@ -38,6 +38,16 @@ is wrong is said at once. */}}
 {{- if and .Values.rthooks.enabled (ne .Values.rthooks.interface "nri-hook") }}
 rthooks.interface: {{ .Values.rthooks.interface | quote }}: this chart installs no OCI hook; right would be nri-hook, with which the agent itself is the runtime's plugin. It answers a tetragon-oci-hook that is installed otherwise
 {{- end }}
+{{- if not (regexMatch "^(0?[0-7]{3}|)$" (toString $agent.exportFilePerm)) }}
+tetragon.exportFilePerm: {{ $agent.exportFilePerm }} is no mode in octal; right would be such as "640"
+{{- else if and (not (kindIs "string" $agent.exportFilePerm)) (lt (int $agent.exportFilePerm) 600) }}
+tetragon.exportFilePerm: {{ $agent.exportFilePerm }}: a number is taken by its digits, and YAML reads 0640 as 416; right would be "640", in quotes
+{{- end }}
+{{- with $agent.processAncestors.enabled }}
+{{- if not (has "base" (splitList "," .)) }}
+tetragon.processAncestors.enabled: {{ . | quote }} needs base too: ancestors are kept by the events of the base sensor
+{{- end }}
+{{- end }}
 {{- if and $agent.cri.enabled (not $agent.cri.socketHostPath) }}
 tetragon.cri.socketHostPath: it is missing; right would be such as /run/containerd/containerd.sock or /run/crio/crio.sock
 {{- end }}
@@ -72,8 +82,95 @@ tetragonOperator.failoverLease.enabled: {{ $operator.replicas }} replicas need i
 {{- if and (gt (int $operator.replicas) 1) $operator.hostNetwork (eq (include "tetragon-operator.spreads" .) "") }}
 tetragonOperator.hostNetwork: {{ $operator.replicas }} replicas need different nodes; set tetragonOperator.affinity so that they are on different ones
 {{- end }}
+{{- include "tetragon.leaseFindings" $operator.failoverLease }}
+{{- include "tetragon.portFindings" . }}
+{{- include "tetragon.socketFindings" . }}
 {{- include "tetragon.exportFindings" . }}
 {{- include "tetragon.crdFindings" . }}
+{{- end }}
+
+{{/* Milliseconds of a duration as the schema has it: 1m30s. */}}
+{{- define "tetragon.milliseconds" -}}
+{{- $units := dict "ms" 1.0 "s" 1000.0 "m" 60000.0 "h" 3600000.0 }}
+{{- $sum := 0.0 }}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h)" . -1 }}
+{{- $sum = addf $sum (mulf (float64 (regexFind "[0-9.]+" .)) (get $units (regexFind "[a-z]+" .))) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
+{{/* The rules of the operator, which would not start. */}}
+{{- define "tetragon.leaseFindings" -}}
+{{- if .enabled }}
+{{- $lease := include "tetragon.milliseconds" .leaseDuration | float64 }}
+{{- $renew := include "tetragon.milliseconds" .leaseRenewDeadline | float64 }}
+{{- $retry := include "tetragon.milliseconds" .leaseRetryPeriod | float64 }}
+{{- if le $lease $renew }}
+tetragonOperator.failoverLease.leaseDuration: {{ .leaseDuration }} must be longer than leaseRenewDeadline, {{ .leaseRenewDeadline }}, or a second leader begins before the first has stopped
+{{- end }}
+{{- if or (le $renew $retry) (eq $retry 0.0) }}
+tetragonOperator.failoverLease.leaseRetryPeriod: {{ .leaseRetryPeriod }} must be above zero and shorter than leaseRenewDeadline, {{ .leaseRenewDeadline }}, or the lease is lost before it is renewed
+{{- end }}
+{{- if lt $lease 1000.0 }}
+tetragonOperator.failoverLease.leaseDuration: {{ .leaseDuration }}: a Lease counts in seconds; right would be 15s
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Two listeners on one port: in one pod, or of both on the node's network. */}}
+{{- define "tetragon.portFindings" -}}
+{{- $agent := .Values.tetragon }}
+{{- $operator := .Values.tetragonOperator }}
+{{- $ports := list }}
+{{- if $agent.enabled }}
+{{- $network := ternary "node" "agent" .Values.hostNetwork }}
+{{- if $agent.prometheus.enabled }}
+{{- $ports = append $ports (list $network "tetragon.prometheus.port" (int $agent.prometheus.port)) }}
+{{- end }}
+{{- if $agent.healthGrpc.enabled }}
+{{- $ports = append $ports (list $network "tetragon.healthGrpc.port" (int $agent.healthGrpc.port)) }}
+{{- end }}
+{{- if and $agent.grpc.enabled (not (hasPrefix "unix:" $agent.grpc.address)) }}
+{{- $ports = append $ports (list $network "tetragon.grpc.address" (int (regexFind "[0-9]+$" $agent.grpc.address))) }}
+{{- end }}
+{{- end }}
+{{- if $operator.enabled }}
+{{- $network := ternary "node" "operator" $operator.hostNetwork }}
+{{- $ports = append $ports (list $network "the operator's health" 8081) }}
+{{- if $operator.prometheus.enabled }}
+{{- $ports = append $ports (list $network "tetragonOperator.prometheus.port" (int $operator.prometheus.port)) }}
+{{- end }}
+{{- if include "tetragon-operator.admits" . }}
+{{- $ports = append $ports (list $network "tetragonOperator.webhook.port" (int $operator.webhook.port)) }}
+{{- end }}
+{{- end }}
+{{- $taken := dict }}
+{{- range $ports }}
+{{- $place := printf "%s:%d" (index . 0) (index . 2) }}
+{{- if hasKey $taken $place }}
+{{ index . 1 }}: {{ index . 2 }} is the port of {{ get $taken $place }} too; right would be another one
+{{- end }}
+{{- $_ := set $taken $place (index . 1) }}
+{{- end }}
+{{- end }}
+
+{{/* gRPC's socket in a folder that the agent cannot write: its own files are read-only. */}}
+{{- define "tetragon.socketFindings" -}}
+{{- $agent := .Values.tetragon }}
+{{- if and $agent.enabled $agent.grpc.enabled (hasPrefix "unix://" $agent.grpc.address) $agent.securityContext.readOnlyRootFilesystem }}
+{{- $socket := trimPrefix "unix://" $agent.grpc.address }}
+{{- $folders := list "/var/run/tetragon" $agent.stateDirectory .Values.exportDirectory }}
+{{- range concat $agent.extraVolumeMounts .Values.extraHostPathMounts }}
+{{- $folders = append $folders .mountPath }}
+{{- end }}
+{{- $found := false }}
+{{- range $folders }}
+{{- $found = or $found (hasPrefix (printf "%s/" (trimSuffix "/" (toString .))) $socket) }}
+{{- end }}
+{{- if not $found }}
+tetragon.grpc.address: {{ $socket }} is in a folder of the image, which is read-only; right would be unix:///var/run/tetragon/NAME, or a folder of tetragon.extraVolumeMounts or extraHostPathMounts
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* A release that has made the CRDs, and makes them no more, deletes them, and every policy with them. Ours are kept; those of
@@ -100,6 +197,13 @@ crds.installMethod: {{ .Values.crds.installMethod | quote }} would delete the CR
 {{- if and (eq .Values.export.mode "stdout") $own (not $stdout.enabledCommand) }}
 export.stdout.enabledCommand: false is for an image with a command of its own, and export.stdout.image is not set; the agent's image would start a second agent
 {{- end }}
+{{- if and (eq .Values.export.mode "stdout") $own $stdout.enabledCommand (not $stdout.enabledArgs) (not $stdout.commandOverride) }}
+export.stdout.enabledArgs: false is for an image with arguments of its own, and export.stdout.image is not set; `tetra tail` would have no file to print, and end at once
+{{- end }}
+{{- if and $stdout.image.tag $own }}
+export.stdout.image.tag: {{ $stdout.image.tag | quote }} is the tag of export.stdout.image.repository, which is not set; right would be both, or tetragon.image.tag for the agent's image
+{{- end }}
+{{- include "tetragon.filenameFindings" . }}
 {{- $elastic := .Values.export.elasticsearch }}
 {{- if $elastic.enabled }}
 {{- if not $elastic.url }}
@@ -114,6 +218,19 @@ export.elasticsearch.secretKeys: username and password, or apiKey; set the other
 {{- end }}
 {{- if and $elastic.existingSecret (not $elastic.secretKeys.apiKey) (not (and $elastic.secretKeys.username $elastic.secretKeys.password)) }}
 export.elasticsearch.secretKeys: username and password are needed, or apiKey
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The container that prints files prints what the agent writes, or what is named because somebody else writes it. */}}
+{{- define "tetragon.filenameFindings" -}}
+{{- $stdout := .Values.export.stdout }}
+{{- if and .Values.tetragon.enabled (eq .Values.export.mode "stdout") $stdout.enabledArgs (not $stdout.argsOverride) }}
+{{- $file := .Values.tetragon.exportFilename }}
+{{- if and .Values.export.filenames $file (not (has $file .Values.export.filenames)) }}
+export.filenames: {{ toJson .Values.export.filenames }} has not the file that the agent writes, {{ $file | quote }} (tetragon.exportFilename); leave it out, and that one is printed
+{{- else if not (or .Values.export.filenames $file) }}
+export.mode: stdout prints a file, and none is written with tetragon.exportFilename: ""; set export.mode to "", or name the file
 {{- end }}
 {{- end }}
 {{- end }}

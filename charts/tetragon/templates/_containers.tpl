@@ -212,7 +212,7 @@ started, which is nobody's when the runtime has started again. */}}
     {{- with $stdout.argsOverride }}
     {{- toYaml . | nindent 4 }}
     {{- else }}
-    {{- range .Values.export.filenames }}
+    {{- range .Values.export.filenames | default (list .Values.tetragon.exportFilename) }}
     - {{ printf "%s/%s" $.Values.exportDirectory . | quote }}
     {{- end }}
     {{- end }}

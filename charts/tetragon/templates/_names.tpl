@@ -12,8 +12,11 @@
 {{- .Values.serviceAccount.name | default (include "tetragon.name" .) }}
 {{- end }}
 
+{{/* A Service's name has at most 63 characters: the Services of the operator are this and -metrics or -webhook. What is cut
+is the release's name, not what tells the operator's objects from the agents'. */}}
 {{- define "tetragon-operator.name" -}}
-{{- default (printf "%s-operator" .Release.Name) .Values.tetragonOperator.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- $own := printf "%s-operator" (.Release.Name | trunc 46 | trimSuffix "-") }}
+{{- default $own .Values.tetragonOperator.nameOverride | trunc 55 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "tetragon-operator.configMapName" -}}

@@ -39,6 +39,23 @@ impl Agent {
     }
 }
 
+/// Makes an agent the leader of the operators.
+const HOLDER: &str = r#"{"spec":{"holderIdentity":"an agent"}}"#;
+
+/// Patches that give a TetragonNode an owner that is not its node: another node, and a thing of a namespace.
+fn owned_by_others() -> Result<[String; 2]> {
+    let uid = |args: &[&str]| kubectl(&[&["get", "-o", "jsonpath={.metadata.uid}"], args].concat());
+    let owned = |kind: &str, name: &str, uid: &str| {
+        let owner = serde_json::json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": uid.trim()});
+        serde_json::json!({"metadata": {"ownerReferences": [owner]}}).to_string()
+    };
+    let configmap = "kube-root-ca.crt";
+    Ok([
+        owned("Node", HOST, &uid(&["node", HOST])?),
+        owned("ConfigMap", configmap, &uid(&["configmap", "-n", NAMESPACE, configmap])?),
+    ])
+}
+
 pub(crate) fn forbidden_writes() -> Result<()> {
     let agent = Agent::new()?;
     let (ok, said) = agent.run(&["get", "nodes", GUEST], "")?;
@@ -65,10 +82,23 @@ pub(crate) fn forbidden_writes() -> Result<()> {
     ])?;
     ensure!(!plans.is_empty(), "there is a plan to be attacked");
     let made_up = node("made-up");
+    // The object would go with somebody else's.
+    let owned = owned_by_others()?;
+    let owned: Vec<&str> = owned.iter().map(String::as_str).collect();
+    let policy = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: made-up}\nspec: {}\n";
+    let of_namespace = policy.replace("kind: TracingPolicy", "kind: TracingPolicyNamespaced");
+    let lease = ["lease", "-n", NAMESPACE, "tetragon-operator-resource-lock"];
     let forbidden: &[(&[&str], &str)] = &[
         (&["patch", "tetragonnode", HOST, "--type=merge", "-p", patch], ""),
         (&["patch", "tetragonnode", HOST, "--subresource=status", "--type=merge", "-p", status], ""),
         (&["create", "-f", "-"], &made_up),
+        (&["patch", "tetragonnode", GUEST, "--type=merge", "-p", owned[0]], ""),
+        (&["patch", "tetragonnode", GUEST, "--type=merge", "-p", owned[1]], ""),
+        (&["create", "-f", "-"], policy),
+        (&["create", "-n", "default", "-f", "-"], &of_namespace),
+        (&["get", lease[0], lease[1], lease[2], lease[3]], ""),
+        (&["patch", lease[0], lease[1], lease[2], lease[3], "--type=merge", "-p", HOLDER], ""),
+        (&["delete", lease[0], lease[1], lease[2], lease[3]], ""),
         (&["delete", "tetragonnode", HOST], ""),
         (&["delete", "tetragonnode", GUEST], ""),
         (&["patch", "tracingpolicy", "monitor-sensitive-files", "--type=merge", "-p", patch], ""),

@@ -1,5 +1,7 @@
 //! The node's status from what is known; no client, and no clock but what is given.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tetragon_api::plan::FORMAT;
 use tetragon_api::status::{NodeCapabilities, NodePolicy, NodePolicyState, PolicyCounts, TetragonNodeStatus};
@@ -30,8 +32,8 @@ pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
             kprobes: facts.kprobes,
             fentry: facts.fentry,
             lsm: facts.lsm,
-            // No backend can do it.
-            override_return: false,
+            // The one way to make a call fail on a stock kernel.
+            override_return: facts.lsm,
             pinned_kprobes: facts.pinned_kprobes,
             preemptible: facts.preemptible,
             cgroup_v2: std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
@@ -43,6 +45,7 @@ pub fn fixed(facts: &Facts, version: &str) -> TetragonNodeStatus {
 /// Puts the policies and their numbers in.
 pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &Counters, pods: &Store) {
     let kernel = counters.kernel();
+    let lost = lost_on_the_way(&rows, counters);
     let sink = counters.elasticsearch.get().map(|c| c.lost_by_policy()).unwrap_or_default();
     let counts = counters.events();
     status.policies = rows
@@ -55,7 +58,7 @@ pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &
                 *name == policy.name && *namespace == policy.namespace
             };
             let ring: u64 = kernel.losses.by_policy.iter().filter(|(k, _)| of(k)).map(|(_, n)| n).sum();
-            let missed = ring + sink.get(&policy.name).copied().unwrap_or(0);
+            let missed = ring + lost.get(&policy.name).copied().unwrap_or(0);
             NodePolicy {
                 events: signed(done.events),
                 actions: signed(done.actions),
@@ -76,6 +79,21 @@ pub fn put_policies(status: &mut TetragonNodeStatus, rows: Vec<Row>, counters: &
         + get(&counters.limited)
         + sink.values().sum::<u64>();
     status.missed_events = signed(missed);
+}
+
+/// Events lost after they were made, by the name of their policy, which is all that an event says of it. Of a name that
+/// several policies of this node have it is not known whose they were: those are in the node's number alone.
+fn lost_on_the_way(rows: &[Row], counters: &Counters) -> BTreeMap<String, u64> {
+    let mut lost = counters.elasticsearch.get().map(|c| c.lost_by_policy()).unwrap_or_default();
+    for ((_, policy), n) in counters.lost_of_policies() {
+        *lost.entry(policy).or_default() += n;
+    }
+    let mut policies: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.number.is_some()) {
+        *policies.entry(&row.status.name).or_default() += 1;
+    }
+    lost.retain(|name, _| policies.get(name.as_str()) == Some(&1));
+    lost
 }
 
 fn count(policies: &[NodePolicy]) -> PolicyCounts {
@@ -180,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn override_works_where_bpf_lsm_runs() {
+        for lsm in [false, true] {
+            let status = fixed(&Facts { lsm, ..Facts::default() }, "v");
+            assert_eq!((status.capabilities.lsm, status.capabilities.override_return), (lsm, lsm));
+        }
+    }
+
+    #[test]
     fn policies_are_counted_and_have_their_numbers() {
         use NodePolicyState::{Failed, Loaded, Pending, Skipped};
         let counters = Counters::default();
@@ -225,6 +251,47 @@ mod tests {
         short.shorten();
         assert_ne!(short, status);
         assert_eq!(without_numbers(&short), quiet);
+    }
+
+    #[test]
+    fn a_policy_has_what_was_lost_of_it_at_every_stage() {
+        use crate::counters::Stage;
+        use crate::elasticsearch::counts::{Counts, Loss};
+        use tetragon_api::event::{Event, GetEventsResponse, ProcessKprobe};
+        let event = |policy: &str| GetEventsResponse {
+            event: Some(Event::ProcessKprobe(ProcessKprobe {
+                policy_name: policy.into(),
+                ..ProcessKprobe::default()
+            })),
+            ..GetEventsResponse::default()
+        };
+        let counters = Counters::default();
+        let sink = Arc::new(Counts::default());
+        counters.elasticsearch.set(sink.clone()).unwrap();
+        for name in ["one", "two"] {
+            Stage::ALL.map(|stage| counters.lose(stage, &event(name)));
+            sink.lose(Loss::Rejected, name, 10);
+        }
+        counters.lose(Stage::Export, &GetEventsResponse::default());
+        let kernel =
+            |namespace: Option<&str>| ("two".to_owned(), namespace.map(str::to_owned), "f".to_owned());
+        counters.set_kernel(crate::counters::Kernel {
+            losses: crate::engine::KernelLosses {
+                by_policy: [(kernel(None), 100), (kernel(Some("shop")), 200)].into(),
+                ..Default::default()
+            },
+            ..Default::default()
+        });
+        let loaded = |name| row(name, NodePolicyState::Loaded);
+        let mut of_namespace = loaded("two");
+        of_namespace.status.namespace = Some("shop".into());
+        let mut status = TetragonNodeStatus::default();
+        let rows = vec![loaded("one"), loaded("two"), of_namespace];
+        put_policies(&mut status, rows, &counters, &Store::new(0, Arc::default()));
+        let missed: Vec<i64> = status.policies.iter().map(|p| p.missed).collect();
+        // What the kernel lost is known to a namespace. An event has the name alone, which two policies have.
+        assert_eq!(missed, [3 + 10, 100, 200]);
+        assert_eq!(status.missed_events, 300 + 2 * (3 + 10) + 1);
     }
 
     #[test]

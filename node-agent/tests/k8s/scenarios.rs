@@ -235,6 +235,11 @@ fn tampered(bed: &Bed) -> Result<()> {
         expect(&name, reason)?;
     }
     ensure!(agent.metric("tetragon_plan_errors_total{reason=\"PlanDigestMismatch\"} ")? >= 1.0);
+    // A body of a newer format under annotations of this one, by an operator that forgot to say it.
+    let mut newer = Published::new("t", 7413, "Sigkill", "")?.revision(5);
+    newer.plan.format += 1;
+    newer.meta.digest = newer.plan.digest();
+    expect(&place.publish(&newer)?, "PlanFormatUnknown")?;
     // Annotations that nobody but the operator should write.
     let published = Published::new("t", 7420, "Sigkill", "")?.revision(9);
     let name = place.publish(&published)?;

@@ -229,6 +229,11 @@ fn a_policy_that_selects_nothing_is_warned_of_after_a_while() {
     assert_eq!((since(&empty), warned(&empty)), (Some(time(10)), false));
     assert!(is_progress(&some, &empty));
     assert_eq!(until_selects_nothing(&empty, &time(110)), Some(Duration::from_secs(500)));
+    assert_eq!(
+        until_selects_nothing(&empty, &time(0)),
+        Some(Duration::from_secs(600)),
+        "another's clock is ahead"
+    );
     let still = at(609, &of_pods, &selecting(2, 0), &empty);
     assert_eq!((since(&still), warned(&still)), (Some(time(10)), false));
     let long = at(610, &of_pods, &selecting(2, 0), &still);

@@ -355,6 +355,8 @@ fn a_thousand_questions() {
         );
         // The machine may be busy with anything; the median tells of the webhook.
         assert!(times[500] < Duration::from_millis(10), "{:?}", times[500]);
+        // And the slow ones are slow by the machine's doing, not by a tenth of a second of their own.
+        assert!(times[949] < Duration::from_millis(100), "p95 {:?}", times[949]);
         drop(operator);
         stop(&bed).await;
     });

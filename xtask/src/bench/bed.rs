@@ -17,7 +17,7 @@ pub(super) struct Kubectl {
 
 impl Kubectl {
     pub(super) fn of(cluster: &str) -> Result<Kubectl> {
-        Ok(Kubectl { program: cluster::program("kubectl")?, kubeconfig: cluster::kubeconfig(cluster)? })
+        Ok(Kubectl { program: cluster::program("kubectl")?, kubeconfig: cluster::own_kubeconfig(cluster)? })
     }
 
     /// Its standard output; fails unless it succeeds.

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::bed::{Kubectl, Running, wait};
-use super::rows::number;
+use super::rows::{self, Row, number};
 use crate::build;
 use crate::cluster;
 use crate::tools::{itself, root, run, say};
@@ -38,6 +38,7 @@ pub(crate) struct Options {
 
 /// Runs it all; gives the exit code.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
+    cluster::refuse_foreign("bench pods")?;
     let agent = build::agent(true).context("building the agent in release mode")?;
     run(&mut itself(["cluster", "up", "--name", NAME])?)?;
     let measured = measure(options, &agent.tetragon);
@@ -45,39 +46,38 @@ pub(crate) fn run_all(options: &Options) -> Result<i32> {
     let rows = measured?;
     down?;
     if let Some(file) = &options.json {
-        let row = |r: &(String, f64, &str)| json!({"row": r.0, "value": r.1, "unit": r.2});
-        fs::write(file, serde_json::to_vec_pretty(&rows.iter().map(row).collect::<Vec<_>>())?)?;
+        fs::write(file, serde_json::to_vec_pretty(&rows::to_json(&rows))?)?;
     }
-    Ok(0)
+    println!("\n{} pods\n{}", options.pods, rows::table(&rows, ""));
+    Ok(i32::from(rows.iter().any(|r| r.met() == Some(false))))
 }
 
-/// A row: what, how much, of what.
-type Rows = Vec<(String, f64, &'static str)>;
-
-fn measure(options: &Options, program: &Path) -> Result<Rows> {
+fn measure(options: &Options, program: &Path) -> Result<Vec<Row>> {
     // They would take away pods of a node that has no kubelet.
     cluster::stop_controllers(NAME)?;
     let bed = Bed::new()?;
-    let mut rows = Rows::new();
-    let mut push = |what: &str, value: f64, unit: &'static str| {
-        println!("{what:<52} {:>10} {unit}", number(value));
-        rows.push((what.to_owned(), value, unit));
+    let mut rows = Vec::new();
+    let mut push = |name: String, value: f64, unit: &'static str| {
+        // A run takes minutes: told as it is measured.
+        say(&format!("{name}: {} {unit}", number(value)));
+        let (agent, kernel) = ("tetragon-rs", String::new());
+        rows.push(Row { name, agent, kernel, value: Ok(value), unit, baseline: None });
     };
     bed.make_pods(options.pods)?;
     let uids = bed.uids()?;
     ensure!(uids.len() == options.pods, "{} of {} pods are there", uids.len(), options.pods);
     for policies in [1, options.policies] {
         let mut agent = bed.start(program, policies)?;
-        let with = format!("{} pods, {policies} policies", options.pods);
+        let with = format!("pods/{policies}-policies");
         let containers = Containers::make(&uids)?;
         let begin = Instant::now();
         let seen = agent.wait_for_pods(options.pods)?;
-        push(&format!("{with}: first execs with their pod"), seen as f64, "events");
-        push(&format!("{with}: until the last of them"), begin.elapsed().as_secs_f64(), "s");
+        push(format!("{with}/first-execs-with-pod"), seen as f64, "events");
+        push(format!("{with}/until-the-last"), begin.elapsed().as_secs_f64(), "s");
         // What is only for the start is given back.
         std::thread::sleep(Duration::from_secs(10));
-        push(&format!("{with}: RSS"), agent.process.memory("VmRSS:")?, "MiB");
-        push(&format!("{with}: highest RSS"), agent.process.memory("VmHWM:")?, "MiB");
+        push(format!("{with}/rss"), agent.process.memory("VmRSS:")?, "MiB");
+        push(format!("{with}/highest-rss"), agent.process.memory("VmHWM:")?, "MiB");
         drop(containers);
         agent.stop()?;
     }

@@ -57,7 +57,12 @@ impl Chart {
 
     /// The manifests of a release `tetragon`.
     pub(super) fn template(&self, namespace: &str, options: &[&str]) -> Result<String> {
-        let mut helm = self.command(&["template", "tetragon"]);
+        self.release("tetragon", namespace, options)
+    }
+
+    /// The manifests of a release.
+    pub(super) fn release(&self, name: &str, namespace: &str, options: &[&str]) -> Result<String> {
+        let mut helm = self.command(&["template", name]);
         output(helm.arg(&self.folder).args(["--namespace", namespace]).args(options))
     }
 
@@ -171,6 +176,18 @@ pub(super) fn notes(chart: &Chart) -> Result<()> {
         ),
         (&["--set=tetragon.securityContext.privileged=true"], Some("privileged"), None),
         (&["--set=crds.installMethod=none"], Some("No CRDs are made"), None),
+        (&["--set=tetragonOperator.enabled=false"], Some("tetragonOperator.enabled is false"), None),
+        (
+            &["--set=tetragonOperator.enabled=false,crds.installMethod=helm"],
+            None,
+            Some("tetragonOperator.enabled is false"),
+        ),
+        (
+            &["--kube-version=1.32.0", "--set=tetragonOperator.hostUsers=false"],
+            Some("hostUsers: false needs Kubernetes 1.33, and this is v1.32.0"),
+            None,
+        ),
+        (&["--kube-version=1.33.0", "--set=tetragonOperator.hostUsers=false"], None, Some("hostUsers")),
         (&["--set=tetragonOperator.webhook.enabled=false"], Some("not checked when they are applied"), None),
     ] {
         let notes = notes_of(chart, options)?;

@@ -36,6 +36,7 @@ const TESTS: &[Test] = &[
     ("generated files are fresh", generated::are_fresh),
     ("helm lint", helm::lint),
     ("objects fit together", objects::fit_together),
+    ("names fit, however long the release's is", objects::names_fit),
     ("an uninstall is told to the agents", objects::uninstall_is_told),
     ("no role has more than it needs", objects::least_privilege),
     ("every key of a ConfigMap is a flag", objects::keys_are_flags),

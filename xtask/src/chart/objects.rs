@@ -61,6 +61,30 @@ fn identity(object: &Value) -> String {
     format!("{}/{}/{}", kind(object), text(object, "/metadata/namespace"), text(object, "/metadata/name"))
 }
 
+/// Names of Services have at most 63 characters, and no two objects have one name.
+pub(super) fn names_fit(chart: &Chart) -> Result<()> {
+    // helm takes no longer one.
+    let release = "r".repeat(53);
+    let long = "n".repeat(70);
+    let overridden =
+        format!("--set=tetragon.nameOverride=agent-{long},tetragonOperator.nameOverride=operator-{long}");
+    for options in [vec![], vec![overridden.as_str()]] {
+        let mut seen = BTreeSet::new();
+        for object in documents(&chart.release(&release, NAMESPACE, &options)?)? {
+            let id = identity(&object);
+            let name = text(&object, "/metadata/name");
+            let most = if kind(&object) == "Service" { 63 } else { 253 };
+            ensure!(name.len() <= most && !name.ends_with('-'), "{id} is no name that Kubernetes takes");
+            ensure!(
+                kind(&object) != "Deployment" || name.contains("operator"),
+                "{id} does not say whose it is"
+            );
+            ensure!(seen.insert(id.clone()), "there are two {id}");
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn fit_together(chart: &Chart) -> Result<()> {
     for (what, objects) in chart.all()? {
         identities(objects).with_context(|| what.clone())?;

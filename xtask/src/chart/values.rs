@@ -16,12 +16,14 @@ const OTHERS: &[(&str, &str)] = &[
     ("tetragon.grpc.address", "localhost:1"),
     ("tetragon.processAncestors.enabled", "base,lsm"),
     ("tetragon.prometheus.metricsLabelFilter", "binary"),
+    ("tetragonOperator.failoverLease.leaseRenewDeadline", "7s"),
+    ("tetragonOperator.failoverLease.leaseRetryPeriod", "3s"),
     ("tetragonOperator.webhook.url", "https://other.example/validate"),
 ];
 
-/// Values that change nothing: `global` is another chart's, the affinity Tetragon's for a DaemonSet that is not
-/// made here; and how hooks are made is told by the one way that there is.
-const OTHERS_BUSINESS: &[&str] = &["global", "rthooks.affinity", "rthooks.interface"];
+/// Values that change nothing: `global` is another chart's, and how hooks are made is told by the one way that
+/// there is.
+const OTHERS_BUSINESS: &[&str] = &["global", "rthooks.interface"];
 
 /// A leaf of the values' schema.
 struct Leaf {
@@ -168,6 +170,7 @@ const TYPOS: &[(&str, &[&str])] = &[
         &["'/tetragonOperator/webhook/failurePolicy'", "Ignore"],
     ),
     ("tetragonOperator.webhook.url=\"http://10.0.0.1\"", &["'/tetragonOperator/webhook/url'"]),
+    ("tetragonOperator.webhook.url=\"https://10.0.0.1/validate?a=b\"", &["'/tetragonOperator/webhook/url'"]),
     ("export.stdout.enableCommand=false", &["'/export/stdout'", "'enableCommand' not allowed"]),
     ("export.mode=\"file\"", &["'/export/mode'"]),
     ("export.elasticsearch.URL=\"http://x\"", &["'/export/elasticsearch'", "'URL' not allowed"]),
@@ -230,6 +233,50 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
     ("tetragon.livenessProbe={\"grpc\": {\"port\": 54321}}", &["over HTTP", "httpGet"]),
     ("podLabelsOverride={\"app\": \"mine\"}", &["app.kubernetes.io/name: tetragon"]),
     ("export.stdout.enabledCommand=false", &["export.stdout.enabledCommand", "second agent"]),
+    ("export.stdout.enabledArgs=false", &["export.stdout.enabledArgs", "no file to print"]),
+    ("export.stdout.image.tag=\"v2\"", &["export.stdout.image.tag: \"v2\"", "tetragon.image.tag"]),
+    (
+        "export.filenames=[\"other.log\"]",
+        &["export.filenames: [\"other.log\"] has not the file that the agent writes, \"tetragon.log\""],
+    ),
+    ("tetragon.exportFilename=\"\"", &["export.mode: stdout prints a file"]),
+    ("tetragon.exportFilePerm=416", &["tetragon.exportFilePerm: 416", "\"640\", in quotes"]),
+    ("tetragon.exportFilePerm=689", &["tetragon.exportFilePerm: 689 is no mode in octal"]),
+    (
+        "tetragon.processAncestors.enabled=\"kprobe\"",
+        &["tetragon.processAncestors.enabled: \"kprobe\" needs base"],
+    ),
+    ("tetragon.grpc.address=\"unix:///tmp/t.sock\"", &["tetragon.grpc.address: /tmp/t.sock", "read-only"]),
+    (
+        "tetragonOperator.failoverLease={\"leaseDuration\": \"5s\"}",
+        &["leaseDuration: 5s must be longer than leaseRenewDeadline, 5s"],
+    ),
+    (
+        "tetragonOperator.failoverLease={\"leaseRetryPeriod\": \"10s\"}",
+        &["leaseRetryPeriod: 10s must be above zero and shorter than leaseRenewDeadline, 5s"],
+    ),
+    (
+        "tetragonOperator.failoverLease={\"leaseDuration\": \"1m\", \"leaseRenewDeadline\": \"1m0.5s\"}",
+        &["leaseDuration: 1m must be longer than leaseRenewDeadline, 1m0.5s"],
+    ),
+    (
+        "tetragonOperator.failoverLease={\"leaseDuration\": \"900ms\", \"leaseRenewDeadline\": \"500ms\", \"leaseRetryPeriod\": \"0s\"}",
+        &["leaseDuration: 900ms: a Lease counts in seconds", "leaseRetryPeriod: 0s must be above zero"],
+    ),
+    (
+        "tetragon={\"prometheus\": {\"port\": 6789}, \"grpc\": {\"address\": \"localhost:6789\"}}",
+        &[
+            "tetragon.healthGrpc.port: 6789 is the port of tetragon.prometheus.port too",
+            "tetragon.grpc.address: 6789 is the port of tetragon.healthGrpc.port too",
+        ],
+    ),
+    (
+        "tetragonOperator={\"hostNetwork\": true, \"prometheus\": {\"port\": 2112}, \"webhook\": {\"port\": 8081}}",
+        &[
+            "tetragonOperator.prometheus.port: 2112 is the port of tetragon.prometheus.port too",
+            "tetragonOperator.webhook.port: 8081 is the port of the operator's health too",
+        ],
+    ),
     ("export.elasticsearch.enabled=true", &["export.elasticsearch.url: it is missing"]),
     (
         "export.elasticsearch={\"enabled\": true, \"url\": \"https://es.logging.svc:9200\"}",

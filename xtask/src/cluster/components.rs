@@ -123,7 +123,11 @@ pub(crate) fn program(name: &str, version: &str) -> Result<PathBuf> {
 /// What the developer has already.
 fn given(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("KUBEBUILDER_ASSETS").filter(|f| !f.is_empty())?;
-    Some(Path::new(&folder).join(name)).filter(|p| p.is_file())
+    given_in(Path::new(&folder), name)
+}
+
+fn given_in(folder: &Path, name: &str) -> Option<PathBuf> {
+    Some(folder.join(name)).filter(|p| p.is_file())
 }
 
 fn folder() -> PathBuf {
@@ -345,6 +349,18 @@ mod tests {
         for wrong in ["", "1", "1.30", "2.0.1", "1.x.2", "1.2.3.4"] {
             assert!(version(wrong).expect_err(wrong).to_string().contains("right would be"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_a_folder_of_programs_has_is_taken_from_there() {
+        let folder = std::env::temp_dir().join(format!("assets-{}", std::process::id()));
+        fs::create_dir_all(folder.join("etcd")).expect("a folder");
+        fs::write(folder.join(API_SERVER), "").expect("a file");
+        assert_eq!(given_in(&folder, API_SERVER), Some(folder.join(API_SERVER)));
+        for missing in ["kubectl", "etcd"] {
+            assert_eq!(given_in(&folder, missing), None, "{missing} is no file there");
+        }
+        fs::remove_dir_all(folder).expect("it goes");
     }
 
     #[test]

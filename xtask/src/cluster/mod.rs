@@ -19,13 +19,14 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
-use crate::tools::say;
+use crate::tools::{itself, say};
 use components::NEWEST;
 pub(crate) use components::go;
 use pki::Pki;
@@ -348,11 +349,43 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// The kubeconfig of a cluster.
-pub(crate) fn kubeconfig(name: &str) -> Result<PathBuf> {
+/// The kubeconfig that one would use by hand: of the cluster that the environment names, or of this one.
+fn kubeconfig(name: &str) -> Result<PathBuf> {
     match foreign() {
         Some(kubeconfig) => Ok(kubeconfig),
-        None => Ok(State::existing(name)?.kubeconfig()),
+        None => own_kubeconfig(name),
+    }
+}
+
+/// The kubeconfig of a cluster that was started here, whatever the environment names.
+pub(crate) fn own_kubeconfig(name: &str) -> Result<PathBuf> {
+    Ok(State::existing(name)?.kubeconfig())
+}
+
+/// Starts this program anew without KUBECONFIG, if that is set: what it starts then knows of no cluster but
+/// its own.
+pub(crate) fn without_kubeconfig() -> Result<()> {
+    if std::env::var_os("KUBECONFIG").is_none_or(|k| k.is_empty()) {
+        return Ok(());
+    }
+    say("KUBECONFIG is set and not used: what needs a cluster starts its own");
+    let mut anew = itself(std::env::args_os().skip(1))?;
+    Err(anew.env_remove("KUBECONFIG").exec()).context("starting anew without KUBECONFIG")
+}
+
+/// What fills a cluster and deletes what it finds there is for a cluster of its own.
+pub(crate) fn refuse_foreign(who: &str) -> Result<()> {
+    refuse(who, foreign().as_deref())
+}
+
+fn refuse(who: &str, foreign: Option<&Path>) -> Result<()> {
+    match foreign {
+        None => Ok(()),
+        Some(kubeconfig) => bail!(
+            "KUBECONFIG names {}, and `{who}` fills the cluster that it uses and deletes what is there: it runs \
+             only on one that it starts itself; right would be `env -u KUBECONFIG cargo xtask {who}`",
+            kubeconfig.display()
+        ),
     }
 }
 
@@ -369,6 +402,15 @@ fn start_api_server(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_of_somebody_else_is_refused_with_what_to_do() {
+        let error = refuse("bench pods", Some(Path::new("/home/me/.kube/config"))).expect_err("refused");
+        let error = error.to_string();
+        assert!(error.contains("/home/me/.kube/config"), "{error}");
+        assert!(error.ends_with("`env -u KUBECONFIG cargo xtask bench pods`"), "{error}");
+        assert!(refuse("bench pods", None).is_ok());
+    }
 
     #[test]
     fn nodes_are_named_by_kind_and_count() {

@@ -129,7 +129,7 @@ impl Stage {
         let stage = Stage {
             kubectl: cluster::program("kubectl")?,
             helm: cluster::program("helm")?,
-            kubeconfig: cluster::kubeconfig(NAME)?,
+            kubeconfig: cluster::own_kubeconfig(NAME)?,
             colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         };
         for image in ["tetragon", "tetragon-operator"] {
