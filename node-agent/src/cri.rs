@@ -97,6 +97,8 @@ struct ListPodSandboxRequest {
 
 #[derive(Clone, PartialEq, Message)]
 struct PodSandboxFilter {
+    #[prost(string, tag = "1")]
+    id: String,
     #[prost(map = "string, string", tag = "3")]
     label_selector: HashMap<String, String>,
 }
@@ -198,7 +200,7 @@ impl Asker {
                 continue;
             };
             add(&self.counts.cri_errors, 1);
-            // A pod's sandbox is no container, and one that has ended may be gone.
+            // One that has ended may be gone.
             if error.code() == Code::NotFound {
                 tracing::debug!(%container, "CRI: the container runtime does not know it");
                 remember(&mut unknown, container);
@@ -220,7 +222,10 @@ impl Asker {
     /// Somebody has told of it meanwhile.
     fn is_known(&self, id: &str) -> bool {
         let place = Place { container: Some(id.into()), pod: OfPod::No };
-        matches!(self.store.find(&place), Found::Container(_, container) if container.whole)
+        match self.store.find(&place) {
+            Found::Container(_, container) => container.whole,
+            found => matches!(found, Found::Sandbox(_)),
+        }
     }
 
     /// Asks for a container, and for its pod if nobody has told of that.
@@ -230,7 +235,11 @@ impl Asker {
             None => runtime.insert(self.connect().await?),
         };
         let request = ContainerStatusRequest { container_id: id.to_owned() };
-        let answer: ContainerStatusResponse = runtime.call("ContainerStatus", request).await?;
+        let answer = runtime.call::<_, ContainerStatusResponse>("ContainerStatus", request).await;
+        let answer = match answer {
+            Err(e) if e.code() == Code::NotFound => return self.ask_sandbox(runtime, id).await,
+            other => other?,
+        };
         let status = answer.status.ok_or_else(|| Status::not_found("it has no status"))?;
         let uid = status.labels.get(POD_UID).cloned().unwrap_or_default();
         let container = container(status, &runtime.name);
@@ -238,12 +247,27 @@ impl Asker {
             return Ok(());
         }
         let label_selector = [(POD_UID.to_owned(), uid)].into();
-        let request = ListPodSandboxRequest { filter: Some(PodSandboxFilter { label_selector }) };
+        let request = ListPodSandboxRequest {
+            filter: Some(PodSandboxFilter { label_selector, ..PodSandboxFilter::default() }),
+        };
         let answer: ListPodSandboxResponse = runtime.call("ListPodSandbox", request).await?;
         // The newest is first. All of them are of the same pod.
         let pod = answer.items.into_iter().next().and_then(|sandbox| pod(sandbox, self.annotations));
         let pod = pod.ok_or_else(|| Status::not_found("its pod is not known"))?;
         self.store.learn(Pod { containers: vec![Arc::new(container)], ..pod });
+        Ok(())
+    }
+
+    /// It is no container: it may be the sandbox of a pod.
+    async fn ask_sandbox(&self, runtime: &mut Runtime, id: &str) -> Result<(), Status> {
+        let filter = PodSandboxFilter { id: id.to_owned(), ..PodSandboxFilter::default() };
+        let request = ListPodSandboxRequest { filter: Some(filter) };
+        let answer: ListPodSandboxResponse = runtime.call("ListPodSandbox", request).await?;
+        let sandbox = answer.items.into_iter().find(|s| s.id == id);
+        let pod = sandbox.and_then(|sandbox| pod(sandbox, self.annotations));
+        let pod = pod.ok_or_else(|| Status::not_found("it is neither a container nor a sandbox"))?;
+        self.store.learn_sandbox(id, &pod.cgroup_uid);
+        self.store.learn(pod);
         Ok(())
     }
 

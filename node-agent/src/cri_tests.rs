@@ -86,8 +86,8 @@ fn status(request: &ContainerStatusRequest) -> Result<ContainerStatusResponse, S
 }
 
 fn sandboxes(request: &ListPodSandboxRequest) -> Result<ListPodSandboxResponse, Status> {
-    let wanted =
-        request.filter.as_ref().and_then(|f| f.label_selector.get(POD_UID).cloned()).unwrap_or_default();
+    let filter = request.filter.clone().unwrap_or_default();
+    let asked = filter.id == id(0xaa) || filter.label_selector.get(POD_UID).is_some_and(|uid| uid == UID);
     let sandbox = PodSandbox {
         id: id(0xaa),
         metadata: Some(PodSandboxMetadata {
@@ -98,7 +98,7 @@ fn sandboxes(request: &ListPodSandboxRequest) -> Result<ListPodSandboxResponse, 
         labels: [("app".to_owned(), "web".to_owned()), (POD_UID.to_owned(), UID.to_owned())].into(),
         annotations: HashMap::new(),
     };
-    Ok(ListPodSandboxResponse { items: Vec::from_iter((wanted == UID).then_some(sandbox)) })
+    Ok(ListPodSandboxResponse { items: Vec::from_iter(asked.then_some(sandbox)) })
 }
 
 fn serve(socket: &Path) -> JoinHandle<()> {
@@ -152,6 +152,21 @@ async fn the_runtime_tells_the_container_and_its_pod() {
     assert_eq!(container.repo(), "docker.io/library/nginx");
     assert_eq!(container.started, Some(Timestamp { seconds: 1_795_680_000, nanos: 250_000_000 }));
     assert_eq!((get(&counts.cri_asked), get(&counts.cri_errors)), (1, 0));
+}
+
+#[tokio::test]
+async fn what_runs_in_a_sandbox_waits_for_no_container() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("cri.sock");
+    let _server = serve(&socket);
+    let (store, counts, asked) = asker(&socket);
+    let place = Place { container: Some(id(0xaa).into()), pod: OfPod::Uid(UID.into()) };
+    asked.ask(&id(0xaa));
+    until(|| matches!(store.find(&place), Found::Sandbox(_))).await;
+    asked.ask(&id(0xaa));
+    asked.ask(&id(8));
+    until(|| get(&counts.cri_errors) == 1).await;
+    assert_eq!(get(&counts.cri_asked), 2, "what is known is not asked again");
 }
 
 #[tokio::test]

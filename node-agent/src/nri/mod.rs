@@ -116,7 +116,9 @@ impl Plugin {
 
     /// The runtime has told of a pod and of a container of it.
     fn learn(&self, pod: Option<PodSandbox>, containers: Vec<Container>, runtime: &str) {
-        let Some(mut pod) = pod.and_then(|pod| pod.pod(self.annotations)) else { return };
+        let Some(sandbox) = pod else { return };
+        self.store.learn_sandbox(&sandbox.id, &sandbox.uid);
+        let Some(mut pod) = sandbox.pod(self.annotations) else { return };
         pod.containers = containers.into_iter().map(|c| Arc::new(c.container(runtime, self.alone))).collect();
         self.store.learn(pod);
     }
@@ -287,7 +289,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     fn event(&self, stream: u32, event: Option<Event>, about: PodContainerRequest) -> Option<Response> {
         let (plugin, now) = (self.plugin, Instant::now());
         let PodContainerRequest { pod, container } = about;
-        let uid = pod.as_ref().map(|pod| pod.uid.clone()).unwrap_or_default();
+        let (sandbox, uid) = pod.as_ref().map(|pod| (pod.id.clone(), pod.uid.clone())).unwrap_or_default();
         let id = container.as_ref().map(|c| c.id.clone()).unwrap_or_default();
         match event {
             Some(Event::RunPodSandbox | Event::CreateContainer) => {
@@ -299,7 +301,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                 return None;
             }
             Some(Event::RemoveContainer) => plugin.store.removed_container(&id, now),
-            Some(Event::RemovePodSandbox) => plugin.store.removed_pod(&uid, now),
+            Some(Event::RemovePodSandbox) => plugin.store.removed_sandbox(&sandbox, &uid, now),
             // A sandbox that is of no pod: nobody will say more.
             Some(Event::StartContainer) | None => {}
         }

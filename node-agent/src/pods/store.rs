@@ -29,6 +29,8 @@ pub enum Found {
     Unknown,
     /// The pod is known. Its container is not, or not yet.
     Pod(Arc<Pod>),
+    /// It is the sandbox of a pod, which is no container.
+    Sandbox(Arc<Pod>),
     /// Both are known.
     Container(Arc<Pod>, Arc<Container>),
 }
@@ -53,6 +55,9 @@ struct Inner {
     by_cgroup: HashMap<Arc<str>, Arc<str>>,
     /// By the first characters of the id.
     containers: HashMap<Box<str>, (Arc<str>, Arc<Container>)>,
+    /// Sandboxes that a runtime has told of, as containers are found: the uid in the paths of cgroups, and
+    /// whether the runtime still has it.
+    sandboxes: HashMap<Box<str>, (Arc<str>, bool)>,
     /// Pods that are gone, by uid, oldest first.
     gone_pods: VecDeque<(Instant, Arc<str>)>,
     deleted: usize,
@@ -199,6 +204,14 @@ impl Store {
         self.changed();
     }
 
+    /// The container runtime has told of the sandbox of a pod, by the uid in the paths of cgroups.
+    pub fn learn_sandbox(&self, id: &str, uid: &str) {
+        let mut inner = self.lock();
+        inner.sandboxes.insert(key(id), (uid.into(), true));
+        drop(inner);
+        self.changed();
+    }
+
     /// A runtime has told of a container of a pod, by the uid in the paths of cgroups. False: the pod is not
     /// known.
     pub fn learn_container(&self, uid: &str, told: &Container) -> bool {
@@ -216,9 +229,18 @@ impl Store {
         self.lock().end_container(id, now);
     }
 
-    /// The container runtime has removed a pod, which it knows by the uid in the paths of cgroups.
-    pub fn removed_pod(&self, uid: &str, now: Instant) {
-        self.runtime_has(now, |told| told != uid);
+    /// The container runtime has removed the sandbox of a pod. The pod may have another.
+    pub fn removed_sandbox(&self, id: &str, uid: &str, now: Instant) {
+        let another = {
+            let mut inner = self.lock();
+            if let Some((_, there)) = inner.sandboxes.get_mut(&key(id)) {
+                *there = false;
+            }
+            inner.sandboxes.values().any(|(of, there)| *there && **of == *uid)
+        };
+        if !another {
+            self.runtime_has(now, |told| told != uid);
+        }
     }
 
     /// Of the pods that only the runtime has told of, those are no more that it `has` no more.
@@ -275,10 +297,15 @@ impl Store {
             }
             return Found::Container(entry.pod.clone(), container.clone());
         }
+        let sandbox = place.container.as_deref().and_then(|id| inner.sandboxes.get(&*key(id)));
+        let of = |uid: &Arc<str>| inner.by_cgroup.get(uid).and_then(|uid| inner.pods.get(uid));
+        if let Some(entry) = sandbox.and_then(|(uid, _)| of(uid)) {
+            return Found::Sandbox(entry.pod.clone());
+        }
         match &place.pod {
             OfPod::No => Found::None,
             OfPod::Maybe => self.unknown(),
-            OfPod::Uid(uid) => match inner.by_cgroup.get(uid).and_then(|uid| inner.pods.get(uid)) {
+            OfPod::Uid(uid) => match of(uid) {
                 Some(entry) => Found::Pod(entry.pod.clone()),
                 None => self.unknown(),
             },
@@ -415,6 +442,7 @@ impl Inner {
         // A static pod's next mirror is called by the same.
         if self.by_cgroup.get(&pod.cgroup_uid).is_some_and(|u| *u == pod.uid) {
             self.by_cgroup.remove(&pod.cgroup_uid);
+            self.sandboxes.retain(|_, (uid, _)| *uid != pod.cgroup_uid);
             self.tell(&Change { subject: Subject::Pod(pod.cgroup_uid.as_ref().to_owned()), identity: None });
         }
         let of_pod = self.containers.iter().filter(|(_, (uid, _))| *uid == pod.uid);

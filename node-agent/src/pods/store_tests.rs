@@ -58,6 +58,7 @@ fn found(store: &Store, place: &Place) -> String {
         Found::None => "none".to_owned(),
         Found::Unknown => "unknown".to_owned(),
         Found::Pod(pod) => pod.name.clone(),
+        Found::Sandbox(pod) => format!("{}/sandbox", pod.name),
         Found::Container(pod, container) => format!("{}/{}", pod.name, container.name),
     }
 }
@@ -383,7 +384,7 @@ fn what_the_runtime_tells_is_forgotten_when_it_says_so() {
     let (store, _, now) = store(10);
     store.learn(by_runtime("web", &[("nginx", 2)]));
     store.removed_container(&id(2), now);
-    store.removed_pod(UID, now);
+    store.removed_sandbox("", UID, now);
     assert_eq!(store.size(), (1, 1), "its last events come later");
     // It was another attempt's: the pod lives.
     store.learn(by_runtime("web", &[]));
@@ -391,7 +392,7 @@ fn what_the_runtime_tells_is_forgotten_when_it_says_so() {
     assert_eq!(store.size(), (1, 0));
     // A pod of the API server is not the runtime's to remove.
     store.apply(pod(with(web(), &[])), now);
-    store.removed_pod(UID, now);
+    store.removed_sandbox("", UID, now);
     store.runtime_has(now, |_| false);
     store.sweep(now + RETAIN * 2);
     assert_eq!(store.size(), (1, 0));
@@ -422,4 +423,22 @@ fn a_runtime_adds_to_what_is_known_of_a_pod() {
     assert!(store.learn_container(UID, &more) && store.learn_container(UID, container));
     let Found::Container(_, found) = store.find(&in_pod(2)) else { panic!("it is known") };
     assert!(found.whole);
+}
+
+#[test]
+fn a_pod_has_a_sandbox_and_may_have_another() {
+    let (store, _, now) = store(10);
+    store.learn(by_runtime("web", &[]));
+    let (first, second) = (id(0xa1), id(0xa2));
+    let of = |sandbox: &str| found(&store, &Place { container: Some(sandbox.into()), pod: OfPod::Maybe });
+    assert_eq!(of(&first), "unknown");
+    store.learn_sandbox(&first, UID);
+    store.learn_sandbox(&second, UID);
+    assert!(of(&first).ends_with("/sandbox") && of(&second).ends_with("/sandbox"));
+    store.removed_sandbox(&first, UID, now);
+    store.sweep(now + RETAIN);
+    assert!(of(&first).ends_with("/sandbox"), "the pod lives: what the first has done is of it");
+    store.removed_sandbox(&second, UID, now);
+    store.sweep(now + RETAIN);
+    assert_eq!((of(&first), of(&second)), ("unknown".to_owned(), "unknown".to_owned()));
 }

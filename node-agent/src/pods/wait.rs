@@ -46,6 +46,7 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
     if proc.place.container.is_none() && proc.place.pod == super::cgroup::OfPod::No {
         return true;
     }
+    let mut sandbox = false;
     let (pod, container) = match store.find(&proc.place) {
         Found::Container(pod, container) if container.whole => {
             // It may be the last one that asks while the pod is known. A pod that is known already stays.
@@ -56,6 +57,10 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
             (Some((pod, container)), _) => (pod.clone(), Some(container.clone())),
             (None, Found::Container(pod, container)) => (pod, Some(container)),
             (None, Found::Pod(pod)) => (pod, None),
+            (None, Found::Sandbox(pod)) => {
+                sandbox = true;
+                (pod, None)
+            }
             (None, Found::None) => return true,
             // What is in no container waits for none.
             (None, _) => return proc.place.container.is_none(),
@@ -64,7 +69,7 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
     // A probe is known by its arguments, also by those that events hide.
     let arguments = proc.hidden.as_ref().unwrap_or(&process.arguments);
     process.pod = Some(message(&pod, container.as_deref(), proc.nspid, &process.binary, arguments));
-    container.is_some_and(|c| c.whole) || proc.place.container.is_none()
+    sandbox || container.is_some_and(|c| c.whole) || proc.place.container.is_none()
 }
 
 /// An event that waits.
@@ -270,7 +275,7 @@ fn is_known(store: &Store, item: &Item) -> bool {
     match item.assembled.actors.first().map(|proc| store.find(&proc.place)) {
         Some(Found::Unknown | Found::Pod(_)) => false,
         Some(Found::Container(_, container)) => container.whole,
-        Some(Found::None) | None => true,
+        Some(Found::None | Found::Sandbox(_)) | None => true,
     }
 }
 
