@@ -107,7 +107,7 @@ impl Agent {
         let (send, commands) = std_mpsc::channel();
         let changes = send.clone();
         store.subscribe(move |change| {
-            changes.send(Command::Containers(classifier::Request::Pods(change))).unwrap()
+            changes.send(Command::Containers(classifier::Request::Pods(change))).unwrap();
         });
         let plugin = Plugin {
             socket,
@@ -135,7 +135,7 @@ impl Agent {
         for command in self.commands.try_iter() {
             match command {
                 Command::Containers(classifier::Request::Pods(Change { subject, identity })) => {
-                    changes.push((subject, identity))
+                    changes.push((subject, identity));
                 }
                 Command::Containers(classifier::Request::Hold(hold)) => holds.push(hold),
                 other => panic!("{other:?}"),

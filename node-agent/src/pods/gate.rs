@@ -132,7 +132,7 @@ mod tests {
             for command in receive {
                 match command {
                     Command::Containers(Request::Hold(hold)) if answers.contains(&hold.need) => {
-                        hold.reply.send(()).unwrap()
+                        hold.reply.send(()).unwrap();
                     }
                     other => kept.push(other),
                 }
