@@ -257,7 +257,8 @@ mod tests {
     fn a_policy_has_what_was_lost_of_it_at_every_stage() {
         use crate::counters::Stage;
         use crate::elasticsearch::counts::{Counts, Loss};
-        use tetragon_api::event::{Event, GetEventsResponse, ProcessKprobe};
+        use tetragon_api::event::get_events_response::Event;
+        use tetragon_api::event::{GetEventsResponse, ProcessKprobe};
         let event = |policy: &str| GetEventsResponse {
             event: Some(Event::ProcessKprobe(ProcessKprobe {
                 policy_name: policy.into(),
@@ -269,7 +270,9 @@ mod tests {
         let sink = Arc::new(Counts::default());
         counters.elasticsearch.set(sink.clone()).unwrap();
         for name in ["one", "two"] {
-            Stage::ALL.map(|stage| counters.lose(stage, &event(name)));
+            for stage in Stage::ALL {
+                counters.lose(stage, &event(name));
+            }
             sink.lose(Loss::Rejected, name, 10);
         }
         counters.lose(Stage::Export, &GetEventsResponse::default());
