@@ -138,8 +138,8 @@ fn supported(name: TypeName) -> Option<ArgType> {
     })
 }
 
-/// The name of a type in messages.
-pub(crate) fn type_name(ty: ArgType) -> &'static str {
+/// The name of a type in messages, as policies write it.
+pub fn type_name(ty: ArgType) -> &'static str {
     match ty {
         ArgType::Int8 => "int8",
         ArgType::Uint8 => "uint8",
