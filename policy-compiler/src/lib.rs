@@ -34,6 +34,7 @@ pub mod interpret;
 mod json;
 mod labels;
 mod lint;
+mod locate;
 mod match_args;
 mod node;
 pub mod normalise;
@@ -53,6 +54,7 @@ use tetragon_api::plan::Plan;
 pub use args::type_name;
 pub use codes::{Code, FOUND_ELSEWHERE, explain};
 pub use diagnostic::{Diagnostic, Label, Severity, Span};
+pub use locate::locate;
 
 use diagnostic::Cx;
 use node::quote;
