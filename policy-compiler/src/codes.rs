@@ -121,6 +121,10 @@ codes! {
     SyscallAsFunction = "syscall-as-function", Warning;
     /// A system call that is not known.
     UnknownSyscall = "unknown-syscall", Warning;
+    /// An LSM hook, or its function, that is not known.
+    UnknownHook = "unknown-hook", Warning;
+    /// An argument that the hook does not have on any kernel that is known.
+    NoSuchArg = "no-such-arg", Warning;
     /// A policy that watches nothing.
     NoHooks = "no-hooks", Warning;
     /// metadata.namespace of a cluster-wide policy.

@@ -42,6 +42,7 @@ mod policy;
 mod render;
 mod schema;
 mod selector;
+mod signatures;
 mod source;
 mod suggest;
 mod syscalls;
