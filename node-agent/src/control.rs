@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tetragon_api::event::{TracingPolicyMode, TracingPolicyStatus};
 use tetragon_api::plan::Mode;
-use tetragon_compiler::{Code, Compiled, Severity, compile_yaml, locate};
+use tetragon_compiler::{Code, Compiled, Severity, compile_bytes, compile_yaml, locate};
 use tokio::sync::{Notify, oneshot};
 
 use crate::counters::{Counters, Kernel as Numbers};
@@ -221,9 +221,9 @@ pub struct PolicyFile {
 
 impl PolicyFile {
     /// Compiles a file.
-    pub fn new(path: PathBuf, text: String) -> PolicyFile {
-        let compiled = compile_yaml(&path.display().to_string(), &text);
-        PolicyFile { path, text, compiled }
+    pub fn new(path: PathBuf, bytes: &[u8]) -> PolicyFile {
+        let compiled = compile_bytes(&path.display().to_string(), bytes);
+        PolicyFile { path, text: String::from_utf8_lossy(bytes).into_owned(), compiled }
     }
 
     /// Its errors, for people.
@@ -500,7 +500,7 @@ impl Control {
         };
         for change in changes {
             match change {
-                Change::Text { path, text } => self.file(&PolicyFile::new(path, text)),
+                Change::Text { path, bytes } => self.file(&PolicyFile::new(path, &bytes)),
                 Change::Gone(path) => self.store.remove_file(&path),
                 Change::Unreadable { path, error } => {
                     tracing::error!("{}: cannot be read, its policies stay: {error}", path.display());
@@ -683,7 +683,7 @@ pub fn read_folders(folders: &mut [Folder]) -> Result<Vec<PolicyFile>, String> {
             folder.scan(&none).map_err(|e| format!("{}: cannot be read: {e}", folder.dir().display()))?;
         for change in changes {
             match change {
-                Change::Text { path, text } => files.push(PolicyFile::new(path, text)),
+                Change::Text { path, bytes } => files.push(PolicyFile::new(path, &bytes)),
                 Change::Unreadable { path, error } => {
                     return Err(format!("{}: cannot be read: {error}", path.display()));
                 }

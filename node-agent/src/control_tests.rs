@@ -133,7 +133,7 @@ fn control(folders: Vec<Folder>) -> (Control, Arc<Mutex<Log>>, Arc<Board>, Arc<C
 
 fn files(list: &[(&str, &str)]) -> Vec<PolicyFile> {
     list.iter()
-        .map(|(name, call)| PolicyFile::new(format!("/p/{name}.yaml").into(), yaml(name, call)))
+        .map(|(name, call)| PolicyFile::new(format!("/p/{name}.yaml").into(), yaml(name, call).as_bytes()))
         .collect()
 }
 
@@ -181,6 +181,19 @@ fn an_error_about_an_argument_points_at_it() {
     let errors = c.load(&files).unwrap_err();
     let expected = "bad.yaml:11:7: error[not-on-this-kernel] spec.kprobes[0].args[1]: index 1 is an integer";
     assert!(errors.len() == 1 && errors[0].ends_with(expected), "{errors:?}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_where_it_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = yaml("bad", "security_file_open").into_bytes();
+    std::fs::write(dir.path().join("bad.yaml"), [&text[..], b"    message: caf\xe9\n"].concat()).unwrap();
+    let files = read_folders(&mut [Folder::new(dir.path())]).unwrap();
+    let errors = files[0].errors(false).unwrap();
+    assert!(
+        errors.contains("bad.yaml:9:17: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8"),
+        "{errors}"
+    );
 }
 
 #[test]

@@ -6,9 +6,9 @@ use crate::{
     kernel::{get, negative, preempt_disable, preempt_enable, put, read},
     maps::*,
 };
-use tetragon_abi::config::{FIELD_CHARS, FIELD_LOCATED, FIELD_SIGNED};
 use aya_ebpf::{EbpfContext, helpers::generated, macros::*, programs::*};
 use core::ffi::c_void;
+use tetragon_abi::config::{FIELD_CHARS, FIELD_LOCATED, FIELD_SIGNED};
 
 // Offsets in struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h).
 const R10: usize = 56;

@@ -86,7 +86,8 @@ fn every_seed_has_a_twin_that_enforces() {
 #[test]
 fn twins_are_run_as_they_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let read = |path: String| std::fs::read_to_string(root.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let read =
+        |path: String| std::fs::read_to_string(root.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
     for seed in names("seed") {
         let twin = seed.replace(".yaml", "-fixed");
         let run = read(format!("e2e/conformance/sample-{twin}/policy.yaml"));

@@ -164,7 +164,9 @@ fn a_file_that_cannot_be_read_is_a_finding_beside_the_others() {
     for line in [
         "/nonexistent/p.yaml:1:1: error[unreadable-file]: cannot be read: No such file or directory (os error 2); \
          give the path of a file that is there and that you may read\n",
-        &format!("{latin}:2:21: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8; save the file as UTF-8\n"),
+        &format!(
+            "{latin}:2:21: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8; save the file as UTF-8\n"
+        ),
         &format!("{bad}:2:1: error[yaml-syntax]: not YAML: "),
         "0 policies in 3 files: 3 errors, 0 warnings\n",
     ] {

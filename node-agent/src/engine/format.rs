@@ -61,7 +61,8 @@ fn field(line: &str) -> Option<Field> {
 
 impl Field {
     fn holds(&self) -> Holds<'_> {
-        let of_chars = |ty: &str| matches!(ty.trim().trim_start_matches("const ").trim(), "char" | "signed char");
+        let of_chars =
+            |ty: &str| matches!(ty.trim().trim_start_matches("const ").trim(), "char" | "signed char");
         if let Some(located) = self.declared.strip_prefix("__data_loc ") {
             let of = located.split('[').next().unwrap_or_default();
             return if of_chars(of) { Holds::LocatedChars } else { Holds::Other };
@@ -222,10 +223,7 @@ print fmt: \"field:int no;\"
     fn a_file_is_read_line_by_line() {
         let all = fields(FORMAT);
         assert_eq!(all.len(), 15);
-        assert_eq!(
-            all[2],
-            Field { declared: "int sig".into(), offset: 8, size: 4, signed: true }
-        );
+        assert_eq!(all[2], Field { declared: "int sig".into(), offset: 8, size: 4, signed: true });
         assert_eq!(all[5].declared, "__data_loc char[] filename");
         assert!(fields("field:int x;\toffset:a;\tsize:4;\tsigned:0;\nfield:\n\u{0}").is_empty());
     }
@@ -260,14 +258,42 @@ print fmt: \"field:int no;\"
             ("pid", File, "is pid_t pid (4 bytes), which type file does not fit; write type: int"),
             ("comm", Auto, "is char comm[16] (16 bytes), which type auto does not fit; write type: string"),
             ("comm", Int64, "is char comm[16] (16 bytes), which type int64 does not fit; write type: string"),
-            ("filename", Auto, "is __data_loc char[] filename (4 bytes), which type auto does not fit; write type: string"),
-            ("path", Auto, "is const char * path (8 bytes), which type auto does not fit; write type: string if there is text, or type: uint64 for the address"),
-            ("path", Int32, "is const char * path (8 bytes), which type int does not fit; write type: string if there is text, or type: uint64 for the address"),
+            (
+                "filename",
+                Auto,
+                "is __data_loc char[] filename (4 bytes), which type auto does not fit; write type: string",
+            ),
+            (
+                "path",
+                Auto,
+                "is const char * path (8 bytes), which type auto does not fit; write type: string if there is text, or type: uint64 for the address",
+            ),
+            (
+                "path",
+                Int32,
+                "is const char * path (8 bytes), which type int does not fit; write type: string if there is text, or type: uint64 for the address",
+            ),
             ("filp", Path, "is struct file * filp (8 bytes), which type path does not fit; write type: file"),
-            ("args", Uint64, "is unsigned long args[6] (48 bytes), which type uint64 does not fit; no type reads it: leave it out"),
-            ("kv", Auto, "is struct key_val kv (8 bytes), which type auto does not fit; no type reads it: leave it out"),
-            ("bytes", String, "is __data_loc u8[] bytes (4 bytes), which type string does not fit; no type reads it: leave it out"),
-            ("common_pid", Int32, "is int common_pid, one of the common fields, which the kernel does not give to programs; an event has the process, its pid and flags in process"),
+            (
+                "args",
+                Uint64,
+                "is unsigned long args[6] (48 bytes), which type uint64 does not fit; no type reads it: leave it out",
+            ),
+            (
+                "kv",
+                Auto,
+                "is struct key_val kv (8 bytes), which type auto does not fit; no type reads it: leave it out",
+            ),
+            (
+                "bytes",
+                String,
+                "is __data_loc u8[] bytes (4 bytes), which type string does not fit; no type reads it: leave it out",
+            ),
+            (
+                "common_pid",
+                Int32,
+                "is int common_pid, one of the common fields, which the kernel does not give to programs; an event has the process, its pid and flags in process",
+            ),
         ] {
             assert_eq!(named(field).fits("sched", ty), Err(why.to_owned()), "{field} {ty:?}");
         }

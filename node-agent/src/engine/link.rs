@@ -17,8 +17,8 @@ use tetragon_api::plan::{Arg, ArgType, Hook};
 use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
-use super::workloads::Numbered;
 use super::format::Field;
+use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
 
 /// One hook of one policy.
