@@ -90,7 +90,7 @@ pub struct ArgSpec {
     pub raw: u8,
     /// Its text buffer, if it is a text.
     pub text: u8,
-    /// `FROM_*` for a string, and `LATE`.
+    /// `FROM_*` for a string, and `LATE`: flags.
     pub from: u8,
 }
 
@@ -119,6 +119,32 @@ pub const FROM_USER: u8 = 0;
 pub const FROM_KERNEL: u8 = 1;
 /// No dimension needs the text: it is read only for a record.
 pub const LATE: u8 = 2;
+
+/// Flag of a string: the text is in the tracepoint's event itself, see [`FIELD_CHARS`].
+pub const FROM_FIELD: u8 = 4;
+
+/// A field of a tracepoint's event.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// Bytes from the event's beginning.
+    pub offset: u16,
+    /// Bytes that it takes.
+    pub size: u16,
+    /// One of `FIELD_*`.
+    pub kind: u8,
+    /// Not used.
+    pub pad: [u8; 3],
+}
+
+/// An integer of up to 8 bytes, zeros before it.
+pub const FIELD_UNSIGNED: u8 = 0;
+/// An integer of up to 8 bytes, its sign before it.
+pub const FIELD_SIGNED: u8 = 1;
+/// Text. Its argument is where it lies: its offset, and above 16 bits its size.
+pub const FIELD_CHARS: u8 = 2;
+/// Where text lies, likewise: `__data_loc`.
+pub const FIELD_LOCATED: u8 = 3;
 
 /// One dimension of a hook: what is looked up and where.
 #[repr(C)]
@@ -217,8 +243,8 @@ pub struct HookConfig {
     pub arg: [ArgSpec; MAX_ARGS],
     /// The dimensions, in order of evaluation.
     pub dim: [DimSpec; MAX_DIMS],
-    /// Byte offsets in the context, for tracepoints: of each raw argument.
-    pub field: [u32; MAX_ARGS],
+    /// For tracepoints: the field of each raw argument.
+    pub field: [FieldSpec; MAX_ARGS],
 }
 
 impl HookConfig {
@@ -240,6 +266,6 @@ impl HookConfig {
         subsystem: 0,
         arg: [ArgSpec { kind: 0, raw: 0, text: 0, from: 0 }; MAX_ARGS],
         dim: [DimSpec { kind: 0, arg: 0, group: 0, flags: 0, entry: 0, param: 0 }; MAX_DIMS],
-        field: [0; MAX_ARGS],
+        field: [FieldSpec { offset: 0, size: 0, kind: 0, pad: [0; 3] }; MAX_ARGS],
     };
 }

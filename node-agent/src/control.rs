@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tetragon_api::event::{TracingPolicyMode, TracingPolicyStatus};
 use tetragon_api::plan::Mode;
-use tetragon_compiler::{Compiled, Severity, compile_yaml};
+use tetragon_compiler::{Code, Compiled, Severity, compile_bytes, compile_yaml, locate};
 use tokio::sync::{Notify, oneshot};
 
 use crate::counters::{Counters, Kernel as Numbers};
@@ -19,7 +19,6 @@ use crate::engine::{Cause, KernelLosses, PolicyReport};
 use crate::folder::{Change, Folder};
 use crate::kubernetes::local::{Local, Row};
 use crate::kubernetes::plans::Decision;
-use crate::locate::hook_position;
 use crate::pods::classifier::{Classifier, Request};
 use crate::policies::{K8S, Outcome, Policy, PolicyKey, STATIC, Store, StoreError};
 use crate::runtime::Kernel;
@@ -32,7 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// The code of what only the kernel can say about a hook.
-const CODE: &str = "not-on-this-kernel";
+const CODE: Code = Code::NotOnThisKernel;
 
 /// A request to the thread.
 #[derive(Debug)]
@@ -222,9 +221,9 @@ pub struct PolicyFile {
 
 impl PolicyFile {
     /// Compiles a file.
-    pub fn new(path: PathBuf, text: String) -> PolicyFile {
-        let compiled = compile_yaml(&path.display().to_string(), &text);
-        PolicyFile { path, text, compiled }
+    pub fn new(path: PathBuf, bytes: &[u8]) -> PolicyFile {
+        let compiled = compile_bytes(&path.display().to_string(), bytes);
+        PolicyFile { path, text: String::from_utf8_lossy(bytes).into_owned(), compiled }
     }
 
     /// Its errors, for people.
@@ -501,7 +500,7 @@ impl Control {
         };
         for change in changes {
             match change {
-                Change::Text { path, text } => self.file(&PolicyFile::new(path, text)),
+                Change::Text { path, bytes } => self.file(&PolicyFile::new(path, &bytes)),
                 Change::Gone(path) => self.store.remove_file(&path),
                 Change::Unreadable { path, error } => {
                     tracing::error!("{}: cannot be read, its policies stay: {error}", path.display());
@@ -598,12 +597,13 @@ impl Control {
         let mut lines = Vec::new();
         for hook in &report.hooks {
             let Some(error) = &hook.error else { continue };
+            let (field, error) = hook.place_of(error);
             let mut line = String::new();
             if let Some(file) = file {
-                line = position(file, &text, policy.map_or("", |p| &p.source), &hook.field);
+                line = position(file, &text, policy.map_or("", |p| &p.source), &field);
             }
             // Writing to a String does not fail.
-            let _ = write!(line, "error[{CODE}] {}: {error}", hook.field);
+            let _ = write!(line, "error[{}] {field}: {error}", CODE.id());
             lines.push(line);
         }
         lines
@@ -636,7 +636,7 @@ fn is_mistaken(report: &PolicyReport) -> bool {
 
 /// `FILE:LINE:COL: `
 fn position(file: &Path, text: &str, source: &str, field: &str) -> String {
-    match hook_position(text, source, field) {
+    match locate(text, source, field) {
         Some((line, column)) => format!("{}:{line}:{column}: ", file.display()),
         None => format!("{}: ", file.display()),
     }
@@ -683,7 +683,7 @@ pub fn read_folders(folders: &mut [Folder]) -> Result<Vec<PolicyFile>, String> {
             folder.scan(&none).map_err(|e| format!("{}: cannot be read: {e}", folder.dir().display()))?;
         for change in changes {
             match change {
-                Change::Text { path, text } => files.push(PolicyFile::new(path, text)),
+                Change::Text { path, bytes } => files.push(PolicyFile::new(path, &bytes)),
                 Change::Unreadable { path, error } => {
                     return Err(format!("{}: cannot be read: {error}", path.display()));
                 }

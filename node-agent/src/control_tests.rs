@@ -78,6 +78,8 @@ impl Kernel for Script {
                     let (error, cause) = if function.starts_with("missing") {
                         let error = format!("function {function} does not exist on this kernel (6.1)");
                         (Some(error), Some(Cause::Mistaken))
+                    } else if function.starts_with("narrow") {
+                        (Some("args[1]: index 1 is an integer".to_owned()), Some(Cause::Mistaken))
                     } else if function.starts_with("unable") {
                         (Some("BPF LSM is not switched on in this kernel".to_owned()), Some(Cause::Unable))
                     } else if function.starts_with("refused") {
@@ -86,7 +88,9 @@ impl Kernel for Script {
                         (None, None)
                     };
                     let backend = error.is_none().then_some(Backend::Kprobe);
-                    HookReport { field: h.field.clone(), function: function.clone(), backend, error, cause }
+                    let arg = function.starts_with("narrow").then_some(1);
+                    let (field, function) = (h.field.clone(), function.clone());
+                    HookReport { field, function, backend, error, cause, arg }
                 })
                 .collect(),
             kernel_memory: 3000,
@@ -129,7 +133,7 @@ fn control(folders: Vec<Folder>) -> (Control, Arc<Mutex<Log>>, Arc<Board>, Arc<C
 
 fn files(list: &[(&str, &str)]) -> Vec<PolicyFile> {
     list.iter()
-        .map(|(name, call)| PolicyFile::new(format!("/p/{name}.yaml").into(), yaml(name, call)))
+        .map(|(name, call)| PolicyFile::new(format!("/p/{name}.yaml").into(), yaml(name, call).as_bytes()))
         .collect()
 }
 
@@ -164,6 +168,32 @@ fn a_start_where_nothing_exists_is_refused_with_positions() {
         dir.path().display()
     );
     assert!(errors.len() == 1 && errors[0].starts_with(&expected), "{errors:?}");
+}
+
+#[test]
+fn an_error_about_an_argument_points_at_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = "    args:\n    - {index: 0, type: int}\n    - {index: 1, type: string}\n";
+    std::fs::write(dir.path().join("bad.yaml"), yaml("bad", "narrow_function") + args).unwrap();
+    let mut folders = [Folder::new(dir.path())];
+    let files = read_folders(&mut folders).unwrap();
+    let (mut c, ..) = control(vec![]);
+    let errors = c.load(&files).unwrap_err();
+    let expected = "bad.yaml:11:7: error[not-on-this-kernel] spec.kprobes[0].args[1]: index 1 is an integer";
+    assert!(errors.len() == 1 && errors[0].ends_with(expected), "{errors:?}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_where_it_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = yaml("bad", "security_file_open").into_bytes();
+    std::fs::write(dir.path().join("bad.yaml"), [&text[..], b"    message: caf\xe9\n"].concat()).unwrap();
+    let files = read_folders(&mut [Folder::new(dir.path())]).unwrap();
+    let errors = files[0].errors(false).unwrap();
+    assert!(
+        errors.contains("bad.yaml:9:17: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8"),
+        "{errors}"
+    );
 }
 
 #[test]

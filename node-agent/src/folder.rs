@@ -18,7 +18,7 @@ pub enum Change {
         /// Where.
         path: PathBuf,
         /// What is in it.
-        text: String,
+        bytes: Vec<u8>,
     },
     /// It is gone.
     Gone(PathBuf),
@@ -115,7 +115,7 @@ impl Folder {
             Ok(bytes) => {
                 self.known.insert(name.to_owned(), stamp);
                 // The compiler says what is wrong with text that is none.
-                Some(Change::Text { path, text: String::from_utf8_lossy(&bytes).into_owned() })
+                Some(Change::Text { path, bytes })
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 self.known.remove(name).map(|_| Change::Gone(path))
@@ -158,7 +158,7 @@ mod tests {
         changes
             .iter()
             .map(|c| match c {
-                Change::Text { path, text } => format!("{}={text}", name(path)),
+                Change::Text { path, bytes } => format!("{}={}", name(path), String::from_utf8_lossy(bytes)),
                 Change::Gone(path) => format!("-{}", name(path)),
                 Change::Unreadable { path, .. } => format!("!{}", name(path)),
             })

@@ -15,7 +15,6 @@ pub mod folder;
 pub mod grpc;
 pub mod hub;
 pub mod kubernetes;
-pub mod locate;
 pub mod metrics;
 pub mod nri;
 pub mod pods;

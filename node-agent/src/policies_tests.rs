@@ -35,6 +35,7 @@ fn apply(store: &mut Store) -> Vec<Outcome> {
                 backend: (!bad).then_some(Backend::Lsm),
                 error: bad.then(|| format!("function {function} does not exist on this kernel")),
                 cause: bad.then_some(Cause::Mistaken),
+                arg: None,
             }
         });
         report.policies.insert(input.id, PolicyReport { hooks: hooks.collect(), kernel_memory: 3000 });

@@ -334,7 +334,7 @@ fn read_policies(config: &Config, folders: &mut [Folder]) -> Result<Vec<PolicyFi
         let text = std::fs::read(path).map_err(|e| {
             Failure::Wrong(vec![format!("error: --tracing-policy {}: cannot be read: {e}", path.display())])
         })?;
-        files.push(PolicyFile::new(path.to_owned(), String::from_utf8_lossy(&text).into_owned()));
+        files.push(PolicyFile::new(path.to_owned(), &text));
     }
     let colour = std::io::stderr().is_terminal();
     let errors: Vec<String> = files.iter().filter_map(|f| f.errors(colour)).collect();

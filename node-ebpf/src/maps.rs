@@ -91,6 +91,8 @@ pub struct Scratch {
     pub behind: [u64; 8],
     /// The hooked function's arguments.
     pub given: [u64; 8],
+    /// Where a tracepoint's event lies.
+    pub event: u64,
     /// By reading: the integer, sign-extended, or the pointer.
     pub value: [u64; MAX_ARGS],
     /// By text: where it begins in its buffer.

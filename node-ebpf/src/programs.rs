@@ -8,6 +8,7 @@ use crate::{
 };
 use aya_ebpf::{EbpfContext, helpers::generated, macros::*, programs::*};
 use core::ffi::c_void;
+use tetragon_abi::config::{FIELD_CHARS, FIELD_LOCATED, FIELD_SIGNED};
 
 // Offsets in struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h).
 const R10: usize = 56;
@@ -102,6 +103,28 @@ unsafe fn array(s: *mut Scratch, ctx: *const u64) {
     }
 }
 
+/// Field `i` of a tracepoint's event: its integer, as wide as it is, or where its text lies.
+#[inline(always)]
+unsafe fn field(s: *mut Scratch, i: usize) {
+    unsafe {
+        let to = (&raw mut (*s).given).cast::<u64>().add(i);
+        let from = get(&raw const (*s).event) + config!(field[i].offset) as u64;
+        let size = config!(field[i].size) as u32;
+        put(to, 0);
+        match config!(field[i].kind) {
+            FIELD_CHARS => put(to, (size as u64) << 16 | config!(field[i].offset) as u64),
+            FIELD_LOCATED => read(to.cast(), 4, from),
+            kind => {
+                read(to.cast(), if size < 8 { size } else { 8 }, from);
+                if kind == FIELD_SIGNED && size < 8 {
+                    let above = 64 - 8 * size;
+                    put(to, ((get(to) << above) as i64 >> above) as u64);
+                }
+            }
+        }
+    }
+}
+
 #[kprobe]
 pub fn stub_kprobe(ctx: ProbeContext) -> u32 {
     stub(ctx.as_ptr());
@@ -158,12 +181,12 @@ pub fn stub_tracepoint(ctx: TracePointContext) -> u32 {
 pub fn engine_tracepoint(ctx: TracePointContext) -> u32 {
     // SAFETY: the helper checks what it reads; field offsets come from the format file.
     engine(|s| unsafe {
-        let base = ctx.as_ptr() as u64;
+        put(&raw mut (*s).event, ctx.as_ptr() as u64);
         for i in 0..tetragon_abi::engine::MAX_ARGS {
             if i as u32 >= config!(raw_args) {
                 break;
             }
-            read((&raw mut (*s).given).cast::<u64>().add(i).cast(), 8, base + config!(field[i]) as u64);
+            field(s, i);
         }
     });
     0

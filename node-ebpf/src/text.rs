@@ -198,10 +198,32 @@ unsafe fn string(s: *mut Scratch, t: usize, from: u64, kernel: bool) {
         if n < 0 {
             n = generated::bpf_probe_read_user_str(to.cast(), TEXT_MAX as u32, from as *const _);
         }
+        copied(s, t, n);
+    }
+}
+
+/// Reads text `t` from a tracepoint's event. `place` is its offset, and above 16 bits its size: it may
+/// fill its field without a NUL.
+#[inline(always)]
+unsafe fn in_event(s: *mut Scratch, t: usize, place: u64) {
+    unsafe {
+        let size = (place >> 16) & 0xffff;
+        let most = if size < MAX - 1 { mask4095(size) + 1 } else { MAX };
+        let from = get(&raw const (*s).event) + (place & 0xffff);
+        let n = generated::bpf_probe_read_kernel_str(data(s, t).cast(), most as u32, from as *const _);
+        copied(s, t, n);
+    }
+}
+
+/// Text `t` has been copied to the start of its buffer: `n` bytes with its NUL, or an error.
+#[inline(always)]
+unsafe fn copied(s: *mut Scratch, t: usize, n: i64) {
+    unsafe {
         if n <= 0 || n > TEXT_MAX as i64 {
             set(s, t, 0, NONE);
             return;
         }
+        let to = data(s, t);
         let len = mask4095((n - 1) as u64);
         // Zeros behind, for the hash.
         let z = to.add(len as usize).cast::<u64>();
@@ -235,7 +257,11 @@ pub unsafe fn read_text(s: *mut Scratch, kind: u64, raw: u64, t: u64, from: u64)
         let dentry = (&raw mut (*s).file).cast::<u64>().add(t);
         put(dentry, 0);
         if kind == ARG_STRING as u64 {
-            string(s, t, raw, from & FROM_KERNEL as u64 != 0);
+            if from & FROM_FIELD as u64 != 0 {
+                in_event(s, t, raw);
+            } else {
+                string(s, t, raw, from & FROM_KERNEL as u64 != 0);
+            }
             return 0;
         }
         if kind == ARG_DENTRY as u64 {

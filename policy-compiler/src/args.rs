@@ -28,7 +28,7 @@ pub(crate) fn args(cx: &mut Cx<'_>, hook: &Fields<'_>, kind: HookKind) -> Vec<Ar
 
 fn arg(cx: &mut Cx<'_>, item: &Item<'_>, kind: HookKind) -> ArgDraft {
     let Some(fields) = item.fields(cx, schema::ARG) else {
-        return ArgDraft { index: None, ty: None, label: None };
+        return ArgDraft { place: item.place.clone(), index: None, ty: None, label: None };
     };
     let index = fields.require(cx, "index", "write index: N, the argument's position from 0");
     let index = index.and_then(|i| position(cx, i, kind));
@@ -37,7 +37,8 @@ fn arg(cx: &mut Cx<'_>, item: &Item<'_>, kind: HookKind) -> ArgDraft {
         None => auto(cx, &fields.place.clone(), kind, false),
     };
     let label = fields.text(cx, "label").map(str::to_owned);
-    ArgDraft { index, ty, label }
+    let place = fields.get("index").map_or(&item.place, |i| &i.place).clone();
+    ArgDraft { place, index, ty, label }
 }
 
 /// The highest position that a hook of this kind can have.
@@ -138,8 +139,8 @@ fn supported(name: TypeName) -> Option<ArgType> {
     })
 }
 
-/// The name of a type in messages.
-pub(crate) fn type_name(ty: ArgType) -> &'static str {
+/// The name of a type in messages, as policies write it.
+pub fn type_name(ty: ArgType) -> &'static str {
     match ty {
         ArgType::Int8 => "int8",
         ArgType::Uint8 => "uint8",

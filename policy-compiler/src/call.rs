@@ -8,7 +8,7 @@ use tetragon_api::policy::ListType;
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::node::{Fields, Item, Place, quote};
-use crate::{schema, suggest, syscalls};
+use crate::{schema, signatures, suggest, syscalls};
 
 /// An entry of `spec.lists` that could be read.
 pub(crate) struct List {
@@ -137,6 +137,14 @@ struct Naming {
 }
 
 fn one(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option<Target> {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/');
+    if call.is_empty() || !call.chars().all(of_name) {
+        let what = if naming.syscall { "a system call" } else { "a kernel function" };
+        let right = if naming.syscall { "sys_openat" } else { "security_file_open" };
+        cx.report(Code::BadCall, place, format!("{} cannot be the name of {what}", quote(call)))
+            .help(format!("write one name, such as {right}"));
+        return None;
+    }
     if naming.syscall { syscall(cx, place, call, naming) } else { function(cx, place, call) }
 }
 
@@ -211,7 +219,22 @@ fn function(cx: &mut Cx<'_>, place: &Place, call: &str) -> Option<Target> {
         )
         .help(format!("write call: sys_{name} and syscall: true"));
     }
+    if call.starts_with("security_") {
+        unknown_function(cx, place, call);
+    }
     Some(Target::Function(call.to_owned()))
+}
+
+/// A function that asks LSM hooks and is most likely misspelt: others of the name's beginning may exist.
+fn unknown_function(cx: &mut Cx<'_>, place: &Place, call: &str) {
+    let known = signatures::security_functions();
+    if known.contains(&call) {
+        return;
+    }
+    if let Some(near) = suggest::nearest(call, &known) {
+        cx.report(Code::UnknownHook, place, format!("no kernel from 5.10 to 7.3 has {call}"))
+            .help(format!("did you mean {near:?}?"));
+    }
 }
 
 /// Target of an entry of `lsmhooks`.
@@ -224,7 +247,19 @@ pub(crate) fn lsm(cx: &mut Cx<'_>, item: &Item<'_>) -> Option<Target> {
             .help(format!("write {right}"));
         return None;
     }
-    valid(cx, &item.place, hook, "an LSM hook", "letters, digits and _").then(|| Target::Lsm(hook.to_owned()))
+    if !valid(cx, &item.place, hook, "an LSM hook", "letters, digits and _") {
+        return None;
+    }
+    let known = signatures::lsm_hooks();
+    if !known.contains(&hook) {
+        let help = match suggest::nearest(hook, &known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "the node refuses it unless its kernel has it".to_owned(),
+        };
+        let message = format!("no kernel from 5.10 to 7.3 has an LSM hook {hook}");
+        cx.report(Code::UnknownHook, &item.place, message).help(help);
+    }
+    Some(Target::Lsm(hook.to_owned()))
 }
 
 /// Target of an entry of `tracepoints`.
@@ -243,9 +278,28 @@ pub(crate) fn tracepoint(
     }
     let good = valid(cx, &subsystem.place, sub, "a subsystem", "letters, digits, _ and -")
         & valid(cx, &event.place, name, "an event", "letters, digits, _ and -");
+    if good && !raw {
+        unknown_event(cx, &event.place, sub, name);
+    }
     let (sub, name) = (sub.to_owned(), name.to_owned());
     let target = if raw { Target::RawTracepoint(sub, name) } else { Target::Tracepoint(sub, name) };
     good.then_some(target)
+}
+
+/// The tracepoint of a system call that is not known.
+fn unknown_event(cx: &mut Cx<'_>, place: &Place, subsystem: &str, event: &str) {
+    let Some((name, exit)) = signatures::syscall_of(subsystem, event) else { return };
+    if syscalls::is_known(name) {
+        return;
+    }
+    let beginning = if exit { "sys_exit_" } else { "sys_enter_" };
+    let near = syscalls::symbol_of(name).or_else(|| suggest::nearest(name, syscalls::SYSCALLS));
+    let help = match near {
+        Some(near) => format!("did you mean \"{beginning}{near}\"?"),
+        None => "the node refuses it unless its kernel has it".to_owned(),
+    };
+    let message = format!("x86-64 has no system call {name} that is known here");
+    cx.report(Code::UnknownSyscall, place, message).help(help);
 }
 
 /// Longest name of a kernel symbol (KSYM_NAME_LEN less its NUL).

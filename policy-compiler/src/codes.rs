@@ -36,6 +36,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The file cannot be read.
+    UnreadableFile = "unreadable-file", Error;
     /// The text is not YAML.
     YamlSyntax = "yaml-syntax", Error;
     /// The YAML is too large, too deep, or its aliases grow too much.
@@ -100,6 +102,8 @@ codes! {
     ActionConflict = "action-conflict", Error;
     /// Override where a call cannot be made to fail.
     OverrideHook = "override-hook", Error;
+    /// A node's kernel does not have what the hook asks for.
+    NotOnThisKernel = "not-on-this-kernel", Error;
 
     /// matchBinaries on an exec hook sees the caller.
     ExecBinary = "exec-binary", Warning;
@@ -117,6 +121,10 @@ codes! {
     SyscallAsFunction = "syscall-as-function", Warning;
     /// A system call that is not known.
     UnknownSyscall = "unknown-syscall", Warning;
+    /// An LSM hook, or its function, that is not known.
+    UnknownHook = "unknown-hook", Warning;
+    /// An argument that the hook does not have on any kernel that is known.
+    NoSuchArg = "no-such-arg", Warning;
     /// A policy that watches nothing.
     NoHooks = "no-hooks", Warning;
     /// metadata.namespace of a cluster-wide policy.
@@ -129,6 +137,10 @@ codes! {
     /// A setting that changes nothing here.
     NoEffect = "no-effect", Note;
 }
+
+/// What the compiler never finds, as it knows neither files nor kernels: whoever reads the files, and
+/// the nodes, do.
+pub const FOUND_ELSEWHERE: &[Code] = &[Code::UnreadableFile, Code::NotOnThisKernel];
 
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

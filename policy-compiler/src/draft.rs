@@ -41,6 +41,7 @@ impl HookKind {
 /// An entry of `args`. What could not be read is `None`: the entry keeps its position.
 #[derive(Clone)]
 pub(crate) struct ArgDraft {
+    pub(crate) place: Place,
     pub(crate) index: Option<u32>,
     pub(crate) ty: Option<ArgType>,
     pub(crate) label: Option<String>,

@@ -34,6 +34,7 @@ pub mod interpret;
 mod json;
 mod labels;
 mod lint;
+mod locate;
 mod match_args;
 mod node;
 pub mod normalise;
@@ -41,6 +42,7 @@ mod policy;
 mod render;
 mod schema;
 mod selector;
+mod signatures;
 mod source;
 mod suggest;
 mod syscalls;
@@ -50,8 +52,10 @@ mod yaml;
 
 use tetragon_api::plan::Plan;
 
-pub use codes::{Code, explain};
+pub use args::type_name;
+pub use codes::{Code, FOUND_ELSEWHERE, explain};
 pub use diagnostic::{Diagnostic, Label, Severity, Span};
+pub use locate::locate;
 
 use diagnostic::Cx;
 use node::quote;
@@ -130,6 +134,33 @@ pub fn compile_yaml(file_name: &str, text: &str) -> Compiled {
         }
     }
     Compiled { policies, diagnostics }
+}
+
+/// Compiles what was read of a file. Bytes that are no text are a finding, where they stand.
+pub fn compile_bytes(file_name: &str, bytes: &[u8]) -> Compiled {
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return compile_yaml(file_name, text),
+        Err(error) => error,
+    };
+    let at = error.valid_up_to();
+    let message = format!("not YAML: the byte 0x{:02x} is not UTF-8", bytes.get(at).copied().unwrap_or(0));
+    let text = String::from_utf8_lossy(bytes);
+    only(file_name, &text, Code::YamlSyntax, at, &message, "save the file as UTF-8")
+}
+
+/// What becomes of a file that cannot be read.
+pub fn unreadable(file_name: &str, why: &std::io::Error) -> Compiled {
+    let help = "give the path of a file that is there and that you may read";
+    only(file_name, "", Code::UnreadableFile, 0, &format!("cannot be read: {why}"), help)
+}
+
+/// One finding that leaves nothing else to be said of the file.
+fn only(file_name: &str, text: &str, code: Code, at: usize, message: &str, help: &str) -> Compiled {
+    let source = Source::new(file_name, text);
+    let mut cx = Cx::new(&source);
+    let place = node::Place { path: String::new(), span: Some(at..at) };
+    cx.report(code, &place, message).help(help);
+    Compiled { policies: Vec::new(), diagnostics: cx.finish() }
 }
 
 /// Compiles an object from an API server. Its diagnostics have field paths and no positions.

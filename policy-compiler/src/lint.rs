@@ -41,6 +41,7 @@ pub(crate) fn run(
     for hook in policy {
         hooks::exec_binary(cx, hook);
         hooks::too_late(cx, hook);
+        hooks::no_such_arg(cx, hook);
         paths::look(cx, hook);
         reach::contradictions(cx, hook);
         reach::selectors(cx, hook);

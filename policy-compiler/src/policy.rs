@@ -94,7 +94,9 @@ fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
             if kind != KIND && kind != KIND_NAMESPACED {
                 let help = suggest::one_of(kind, &[KIND, KIND_NAMESPACED]);
                 cx.report(Code::WrongKind, &item.place, format!("{} is no policy", quote(kind))).help(help);
-                return false;
+                if !meant_as_policy(fields, kind) {
+                    return false;
+                }
             }
             true
         }
@@ -113,6 +115,14 @@ fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
             .help(format!("write {API_VERSION}"));
     }
     kind
+}
+
+/// A kind that is misspelt, or of a policy's API group: what else is wrong is worth saying, too.
+fn meant_as_policy(fields: &Fields<'_>, kind: &str) -> bool {
+    let group = API_VERSION.split_once('/').map_or(API_VERSION, |(group, _)| group);
+    let version = fields.get("apiVersion").map(|item| &item.node.value);
+    let of_group = matches!(version, Some(Value::Str(v)) if v.split('/').next() == Some(group));
+    of_group || suggest::nearest(kind, &[KIND, KIND_NAMESPACED]).is_some()
 }
 
 fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {

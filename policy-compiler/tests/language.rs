@@ -233,6 +233,8 @@ fn hooks_that_cannot_be() {
         ("kprobes: [{call: i386/sys_read}]", "not-supported-yet", &[]),
         ("kprobes: [{call: \"a b\", syscall: false}]", "bad-call", &["\"a b\""]),
         ("kprobes: [{call: \"\", syscall: false}]", "bad-call", &[]),
+        ("kprobes: [{call: \"a b\"}]", "bad-call", &["\"a b\"", "sys_openat"]),
+        ("kprobes: [{call: \"\"}]", "bad-call", &["\"\" cannot be the name of a system call"]),
         ("kprobes: [{syscall: false}]", "missing-field", &["call is missing"]),
         ("kprobes: [{call: \"list:x\"}]", "unknown-list", &["spec.lists"]),
         ("lsmhooks: [{hook: bpf_lsm_file_open}]", "bad-call", &["write file_open"]),
@@ -534,6 +536,13 @@ fn names_and_kinds() {
         let codes: Vec<_> = compiled.diagnostics.iter().map(|d| d.code.id()).collect();
         assert_eq!(codes, Vec::from_iter(code), "{kind} {metadata}");
     }
+    // A document that is meant as a policy hides nothing else that is wrong with it.
+    let wrong = compile_yaml(
+        "f.yaml",
+        "apiVersion: cilium.io/v1\nkind: Tracingpolice\nmetadata: {name: Bad_Name}\nspec: {kprobe: []}\n",
+    );
+    let codes: Vec<_> = wrong.diagnostics.iter().map(|d| d.code.id()).collect();
+    assert_eq!(codes, ["wrong-kind", "wrong-kind", "bad-name", "unknown-field"]);
     let namespaced = document("TracingPolicyNamespaced", "{name: a, namespace: b}");
     assert_eq!(namespaced.policies[0].namespace.as_deref(), Some("b"));
     let long = document("TracingPolicy", &format!("{{name: {}}}", "a".repeat(254)));

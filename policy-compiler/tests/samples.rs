@@ -82,3 +82,15 @@ fn every_seed_has_a_twin_that_enforces() {
         assert_eq!(format!("{}.yaml", plan.name), twin);
     }
 }
+
+#[test]
+fn twins_are_run_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read =
+        |path: String| std::fs::read_to_string(root.join(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    for seed in names("seed") {
+        let twin = seed.replace(".yaml", "-fixed");
+        let run = read(format!("e2e/conformance/sample-{twin}/policy.yaml"));
+        assert_eq!(run, read(format!("config/samples/{twin}.yaml")), "copy the sample into its case");
+    }
+}

@@ -213,7 +213,7 @@ fn with_mode(file: &Path, mode: Option<Mode>) -> anyhow::Result<String> {
 }
 
 /// The text of a file, or of stdin for `-`.
-pub(crate) fn read(file: &Path) -> anyhow::Result<String> {
+fn read(file: &Path) -> anyhow::Result<String> {
     let text =
         if file == Path::new("-") { io::read_to_string(io::stdin()) } else { std::fs::read_to_string(file) };
     text.with_context(|| format!("failed to read {}", file.display()))

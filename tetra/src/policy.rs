@@ -1,14 +1,15 @@
 //! `tetra policy`: the policy compiler without an agent.
 
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
-use tetragon_compiler::{Code, Compiled, Diagnostic, Severity, compile_yaml, explain};
+use tetragon_compiler::{Code, Compiled, Diagnostic, Severity, compile_bytes, explain, unreadable};
 
 use crate::cli::{Color, Output, Policy};
-use crate::policies::{print, read};
+use crate::policies::print;
 use crate::{EXIT_POLICY_ERRORS, note};
 
 /// A file and what became of it.
@@ -19,20 +20,34 @@ struct Checked {
 }
 
 impl Checked {
-    fn new(path: &std::path::Path) -> anyhow::Result<Self> {
-        let text = read(path)?;
-        let file =
-            if path == std::path::Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-        let compiled = compile_yaml(&file, &text);
-        Ok(Self { file, text, compiled })
+    /// A file that cannot be read is a finding like any other: it does not hide those of other files.
+    fn new(path: &Path) -> Self {
+        let stdin = path == Path::new("-");
+        let file = if stdin { "stdin".into() } else { path.display().to_string() };
+        match read(path, stdin) {
+            Ok(bytes) => {
+                let compiled = compile_bytes(&file, &bytes);
+                Self { compiled, file, text: String::from_utf8_lossy(&bytes).into_owned() }
+            }
+            Err(error) => Self { compiled: unreadable(&file, &error), file, text: String::new() },
+        }
     }
+}
+
+fn read(path: &Path, stdin: bool) -> io::Result<Vec<u8>> {
+    if !stdin {
+        return std::fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Runs a subcommand.
 pub(crate) fn run(command: Policy) -> anyhow::Result<ExitCode> {
     match command {
         Policy::Check { files, output, color } => check(&files, output, color),
-        Policy::Compile { file } => compile(&Checked::new(&file)?),
+        Policy::Compile { file } => compile(&Checked::new(&file)),
         Policy::Explain { code: Some(code) } => explain_code(&code),
         Policy::Explain { code: None } => {
             print(
@@ -47,7 +62,7 @@ pub(crate) fn run(command: Policy) -> anyhow::Result<ExitCode> {
 }
 
 fn check(files: &[PathBuf], output: Output, color: Color) -> anyhow::Result<ExitCode> {
-    let checked = files.iter().map(|f| Checked::new(f)).collect::<Result<Vec<_>, _>>()?;
+    let checked: Vec<_> = files.iter().map(|f| Checked::new(f)).collect();
     match output {
         Output::Json => print(&format!("{}\n", serde_json::to_string(&Report::new(&checked))?))?,
         Output::Text => print(&text(&checked, color.on_stdout()))?,

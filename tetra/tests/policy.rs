@@ -153,13 +153,34 @@ fn explain_prints_the_page_of_a_code() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_an_error() {
-    let output = tetra(&["policy", "check", "/nonexistent/p.yaml"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(
-        stderr(&output).starts_with("Error: failed to read /nonexistent/p.yaml: No such file"),
-        "{output:?}"
-    );
+fn a_file_that_cannot_be_read_is_a_finding_beside_the_others() {
+    let files = Files::new();
+    let latin = files.0.path().join("latin.yaml");
+    std::fs::write(&latin, b"kind: TracingPolicy\nmetadata: {name: caf\xe9}\n").expect("written");
+    let (latin, bad) = (latin.display().to_string(), files.write("bad.yaml", "kind: [\n"));
+    let output = tetra(&["policy", "check", "/nonexistent/p.yaml", &latin, &bad]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = stdout(&output);
+    for line in [
+        "/nonexistent/p.yaml:1:1: error[unreadable-file]: cannot be read: No such file or directory (os error 2); \
+         give the path of a file that is there and that you may read\n",
+        &format!(
+            "{latin}:2:21: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8; save the file as UTF-8\n"
+        ),
+        &format!("{bad}:2:1: error[yaml-syntax]: not YAML: "),
+        "0 policies in 3 files: 3 errors, 0 warnings\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn what_only_files_and_nodes_show_has_pages_too() {
+    for code in ["unreadable-file", "not-on-this-kernel"] {
+        let output = tetra(&["policy", "explain", code]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(stdout(&output).starts_with(&format!("# {code}\n")), "{output:?}");
+    }
 }
 
 #[test]

@@ -470,12 +470,13 @@ impl Engine {
                 (None, e) => {
                     r.error = e.map(ToString::to_string);
                     r.cause = e.map(Unavailable::cause);
+                    r.arg = e.and_then(Unavailable::arg);
                 }
             }
             // An error of an earlier attempt stays.
             if let Some(old) = report.hooks.get(i).filter(|o| r.error.is_none() && o.error.is_some()) {
                 r.error = old.error.clone();
-                r.cause = old.cause;
+                (r.cause, r.arg) = (old.cause, old.arg);
             }
             all.push(r);
         }

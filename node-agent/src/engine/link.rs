@@ -17,6 +17,7 @@ use tetragon_api::plan::{Arg, ArgType, Hook};
 use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
+use super::format::Field;
 use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
 
@@ -52,8 +53,8 @@ pub struct Context {
     pub host_ns: [u32; 10],
     /// Strings are in the kernel's memory (functions that are not system calls).
     pub kernel_strings: bool,
-    /// Of a tracepoint: offset, size and signedness of each field of its format; else empty.
-    pub fields: Vec<(u32, u32, bool)>,
+    /// Of a tracepoint: the fields of its format; else empty.
+    pub fields: Vec<Field>,
     /// The containers that are known, which the linker keeps up to date.
     pub containers: Numbered,
 }
@@ -64,17 +65,7 @@ impl Context {
         if a.ty != ArgType::Auto {
             return (a.index, a.ty);
         }
-        let ty = match self.fields.get(a.index as usize).map_or((8, false), |f| (f.1, f.2)) {
-            (1, true) => ArgType::Int8,
-            (1, false) => ArgType::Uint8,
-            (2, true) => ArgType::Int16,
-            (2, false) => ArgType::Uint16,
-            (4, true) => ArgType::Int32,
-            (4, false) => ArgType::Uint32,
-            (_, true) => ArgType::Int64,
-            (_, false) => ArgType::Uint64,
-        };
-        (a.index, ty)
+        (a.index, self.fields.get(a.index as usize).map_or(ArgType::Uint64, Field::auto))
     }
 }
 
@@ -747,8 +738,11 @@ impl Linker {
             // A tracepoint's arguments are copied from its fields, one by one.
             c.raw_args = c.args;
             for (a, (index, _)) in self.shape.args.iter().enumerate() {
-                c.field[a] = self.context.fields.get(*index as usize).map_or(0, |f| f.0);
                 c.arg[a].raw = a as u8;
+                if let Some(field) = self.context.fields.get(*index as usize) {
+                    c.field[a] = field.spec();
+                    c.arg[a].from |= field.from();
+                }
             }
         }
         c

@@ -9,6 +9,7 @@ mod base;
 mod btf;
 mod cgroups;
 mod dims;
+mod format;
 mod hook;
 mod image;
 mod kernel;
@@ -86,6 +87,17 @@ pub struct HookReport {
     pub error: Option<String>,
     /// What kind of error that is.
     pub cause: Option<Cause>,
+    /// Which of the hook's arguments it is about.
+    pub arg: Option<usize>,
+}
+
+impl HookReport {
+    /// The field that an error is about, and the error without that field's name.
+    pub fn place_of<'e>(&self, error: &'e str) -> (String, &'e str) {
+        let Some(arg) = self.arg else { return (self.field.clone(), error) };
+        let rest = error.strip_prefix(&format!("args[{arg}]: ")).unwrap_or(error);
+        (format!("{}.args[{arg}]", self.field), rest)
+    }
 }
 
 /// What kind of thing keeps a hook from running.

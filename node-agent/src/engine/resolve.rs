@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use tetragon_api::plan::{ArgType, Hook, Target};
+use tetragon_compiler::type_name;
 
 use super::btf::{Btf, Described};
+use super::format::{self, Field};
 use super::kernel::Kernel;
 use super::{Backend, Cause};
 
@@ -29,7 +31,7 @@ pub struct Details {
     /// It may be denied.
     pub deny: bool,
     /// Fields of a tracepoint.
-    pub fields: Vec<(u32, u32, bool)>,
+    pub fields: Vec<Field>,
     /// Id of a tracepoint.
     pub id: u64,
 }
@@ -40,9 +42,14 @@ pub enum Unavailable {
     /// There is no such function.
     #[error("{0}")]
     Missing(String),
-    /// The function has no such argument.
-    #[error("{0}")]
-    Mismatch(String),
+    /// The function has no such argument, or another one.
+    #[error("args[{arg}]: {why}")]
+    Mismatch {
+        /// Which of the hook's.
+        arg: usize,
+        /// What it is, and what would be right.
+        why: String,
+    },
     /// The kernel cannot do what is asked.
     #[error("{0}")]
     Unable(String),
@@ -52,9 +59,14 @@ impl Unavailable {
     /// For status.
     pub fn cause(&self) -> Cause {
         match self {
-            Unavailable::Missing(_) | Unavailable::Mismatch(_) => Cause::Mistaken,
+            Unavailable::Missing(_) | Unavailable::Mismatch { .. } => Cause::Mistaken,
             Unavailable::Unable(_) => Cause::Unable,
         }
+    }
+
+    /// Which of the hook's arguments it is about.
+    pub fn arg(&self) -> Option<usize> {
+        if let Unavailable::Mismatch { arg, .. } = self { Some(*arg) } else { None }
     }
 }
 
@@ -82,12 +94,7 @@ pub fn resolve(kernel: &Kernel, btf: &Btf, hook: &Hook) -> Result<(Attach, Detai
         Target::Syscall(name) => syscall(kernel, btf, name, denies),
         Target::RawTracepoint(subsystem, event) => {
             tracepoint_dir(subsystem, event)?;
-            let attach = Attach {
-                backend: Backend::RawTracepoint,
-                name: format!("{subsystem}/{event}"),
-                syscall: false,
-            };
-            Ok((attach, Details { raw_args: 5, ..Details::default() }))
+            raw_tracepoint(btf, subsystem, event, hook)
         }
         Target::Tracepoint(subsystem, event) => tracepoint(subsystem, event, hook),
     }
@@ -224,7 +231,7 @@ fn probe(kernel: &Kernel, btf: &Btf, symbol: &str, syscall: bool) -> Result<(Att
 /// The arguments exist and are what the policy says.
 fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<(), Unavailable> {
     for (i, a) in hook.args.iter().enumerate() {
-        let refuse = |why: String| Err(Unavailable::Mismatch(format!("args[{i}]: {why}")));
+        let refuse = |why: String| Err(Unavailable::Mismatch { arg: i, why });
         let Some(param) = params.get(a.index as usize) else {
             return refuse(format!(
                 "{function} has {} arguments on this kernel, so there is no index {}",
@@ -244,8 +251,9 @@ fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<
                 match is {
                     Described::StructPointer(s) if narrow || ty == ArgType::String => {
                         return refuse(format!(
-                            "index {} of {function} is a struct {s} *, which type {ty:?} does not fit",
-                            a.index
+                            "index {} of {function} is a struct {s} *, which type {} does not fit",
+                            a.index,
+                            type_name(ty)
                         ));
                     }
                     Described::Integer if ty == ArgType::String => {
@@ -300,41 +308,48 @@ fn tracepoint(subsystem: &str, event: &str, hook: &Hook) -> Result<(Attach, Deta
         .trim()
         .parse()
         .map_err(|_| Unavailable::Unable(format!("{}/id is no number", dir.display())))?;
-    let fields = format_fields(&read("format")?);
-    for (i, a) in hook.args.iter().enumerate() {
-        if a.index as usize >= fields.len() {
-            return Err(Unavailable::Mismatch(format!(
-                "args[{i}]: {subsystem}/{event} has {} fields on this kernel, so there is no index {}",
-                fields.len(),
-                a.index
-            )));
-        }
-    }
+    let fields = format::fields(&read("format")?);
+    check_fields(subsystem, event, &fields, hook)?;
     let attach =
         Attach { backend: Backend::Tracepoint, name: format!("{subsystem}/{event}"), syscall: false };
     Ok((attach, Details { fields, id, ..Details::default() }))
 }
 
-/// Offset, size and signedness of each field, in the order of the file.
-fn format_fields(text: &str) -> Vec<(u32, u32, bool)> {
-    let number = |l: &str, key: &str| {
-        let rest = &l[l.find(key)? + key.len()..];
-        rest[..rest.find(';')?].trim().parse().ok()
-    };
-    text.lines()
-        .filter(|l| l.trim_start().starts_with("field:"))
-        .filter_map(|l| Some((number(l, "offset:")?, number(l, "size:")?, number(l, "signed:")? == 1u32)))
-        .collect()
+/// The event has the fields, and each is what the policy says.
+fn check_fields(subsystem: &str, event: &str, fields: &[Field], hook: &Hook) -> Result<(), Unavailable> {
+    for (i, a) in hook.args.iter().enumerate() {
+        let why = match fields.get(a.index as usize) {
+            Some(field) => match field.fits(subsystem, a.ty) {
+                Ok(()) => continue,
+                Err(why) => format!("index {} of {subsystem}/{event} {why}", a.index),
+            },
+            None => format!(
+                "{subsystem}/{event} has {} fields on this kernel, so there is no index {}",
+                fields.len(),
+                a.index
+            ),
+        };
+        return Err(Unavailable::Mismatch { arg: i, why });
+    }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The most arguments of a raw tracepoint that can be read.
+const RAW_ARGUMENTS: u32 = 5;
 
-    #[test]
-    fn fields_of_a_format_file() {
-        let text = "name: sys_enter_lseek\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
-                    \tfield:int __syscall_nr;\toffset:8;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
-        assert_eq!(format_fields(text), [(0, 2, false), (8, 4, true)]);
+fn raw_tracepoint(
+    btf: &Btf,
+    subsystem: &str,
+    event: &str,
+    hook: &Hook,
+) -> Result<(Attach, Details), Unavailable> {
+    let name = format!("{subsystem}/{event}");
+    // The BTF of a module's tracepoint is the module's.
+    let known = btf.tracepoint(event);
+    if let Some(params) = &known {
+        check_args(btf, &format!("raw tracepoint {name}"), params, hook)?;
     }
+    let raw_args = known.map_or(RAW_ARGUMENTS, |p| (p.len() as u32).min(RAW_ARGUMENTS));
+    let attach = Attach { backend: Backend::RawTracepoint, name, syscall: false };
+    Ok((attach, Details { raw_args, ..Details::default() }))
 }

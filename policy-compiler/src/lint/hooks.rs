@@ -5,6 +5,7 @@ use tetragon_api::plan::{ArgType, Matcher, Target, TextOp};
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::draft::{HookDraft, SelectorDraft};
+use crate::signatures;
 
 /// The call is made by a program that is about to become another one.
 fn is_exec(target: &Target) -> bool {
@@ -14,6 +15,30 @@ fn is_exec(target: &Target) -> bool {
         Target::Syscall(name) => matches!(name.as_str(), "execve" | "execveat"),
         Target::Tracepoint(_, event) => matches!(event.as_str(), "sys_enter_execve" | "sys_enter_execveat"),
         Target::RawTracepoint(..) => false,
+    }
+}
+
+/// An argument behind the last one.
+pub(super) fn no_such_arg(cx: &mut Cx<'_>, hook: &HookDraft) {
+    for target in &hook.targets {
+        let Some(most) = signatures::arguments(target) else { continue };
+        for arg in &hook.args {
+            let Some(index) = arg.index.filter(|index| *index >= most) else { continue };
+            let (name, what) = match target {
+                Target::Function(name) => (name.clone(), "arguments"),
+                Target::Lsm(name) => (format!("LSM hook {name}"), "arguments"),
+                Target::Syscall(name) => (format!("sys_{name}"), "arguments"),
+                Target::Tracepoint(of, event) | Target::RawTracepoint(of, event) => {
+                    (format!("{of}/{event}"), "fields")
+                }
+            };
+            let message = format!("{name} has {most} {what} at most, so there is no index {index}");
+            let help = match most {
+                0 => "leave args out".to_owned(),
+                most => format!("from 0 to {} is possible", most - 1),
+            };
+            cx.report(Code::NoSuchArg, &arg.place, message).help(help);
+        }
     }
 }
 
