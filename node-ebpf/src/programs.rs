@@ -9,14 +9,33 @@ use crate::{
 use aya_ebpf::{EbpfContext, helpers::generated, macros::*, programs::*};
 use core::ffi::c_void;
 
-// Offsets in struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h).
-const R10: usize = 56;
-const R9: usize = 64;
-const R8: usize = 72;
-const CX: usize = 88;
-const DX: usize = 96;
-const SI: usize = 104;
-const DI: usize = 112;
+/// Offsets of arguments in struct pt_regs, by architecture. Those of a system call are the caller's.
+#[cfg(bpf_target_arch = "x86_64")]
+mod registers {
+    // arch/x86/include/asm/ptrace.h
+    const R10: usize = 56;
+    const R9: usize = 64;
+    const R8: usize = 72;
+    const CX: usize = 88;
+    const DX: usize = 96;
+    const SI: usize = 104;
+    const DI: usize = 112;
+
+    pub const FUNCTION: [usize; 6] = [DI, SI, DX, CX, R8, R9];
+    pub const SYSCALL: [usize; 6] = [DI, SI, DX, R10, R8, R9];
+    /// Where the registers of a system call's arguments begin and end.
+    pub const SPAN: (usize, usize) = (R10, DI + 8);
+}
+#[cfg(bpf_target_arch = "aarch64")]
+mod registers {
+    // x0 to x5: struct pt_regs begins with struct user_pt_regs, and that with x0
+    // (arch/arm64/include/uapi/asm/ptrace.h).
+    pub const FUNCTION: [usize; 6] = [0, 8, 16, 24, 32, 40];
+    pub const SYSCALL: [usize; 6] = FUNCTION;
+    /// Where the registers of a system call's arguments begin and end.
+    pub const SPAN: (usize, usize) = (0, 48);
+}
+use registers::{FUNCTION, SPAN, SYSCALL};
 
 /// Reads the state word, once, and goes on in the engine of the slot that it names. Returns only
 /// when that slot has no engine for this hook.
@@ -69,14 +88,14 @@ unsafe fn registers(s: *mut Scratch, ctx: *const u8) {
         let r = |o: usize| *ctx.add(o).cast::<u64>();
         if config!(syscall) != 0 {
             let w = (&raw mut (*s).walk).cast::<u64>();
-            user_registers(s, w, r(DI));
+            user_registers(s, w, r(FUNCTION[0]));
         } else {
-            given(s, 0, r(DI));
-            given(s, 1, r(SI));
-            given(s, 2, r(DX));
-            given(s, 3, r(CX));
-            given(s, 4, r(R8));
-            given(s, 5, r(R9));
+            given(s, 0, r(FUNCTION[0]));
+            given(s, 1, r(FUNCTION[1]));
+            given(s, 2, r(FUNCTION[2]));
+            given(s, 3, r(FUNCTION[3]));
+            given(s, 4, r(FUNCTION[4]));
+            given(s, 5, r(FUNCTION[5]));
         }
     }
 }
@@ -85,9 +104,9 @@ unsafe fn registers(s: *mut Scratch, ctx: *const u8) {
 #[inline(always)]
 unsafe fn user_registers(s: *mut Scratch, w: *mut u64, regs: u64) {
     unsafe {
-        read(w.cast(), (DI + 8 - R10) as u32, regs + R10 as u64);
-        for (i, o) in [DI, SI, DX, R10, R8, R9].into_iter().enumerate() {
-            given(s, i, get(w.add((o - R10) / 8)));
+        read(w.cast(), (SPAN.1 - SPAN.0) as u32, regs + SPAN.0 as u64);
+        for (i, o) in SYSCALL.into_iter().enumerate() {
+            given(s, i, get(w.add((o - SPAN.0) / 8)));
         }
     }
 }
