@@ -1,5 +1,5 @@
 //! Builds the eBPF object that the agent embeds: `node-ebpf/` for the eBPF target, with the same
-//! compiler (its nightly options switched on) and bpf-linker.
+//! compiler (its nightly options switched on) and bpf-linker, for the kernels that the agent is built for.
 
 use std::env;
 use std::path::PathBuf;
@@ -13,7 +13,15 @@ fn main() {
         println!("cargo::rerun-if-changed={dir}");
     }
     let target = out.join("target");
-    let flags = ["-Clinker=bpf-linker", "-Cdebuginfo=0", "-Cpanic=abort"].join("\x1f");
+    // Where arguments lie in registers is the architecture's.
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    assert!(
+        ["x86_64", "aarch64"].contains(&arch.as_str()),
+        "the programs do not know the registers of {arch}; right would be --target x86_64-unknown-linux-gnu or \
+         aarch64-unknown-linux-gnu"
+    );
+    let arch = format!("--cfg=bpf_target_arch=\"{arch}\"");
+    let flags = ["-Clinker=bpf-linker", "-Cdebuginfo=0", "-Cpanic=abort", &arch].join("\x1f");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo sets for this build must not reach the other one.
     for (name, _) in env::vars_os() {

@@ -168,8 +168,8 @@ pub const MAX_SELECTORS: usize = 64;
 pub enum Target {
     /// A kernel function (`kprobes` with `syscall: false`), by symbol: `security_file_open`.
     Function(String),
-    /// A system call (`kprobes` with `syscall: true`), by name without prefix: `setns`. On x86-64
-    /// its symbol is `__x64_sys_setns`.
+    /// A system call (`kprobes` with `syscall: true`), by name without prefix: `setns`. Its symbol is
+    /// the node's: `__x64_sys_setns`, `__arm64_sys_setns`.
     Syscall(String),
     /// An LSM hook (`lsmhooks`), without `bpf_lsm_`: `file_open`.
     Lsm(String),

@@ -132,7 +132,7 @@ struct Naming {
     syscall: bool,
     /// The policy says so itself.
     explicit: bool,
-    /// From a list: `x64/sys_NAME` is possible.
+    /// From a list: `x64/sys_NAME`, `arm64/sys_NAME` are possible.
     listed: bool,
 }
 
@@ -149,11 +149,8 @@ fn one(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option<Tar
 }
 
 fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option<Target> {
-    let name = match call.strip_prefix("x64/") {
-        Some(name) if naming.listed => name,
-        _ => call,
-    };
-    if let Some(name) = name.strip_prefix("__x64_sys_").or_else(|| name.strip_prefix("sys_")) {
+    let bare = call.strip_prefix("x64/").or_else(|| call.strip_prefix("arm64/"));
+    if let Some(name) = short(bare.filter(|_| naming.listed).unwrap_or(call)) {
         if !valid(cx, place, name, "a system call", "letters, digits and _") {
             return None;
         }
@@ -164,7 +161,7 @@ fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option
     }
     if OTHER_ABIS.iter().any(|p| call.starts_with(p)) {
         cx.report(Code::NotSupportedYet, place, format!("not supported yet: {}", quote(call)))
-            .help("system calls of x86-64 work, as sys_NAME (in lists also x64/sys_NAME)");
+            .help("64-bit system calls work, as sys_NAME, which is the same call on x86-64 and arm64");
     } else if !looks_like_function(call) {
         let name = syscalls::symbol_of(call).unwrap_or(call);
         cx.report(Code::BadCall, place, format!("{} is not how a system call is written", quote(call)))
@@ -178,14 +175,22 @@ fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option
     None
 }
 
-/// Beginnings of system calls that are not x86-64's own.
+/// Beginnings of system calls. A Plan is for nodes of all architectures, so that a symbol of one of them
+/// means the call: each node puts its own prefix before the name.
+const PREFIXES: &[&str] = &["sys_", "__x64_sys_", "__arm64_sys_"];
+
+/// A system call's name behind its prefix.
+fn short(call: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|p| call.strip_prefix(p))
+}
+
+/// Beginnings of system calls that are not the nodes' own.
 const OTHER_ABIS: &[&str] =
     &["i386/", "arm64/", "arm32/", "__ia32_", "__x32_", "__arm64_", "compat_sys_", "x64/"];
 
 /// No system call of any ABI, with or without a prefix.
 fn looks_like_function(call: &str) -> bool {
-    let prefixes = ["sys_", "__x64_sys_"];
-    !prefixes.iter().chain(OTHER_ABIS).any(|p| call.starts_with(p))
+    !PREFIXES.iter().chain(OTHER_ABIS).any(|p| call.starts_with(p))
         && !syscalls::is_known(call)
         && syscalls::symbol_of(call).is_none()
 }
@@ -199,7 +204,7 @@ fn unknown_syscall(cx: &mut Cx<'_>, place: &Place, name: &str) {
     cx.report(
         Code::UnknownSyscall,
         place,
-        format!("x86-64 has no system call sys_{name} that is known here"),
+        format!("neither x86-64 nor arm64 has a system call sys_{name} that is known here"),
     )
     .help(help);
 }
@@ -208,8 +213,7 @@ fn function(cx: &mut Cx<'_>, place: &Place, call: &str) -> Option<Target> {
     if !valid(cx, place, call, "a kernel function", "letters, digits, _ and .") {
         return None;
     }
-    let short = call.strip_prefix("__x64_sys_").or_else(|| call.strip_prefix("sys_"));
-    if let Some(name) = short.filter(|n| syscalls::is_known(n)) {
+    if let Some(name) = short(call).filter(|n| syscalls::is_known(n)) {
         cx.report(
             Code::SyscallAsFunction,
             place,

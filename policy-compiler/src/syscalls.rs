@@ -1,4 +1,5 @@
-//! Names of x86-64's system calls, as in the kernel's `__x64_sys_NAME` symbols (Linux 2.6 to 6.19).
+//! Names of system calls, as in the kernel's `__x64_sys_NAME` symbols (Linux 2.6 to 6.19). arm64 has no others,
+//! but lacks the older of two that do the same (`open` beside `openat`).
 
 /// All of them, sorted.
 pub(crate) const SYSCALLS: &[&str] = &[

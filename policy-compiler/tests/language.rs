@@ -229,7 +229,9 @@ fn hooks_that_cannot_be() {
         ),
         ("kprobes: [{call: lseek}]", "bad-call", &["write sys_lseek"]),
         ("kprobes: [{call: stat}]", "bad-call", &["write sys_newstat"]),
-        ("kprobes: [{call: __ia32_sys_read}]", "not-supported-yet", &["x86-64"]),
+        ("kprobes: [{call: __ia32_sys_read}]", "not-supported-yet", &["x86-64 and arm64"]),
+        ("kprobes: [{call: __arm64_compat_sys_open}]", "not-supported-yet", &["64-bit"]),
+        ("kprobes: [{call: arm64/sys_read}]", "not-supported-yet", &["sys_NAME"]),
         ("kprobes: [{call: i386/sys_read}]", "not-supported-yet", &[]),
         ("kprobes: [{call: \"a b\", syscall: false}]", "bad-call", &["\"a b\""]),
         ("kprobes: [{call: \"\", syscall: false}]", "bad-call", &[]),
@@ -332,8 +334,10 @@ fn calls_are_resolved() {
     let targets = |spec: &str| plan(spec).hooks.into_iter().map(|h| h.target).collect::<Vec<_>>();
     let syscall = |name: &str| Target::Syscall(name.into());
     assert_eq!(
-        targets("kprobes: [{call: sys_setns}, {call: __x64_sys_setns, syscall: true}]"),
-        [syscall("setns"), syscall("setns")]
+        targets(
+            "kprobes: [{call: sys_setns}, {call: __x64_sys_setns, syscall: true}, {call: __arm64_sys_setns}]"
+        ),
+        [syscall("setns"), syscall("setns"), syscall("setns")]
     );
     assert_eq!(
         targets(
@@ -343,9 +347,9 @@ fn calls_are_resolved() {
     );
     assert_eq!(
         targets(
-            "lists: [{name: l, type: syscalls, values: [x64/sys_dup2, __x64_sys_dup]}]\nkprobes: [{call: \"list:l\"}]"
+            "lists: [{name: l, type: syscalls, values: [x64/sys_dup2, __x64_sys_dup, arm64/sys_dup3, __arm64_sys_dup]}]\nkprobes: [{call: \"list:l\"}]"
         ),
-        [syscall("dup"), syscall("dup2")]
+        [syscall("dup"), syscall("dup2"), syscall("dup3")]
     );
     assert_eq!(
         targets(

@@ -214,7 +214,9 @@ fn traced(tracepoint: &ProcessTracepoint) -> Line {
     if tracepoint.subsys == "raw_syscalls" && tracepoint.event == "sys_enter" {
         let number = tracepoint.args.first().and_then(|a| a.arg.as_ref());
         let name = match number {
-            Some(Arg::LongArg(number)) => u32::try_from(*number).ok().and_then(|n| syscalls::name("x64", n)),
+            Some(Arg::LongArg(number)) => {
+                u32::try_from(*number).ok().and_then(|n| syscalls::name(syscalls::OWN_ABI, n))
+            }
             Some(Arg::SyscallId(id)) => syscalls::name(&id.abi, id.id),
             _ => None,
         };

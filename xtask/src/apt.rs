@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::arch::Arch;
 use crate::tools::{cache, command, find, output, say};
 
 /// Whoever signs Debian's suites; the package debian-archive-keyring.
@@ -25,6 +26,11 @@ pub(crate) struct Apt {
 impl Apt {
     /// For these suites of Debian, to download into a folder.
     pub(crate) fn new(suites: &[&str], to: &Path) -> Result<Apt> {
+        Apt::of(Arch::Amd64, suites, to)
+    }
+
+    /// For packages of an architecture.
+    pub(crate) fn of(arch: Arch, suites: &[&str], to: &Path) -> Result<Apt> {
         if find("apt-get").is_none() {
             bail!(
                 "kernels come from Debian's packages, and there is no apt-get here: a Debian or Ubuntu machine is needed"
@@ -40,15 +46,18 @@ impl Apt {
         }
         let (main, security) = mirrors();
         let mut list = String::new();
+        let arch = arch.debian();
         for suite in suites {
-            list += &format!("deb [arch=amd64 signed-by={KEYRING}] {main} {suite} main\n");
+            list += &format!("deb [arch={arch} signed-by={KEYRING}] {main} {suite} main\n");
             if !suite.contains("backports") && *suite != "sid" {
-                list += &format!("deb [arch=amd64 signed-by={KEYRING}] {security} {suite}-security main\n");
+                list += &format!("deb [arch={arch} signed-by={KEYRING}] {security} {suite}-security main\n");
             }
         }
-        let sources = folder.join(format!("{}.list", suites.join("-")));
+        let sources = folder.join(format!("{}-{arch}.list", suites.join("-")));
         fs::write(&sources, list)?;
         let options = [
+            format!("APT::Architecture={arch}"),
+            format!("APT::Architectures={arch}"),
             format!("Dir::Etc::sourcelist={}", sources.display()),
             "Dir::Etc::sourceparts=-".into(),
             format!("Dir::State::lists={}", folder.join("lists").display()),

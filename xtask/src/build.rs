@@ -6,21 +6,28 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::arch::Arch;
 use crate::tools::{cache, command, root, run};
 
-/// The only target.
+/// This machine's target. Guests may have another: [`Arch::target`].
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
-/// cargo with the flags of everything that is built for the target.
+/// cargo with the flags of everything that is built for a target.
 pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = command(program, args);
+    for arch in Arch::ALL {
+        let target = arch.target().replace('-', "_").to_uppercase();
+        command.env(format!("CARGO_TARGET_{target}_RUSTFLAGS"), FLAGS);
+        // Examples in the documentation are linked with the same crates.
+        command.env(format!("CARGO_TARGET_{target}_RUSTDOCFLAGS"), FLAGS);
+        if arch != Arch::Amd64 {
+            command.env(format!("CARGO_TARGET_{target}_LINKER"), arch.tool("gcc"));
+        }
+    }
     command
         .current_dir(root())
-        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", FLAGS)
-        // Examples in the documentation are linked with the same crates.
-        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTDOCFLAGS", FLAGS)
         // These would replace the flags above.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -41,8 +48,12 @@ pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 /// crates, cargo would build what they need anew with other features. The workspace's own crates are compiled
 /// by clippy, which is rustc with more lints: `cargo clippy` would check every dependency a second time.
 pub(crate) fn workspace<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    workspace_for(Arch::Amd64, args)
+}
+
+fn workspace_for<'a>(arch: Arch, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = cargo(args);
-    command.args(["--workspace", "--target", TARGET]).env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    command.args(["--workspace", "--target", arch.target()]).env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
     command
 }
 
@@ -53,16 +64,16 @@ pub(crate) fn crds() -> Result<()> {
     run(cargo(example).args(["--target", TARGET]))
 }
 
-fn output_folder(profile: &str) -> PathBuf {
-    root().join("target").join(TARGET).join(profile)
+fn output_folder(arch: Arch, profile: &str) -> PathBuf {
+    root().join("target").join(arch.target()).join(profile)
 }
 
 /// The guest's first process and `trig`.
-pub(crate) fn guest_programs() -> Result<(PathBuf, PathBuf)> {
-    let common = ["--quiet", "--package", "tetragon-guest", "--profile", "guest", "--target", TARGET];
+pub(crate) fn guest_programs(arch: Arch) -> Result<(PathBuf, PathBuf)> {
+    let common = ["--quiet", "--package", "tetragon-guest", "--profile", "guest", "--target", arch.target()];
     run(cargo(["build"]).args(common).args(["--bin", "guest-init"]))?;
     run(cargo(["rustc"]).args(common).args(["--bin", "trig", "--", "-C", "link-arg=-nostartfiles"]))?;
-    let folder = output_folder("guest");
+    let folder = output_folder(arch, "guest");
     Ok((folder.join("guest-init"), folder.join("trig")))
 }
 
@@ -81,20 +92,23 @@ impl Agent {
 }
 
 /// Builds the agent and `tetra` of this repository.
-pub(crate) fn agent(release: bool) -> Result<Agent> {
-    let mut build = workspace(["build", "--quiet", "--bin", "tetragon", "--bin", "tetra"]);
+pub(crate) fn agent(arch: Arch, release: bool) -> Result<Agent> {
+    let mut build = workspace_for(arch, ["build", "--quiet", "--bin", "tetragon", "--bin", "tetra"]);
     if release {
         build.arg("--release");
     }
     run(&mut build)?;
-    let folder = output_folder(if release { "release" } else { "debug" });
+    let folder = output_folder(arch, if release { "release" } else { "debug" });
     Agent::copied(&folder.join("tetragon"), Some(&folder.join("tetra")))
 }
 
 /// An agent built elsewhere; `tetra` may stand beside it.
-pub(crate) fn given_agent(tetragon: &Path) -> Result<Agent> {
+pub(crate) fn given_agent(arch: Arch, tetragon: &Path) -> Result<Agent> {
     let tetragon =
         tetragon.canonicalize().with_context(|| format!("there is no agent at {}", tetragon.display()))?;
+    if Arch::of_program(&std::fs::read(&tetragon)?) != Some(arch) {
+        bail!("{} is no program for {}, which the kernel is of", tetragon.display(), arch.debian());
+    }
     let tetra = tetragon.with_file_name("tetra");
     Agent::copied(&tetragon, tetra.is_file().then_some(tetra.as_path()))
 }
@@ -118,14 +132,16 @@ pub(crate) fn stripped(program: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     forget_old_copies(&folder, &name);
     let new = folder.join(format!("new-{name}-{}", std::process::id()));
-    run(command("strip", ["--strip-debug", "-o"]).arg(&new).arg(program))?;
+    let arch = Arch::of_program(&std::fs::read(program)?).unwrap_or(Arch::Amd64);
+    run(command(arch.tool("strip"), ["--strip-debug", "-o"]).arg(&new).arg(program))?;
     let linker = wants_interpreter(&std::fs::read(&new)?);
     if linker {
         std::fs::remove_file(&new)?;
         bail!(
             "{} is dynamically linked, and a guest has no libraries; right would be RUSTFLAGS=\"{FLAGS}\" with \
-             --target {TARGET}, as `cargo xtask` builds it",
-            program.display()
+             --target {}, as `cargo xtask` builds it",
+            program.display(),
+            arch.target()
         );
     }
     std::fs::rename(&new, &copy)?;

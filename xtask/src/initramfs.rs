@@ -3,13 +3,15 @@
 //! The archive depends on nothing but its inputs, so that its digest names it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::{Apt, retry};
+use crate::arch::Arch;
 use crate::build::wants_interpreter;
 use crate::kernels::Kernel;
-use crate::tools::{command, find, output};
+use crate::tools::{cache, command, find, run, say};
 
 /// One fixed time for every file: 2026-01-01.
 const TIME: u32 = 1_767_225_600;
@@ -84,7 +86,7 @@ pub(crate) fn build(kernel: &Kernel, init: &Path, trig: &Path) -> Result<Vec<u8>
     for (name, target) in LINKS {
         archive.link(name, target);
     }
-    busybox(&mut archive)?;
+    busybox(&mut archive, kernel.arch)?;
     archive.file("init", 0o755, &read(init)?);
     archive.file("bin/trig", 0o755, &read(trig)?);
     folder_of_files(&mut archive, &kernel.boot_modules(), "lib/tetragon-boot")?;
@@ -100,25 +102,62 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 /// busybox with every applet as a hard link in each of the four folders for programs: a policy sees the path
 /// that was called, which a symbolic link would hide.
-fn busybox(archive: &mut Archive) -> Result<()> {
-    let program =
-        find("busybox").context("busybox is missing: `cargo xtask setup` installs busybox-static")?;
+fn busybox(archive: &mut Archive, arch: Arch) -> Result<()> {
+    let program = match arch {
+        Arch::Amd64 => {
+            find("busybox").context("busybox is missing: `cargo xtask setup` installs busybox-static")?
+        }
+        Arch::Arm64 => foreign_busybox(arch).context("getting busybox for guests of arm64")?,
+    };
     let bytes = read(&program)?;
     if wants_interpreter(&bytes) {
         bail!("{} is not static: `cargo xtask setup` installs busybox-static", program.display());
     }
-    let applets = output(&mut command(&program, ["--list"]))?;
     let mut names = Vec::new();
-    for applet in applets.lines().filter(|a| !a.is_empty()) {
+    for applet in applets(&bytes) {
         for folder in ["bin", "sbin", "usr/bin", "usr/sbin"] {
             names.push(format!("{folder}/{applet}"));
         }
     }
     if !names.iter().any(|n| n == "bin/sh") {
-        bail!("{} --list names no sh", program.display());
+        bail!("no sh was found among the applets of {}", program.display());
     }
     archive.hard_links(&names, 0o755, &bytes);
     Ok(())
+}
+
+/// The names of a busybox's applets, as `busybox --list` writes them. It may be another architecture's and
+/// not run here, so they are read from the program: one text, sorted, with a NUL after each.
+fn applets(program: &[u8]) -> Vec<&str> {
+    const FIRST: &[u8] = b"[\0[[\0";
+    let Some(start) = program.windows(FIRST.len()).position(|w| w == FIRST) else { return Vec::new() };
+    program[start..]
+        .split(|b| *b == 0)
+        .map_while(|name| std::str::from_utf8(name).ok().filter(|n| !n.is_empty()))
+        .collect()
+}
+
+/// Debian's busybox for another architecture than this machine's, from the cache.
+fn foreign_busybox(arch: Arch) -> Result<PathBuf> {
+    let folder = cache().join(format!("busybox-{}", arch.debian()));
+    let program = ["bin/busybox", "usr/bin/busybox"].map(|p| folder.join("tree").join(p));
+    let there = || program.iter().find(|p| p.is_file()).cloned();
+    if let Some(program) = there() {
+        return Ok(program);
+    }
+    say(&format!("downloading busybox-static of Debian trixie for {}", arch.debian()));
+    let new = folder.with_extension("new");
+    let _ = fs::remove_dir_all(&new);
+    let apt = Apt::of(arch, &["trixie"], &new)?;
+    retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
+    retry(|| run(&mut apt.command("apt-get", &["-q", "download", "busybox-static"])))?;
+    for package in fs::read_dir(&new)? {
+        run(command("dpkg-deb", ["-x"]).arg(package?.path()).arg(new.join("tree")))?;
+    }
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&new, &folder)?;
+    there()
+        .with_context(|| format!("the package has no busybox where one was expected ({})", folder.display()))
 }
 
 fn folder_of_files(archive: &mut Archive, from: &Path, to: &str) -> Result<()> {
@@ -229,6 +268,15 @@ mod tests {
         assert_eq!(&text[heads[1] + 6..heads[1] + 14], &text[heads[2] + 6..heads[2] + 14], "one inode");
         assert_eq!(&text[heads[1] + 54..heads[1] + 62], "00000005", "content in the first");
         assert_eq!(&text[heads[2] + 54..heads[2] + 62], "00000000", "and not in the second");
+    }
+
+    #[test]
+    fn applets_are_those_that_busybox_lists() {
+        let program = find("busybox").expect("busybox-static is installed by the set-up");
+        let listed = crate::tools::output(&mut command(&program, ["--list"])).expect("a list");
+        let bytes = read(&program).expect("a program");
+        assert_eq!(applets(&bytes), listed.lines().collect::<Vec<_>>());
+        assert!(applets(b"no busybox").is_empty());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Debian's kernel packages: found, downloaded, unpacked and kept in the cache, one folder per series.
+//! Debian's kernel packages: found, downloaded, unpacked and kept in the cache, one folder per series and
+//! architecture.
 //!
 //! Nothing is installed: see [`crate::apt`].
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{Apt, retry};
+use crate::arch::Arch;
 use crate::modules;
 use crate::tools::{cache, command, output, run, say};
 
@@ -21,8 +23,9 @@ const COMPLETE: &str = "complete-3";
 /// A kernel in the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// What it was asked for: `6.12`.
+    /// The first two numbers of its version: `6.12`.
     pub(crate) series: String,
+    pub(crate) arch: Arch,
     /// What `uname -r` says.
     pub(crate) release: String,
     /// Its folder: `vmlinuz`, `config`, `boot/` (modules to load, in order), `modules/`.
@@ -30,6 +33,11 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// What it is asked for by: `6.12`, `6.12-arm64`.
+    pub(crate) fn name(&self) -> String {
+        self.arch.kernel(&self.series)
+    }
+
     /// The bootable image.
     pub(crate) fn image(&self) -> PathBuf {
         self.folder.join("vmlinuz")
@@ -52,49 +60,61 @@ impl Kernel {
     }
 }
 
-/// The kernel of a series, downloaded when the cache lacks it.
-pub(crate) fn get(series: &str) -> Result<Kernel> {
+/// A kernel by its name, downloaded when the cache lacks it.
+pub(crate) fn get(name: &str) -> Result<Kernel> {
+    let (series, arch) = Arch::of_kernel(name);
     if !series.split('.').all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         || series.split('.').count() != 2
     {
-        bail!("`{series}` is no kernel series; right would be one of {}", BED.join(", "));
+        bail!(
+            "`{name}` is no kernel series; right would be one of {}, or one of arm64, as 6.12-arm64",
+            BED.join(", ")
+        );
     }
-    let folder = cache().join("kernels").join(series);
-    if let Some(kernel) = cached(series, &folder) {
+    let folder = cache().join("kernels").join(name);
+    if let Some(kernel) = cached(name, &folder) {
         return Ok(kernel);
     }
     fs::create_dir_all(cache().join("kernels/deb"))?;
     let lock = fs::File::create(cache().join("kernels/lock"))?;
     lock.lock().context("waiting for another download of kernels")?;
-    if let Some(kernel) = cached(series, &folder) {
+    if let Some(kernel) = cached(name, &folder) {
         return Ok(kernel);
     }
-    let packages = match downloaded(series)? {
-        packages if packages.is_empty() => {
-            download(series).with_context(|| format!("downloading a kernel of series {series}"))?
-        }
-        packages => packages,
-    };
-    unpack(series, &packages, &folder).with_context(|| format!("unpacking kernel {series}"))?;
-    cached(series, &folder).with_context(|| format!("kernel {series} is incomplete after unpacking"))
+    let packages = packages(series, arch)?;
+    unpack(name, &packages, &folder).with_context(|| format!("unpacking kernel {name}"))?;
+    cached(name, &folder).with_context(|| format!("kernel {name} is incomplete after unpacking"))
 }
 
-/// The kernel of a series, if the cache has it.
-pub(crate) fn in_cache(series: &str) -> Option<Kernel> {
-    cached(series, &cache().join("kernels").join(series))
+/// A kernel by its name, if the cache has it.
+pub(crate) fn in_cache(name: &str) -> Option<Kernel> {
+    cached(name, &cache().join("kernels").join(name))
 }
 
-fn cached(series: &str, folder: &Path) -> Option<Kernel> {
+fn cached(name: &str, folder: &Path) -> Option<Kernel> {
     let release = fs::read_to_string(folder.join(COMPLETE)).ok()?.trim().to_owned();
-    Some(Kernel { series: series.to_owned(), release, folder: folder.to_path_buf() })
+    let (series, arch) = Arch::of_kernel(name);
+    Some(Kernel { series: series.to_owned(), arch, release, folder: folder.to_path_buf() })
 }
 
 fn packages_folder() -> PathBuf {
     cache().join("kernels/deb")
 }
 
+/// The packages of a series, downloaded when the cache lacks them.
+fn packages(series: &str, arch: Arch) -> Result<Vec<PathBuf>> {
+    match downloaded(series, arch)? {
+        packages if packages.is_empty() => {
+            let name = arch.kernel(series);
+            download(series, arch).with_context(|| format!("downloading a kernel of series {name}"))
+        }
+        packages => Ok(packages),
+    }
+}
+
 /// The packages of a series that are in the cache, if they are complete.
-fn downloaded(series: &str) -> Result<Vec<PathBuf>> {
+fn downloaded(series: &str, arch: Arch) -> Result<Vec<PathBuf>> {
+    let flavour = format!("-cloud-{}_", arch.debian());
     let files: Vec<PathBuf> =
         fs::read_dir(packages_folder())?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
     let kind = |kind: &str| -> Option<PathBuf> {
@@ -103,7 +123,7 @@ fn downloaded(series: &str) -> Result<Vec<PathBuf>> {
             .iter()
             .filter(|p| {
                 let name = p.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with(&prefix) && name.contains("-cloud-amd64_") && name.ends_with(".deb")
+                name.starts_with(&prefix) && name.contains(&flavour) && name.ends_with(".deb")
             })
             .collect();
         found.sort_by_key(|p| version_key(&p.to_string_lossy()));
@@ -127,7 +147,8 @@ fn version_key(text: &str) -> Vec<u64> {
 }
 
 /// Downloads the newest kernel of a series: first from the suites where one expects it, then from all.
-fn download(series: &str) -> Result<Vec<PathBuf>> {
+fn download(series: &str, arch: Arch) -> Result<Vec<PathBuf>> {
+    let kernel = arch.kernel(series);
     let expected: &[&str] = match series {
         "5.10" => &["bullseye"],
         "6.1" => &["bookworm"],
@@ -135,10 +156,10 @@ fn download(series: &str) -> Result<Vec<PathBuf>> {
         _ => &["trixie-backports"],
     };
     for suites in [expected, SUITES] {
-        say(&format!("kernel {series}: asking Debian's index ({})", suites.join(", ")));
-        let apt = Apt::new(suites, &packages_folder())?;
+        say(&format!("kernel {kernel}: asking Debian's index ({})", suites.join(", ")));
+        let apt = Apt::of(arch, suites, &packages_folder())?;
         retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
-        let Some(image) = newest_image(&apt, series)? else { continue };
+        let Some(image) = newest_image(&apt, series, arch)? else { continue };
         let depends = output(&mut apt.command("apt-cache", &["depends", &image]))?;
         let parts = depends.lines().filter_map(|l| l.trim().strip_prefix("Depends: "));
         let mut names = vec![image];
@@ -148,10 +169,10 @@ fn download(series: &str) -> Result<Vec<PathBuf>> {
                 .map(str::to_owned),
         );
         for name in &names {
-            say(&format!("kernel {series}: downloading {name}"));
+            say(&format!("kernel {kernel}: downloading {name}"));
             retry(|| run(&mut apt.command("apt-get", &["-q", "download", name])))?;
         }
-        let packages = downloaded(series)?;
+        let packages = downloaded(series, arch)?;
         if packages.is_empty() {
             bail!(
                 "apt downloaded {}, but not all of it is in {}",
@@ -161,11 +182,15 @@ fn download(series: &str) -> Result<Vec<PathBuf>> {
         }
         return Ok(packages);
     }
-    bail!("none of Debian's suites ({}) has linux-image-{series}.*-cloud-amd64", SUITES.join(", "))
+    bail!(
+        "none of Debian's suites ({}) has linux-image-{series}.*-cloud-{}",
+        SUITES.join(", "),
+        arch.debian()
+    )
 }
 
-fn newest_image(apt: &Apt, series: &str) -> Result<Option<String>> {
-    let pattern = format!("^linux-image-{}\\.[0-9].*-cloud-amd64$", series.replace('.', "\\."));
+fn newest_image(apt: &Apt, series: &str, arch: Arch) -> Result<Option<String>> {
+    let pattern = format!("^linux-image-{}\\.[0-9].*-cloud-{}$", series.replace('.', "\\."), arch.debian());
     let found = output(&mut apt.command("apt-cache", &["search", "--names-only", &pattern]))?;
     let mut names: Vec<_> =
         found.lines().filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect();
@@ -174,9 +199,9 @@ fn newest_image(apt: &Apt, series: &str) -> Result<Option<String>> {
 }
 
 /// Takes out of the packages what a guest needs.
-fn unpack(series: &str, packages: &[PathBuf], folder: &Path) -> Result<()> {
-    say(&format!("kernel {series}: unpacking"));
-    let work = cache().join(format!("kernels/{series}.unpacking"));
+fn unpack(name: &str, packages: &[PathBuf], folder: &Path) -> Result<()> {
+    say(&format!("kernel {name}: unpacking"));
+    let work = cache().join(format!("kernels/{name}.unpacking"));
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work)?;
     let _ = fs::remove_dir_all(folder);
@@ -210,13 +235,9 @@ fn unpack(series: &str, packages: &[PathBuf], folder: &Path) -> Result<()> {
 /// Writes modules that the cache's folders do not have, so that the order of their names is the order in
 /// which they can be loaded.
 pub(crate) fn install_in_order(kernel: &Kernel, names: &[&str], to: &Path) -> Result<()> {
-    let work = cache().join(format!("kernels/{}.modules", kernel.series));
+    let work = cache().join(format!("kernels/{}.modules", kernel.name()));
     let _ = fs::remove_dir_all(&work);
-    let mut packages = downloaded(&kernel.series)?;
-    if packages.is_empty() {
-        packages = download(&kernel.series)?;
-    }
-    for package in packages {
+    for package in packages(&kernel.series, kernel.arch)? {
         run(command("dpkg-deb", ["-x"]).arg(package).arg(&work))?;
     }
     let (_, tree) = modules_tree(&work)?;
@@ -252,7 +273,8 @@ mod tests {
 
     #[test]
     fn what_is_no_series_is_refused() {
-        for wrong in ["6", "six", "6.12.3", "6.", "../etc", ""] {
+        for wrong in ["6", "six", "6.12.3", "6.", "../etc", "", "-arm64", "6.12-riscv64", "6.12-arm64-arm64"]
+        {
             let error = get(wrong).expect_err(wrong).to_string();
             assert!(error.contains("5.10, 6.1, 6.12, 6.18, 7.3"), "{error}");
         }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what a developer of tetragon-rs runs.
 
 mod apt;
+mod arch;
 mod bench;
 mod build;
 mod chart;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{Apt, retry};
+use crate::arch::Arch;
 use crate::tools::{cache, command, find, output, root, run, say};
 
 /// What the test bed and the build of the eBPF programs need. The first are small; LLVM's are 500 MB.
@@ -26,6 +27,9 @@ const PACKAGES: &[&str] = &[
 /// For building bpf-linker, which links LLVM.
 const LLVM_PACKAGES: &[&str] =
     &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev", "libzstd-dev", "libxml2-dev"];
+/// What guests of arm64 need besides.
+const ARM64_PACKAGES: &[&str] =
+    &["binutils-aarch64-linux-gnu", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-system-arm"];
 /// For the cluster and the images: a program, and the package that has it.
 const CLUSTER_PROGRAMS: &[(&str, &str)] = &[
     ("buildah", "buildah"),
@@ -47,6 +51,20 @@ pub(crate) fn install() -> Result<()> {
     changes |= bpf_linker()?;
     if !changes {
         say("set-up: everything is there");
+    }
+    Ok(())
+}
+
+/// Installs what guests of an architecture need besides, when the first is asked for.
+pub(crate) fn install_for(arch: Arch) -> Result<()> {
+    if arch == Arch::Amd64 {
+        return Ok(());
+    }
+    packages(ARM64_PACKAGES)?;
+    let libraries = rustc(&["--print", "target-libdir", "--target", arch.target()])?;
+    if !Path::new(libraries.trim()).is_dir() {
+        say(&format!("set-up: adding Rust's standard library for {}", arch.target()));
+        run(command("rustup", ["target", "add", arch.target()]).current_dir(root()))?;
     }
     Ok(())
 }

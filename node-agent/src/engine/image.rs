@@ -903,7 +903,7 @@ pub fn function_name(target: &tetragon_api::plan::Target) -> String {
     use tetragon_api::plan::Target::*;
     match target {
         Function(f) | Lsm(f) => f.clone(),
-        Syscall(s) => format!("__x64_sys_{s}"),
+        Syscall(s) => super::resolve::syscall_symbol(s),
         Tracepoint(s, e) | RawTracepoint(s, e) => format!("{s}/{e}"),
     }
 }

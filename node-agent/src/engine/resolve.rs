@@ -70,8 +70,24 @@ impl Unavailable {
     }
 }
 
-/// Registers that hold arguments on x86-64.
+/// Arguments that are looked for in registers: on x86-64 no more of them are there (arm64 has eight).
 const REGISTERS: u32 = 6;
+
+/// The kernel's function for a system call, on this architecture.
+pub fn syscall_symbol(name: &str) -> String {
+    symbol_on(std::env::consts::ARCH, name)
+}
+
+fn symbol_on(arch: &str, name: &str) -> String {
+    match (arch, name) {
+        // Its table leads elsewhere; __arm64_sys_personality exists and is never called
+        // (arch/arm64/kernel/sys.c, include/uapi/asm-generic/unistd.h).
+        ("aarch64", "personality") => "__arm64_sys_arm64_personality".to_owned(),
+        ("aarch64", "fadvise64") => "__arm64_sys_fadvise64_64".to_owned(),
+        ("aarch64", _) => format!("__arm64_sys_{name}"),
+        _ => format!("__x64_sys_{name}"),
+    }
+}
 
 /// Decides how `hook` is attached.
 pub fn resolve(kernel: &Kernel, btf: &Btf, hook: &Hook) -> Result<(Attach, Details), Unavailable> {
@@ -197,7 +213,7 @@ fn function(
 }
 
 fn syscall(kernel: &Kernel, btf: &Btf, name: &str, denies: bool) -> Result<(Attach, Details), Unavailable> {
-    let symbol = format!("__x64_sys_{name}");
+    let symbol = syscall_symbol(name);
     if btf.function(&symbol).is_none() && !in_kallsyms(&symbol) {
         return Err(Unavailable::Missing(format!(
             "system call {name} does not exist on this kernel ({}): it has no function {symbol}",
@@ -352,4 +368,22 @@ fn raw_tracepoint(
     let raw_args = known.map_or(RAW_ARGUMENTS, |p| (p.len() as u32).min(RAW_ARGUMENTS));
     let attach = Attach { backend: Backend::RawTracepoint, name, syscall: false };
     Ok((attach, Details { raw_args, ..Details::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_calls_have_the_prefix_of_the_architecture() {
+        for (arch, name, symbol) in [
+            ("x86_64", "setns", "__x64_sys_setns"),
+            ("x86_64", "personality", "__x64_sys_personality"),
+            ("aarch64", "setns", "__arm64_sys_setns"),
+            ("aarch64", "personality", "__arm64_sys_arm64_personality"),
+            ("aarch64", "fadvise64", "__arm64_sys_fadvise64_64"),
+        ] {
+            assert_eq!(symbol_on(arch, name), symbol, "{name} on {arch}");
+        }
+    }
 }

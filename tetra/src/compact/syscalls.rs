@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 /// x86-64 from number 0 on.
-const LOW: &str = "\
+const X64_LOW: &str = "\
     read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction \
     rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe select sched_yield \
     mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm setitimer \
@@ -40,7 +40,47 @@ const LOW: &str = "\
     kexec_file_load bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 \
     pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq";
 
-/// x86-64 from number [`HIGH_START`] on; nothing lies between.
+/// arm64 from number 0 on.
+const ARM64_LOW: &str = "\
+    io_setup io_destroy io_submit io_cancel io_getevents setxattr lsetxattr fsetxattr getxattr \
+    lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr \
+    getcwd lookup_dcookie eventfd2 epoll_create1 epoll_ctl epoll_pwait dup dup3 fcntl \
+    inotify_init1 inotify_add_watch inotify_rm_watch ioctl ioprio_set ioprio_get flock mknodat \
+    mkdirat unlinkat symlinkat linkat renameat umount2 mount pivot_root nfsservctl statfs fstatfs \
+    truncate ftruncate fallocate faccessat chdir fchdir chroot fchmod fchmodat fchownat fchown \
+    openat close vhangup pipe2 quotactl getdents64 lseek read write readv writev pread64 pwrite64 \
+    preadv pwritev sendfile pselect6 ppoll signalfd4 vmsplice splice tee readlinkat newfstatat \
+    fstat sync fsync fdatasync sync_file_range timerfd_create timerfd_settime timerfd_gettime \
+    utimensat acct capget capset personality exit exit_group waitid set_tid_address unshare futex \
+    set_robust_list get_robust_list nanosleep getitimer setitimer kexec_load init_module \
+    delete_module timer_create timer_gettime timer_getoverrun timer_settime timer_delete \
+    clock_settime clock_gettime clock_getres clock_nanosleep syslog ptrace sched_setparam \
+    sched_setscheduler sched_getscheduler sched_getparam sched_setaffinity sched_getaffinity \
+    sched_yield sched_get_priority_max sched_get_priority_min sched_rr_get_interval \
+    restart_syscall kill tkill tgkill sigaltstack rt_sigsuspend rt_sigaction rt_sigprocmask \
+    rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigreturn setpriority getpriority reboot \
+    setregid setgid setreuid setuid setresuid getresuid setresgid getresgid setfsuid setfsgid \
+    times setpgid getpgid getsid setsid getgroups setgroups uname sethostname setdomainname \
+    getrlimit setrlimit getrusage umask prctl getcpu gettimeofday settimeofday adjtimex getpid \
+    getppid getuid geteuid getgid getegid gettid sysinfo mq_open mq_unlink mq_timedsend \
+    mq_timedreceive mq_notify mq_getsetattr msgget msgctl msgrcv msgsnd semget semctl semtimedop \
+    semop shmget shmctl shmat shmdt socket socketpair bind listen accept connect getsockname \
+    getpeername sendto recvfrom setsockopt getsockopt shutdown sendmsg recvmsg readahead brk \
+    munmap mremap add_key request_key keyctl clone execve mmap fadvise64 swapon swapoff mprotect \
+    msync mlock munlock mlockall munlockall mincore madvise remap_file_pages mbind get_mempolicy \
+    set_mempolicy migrate_pages move_pages rt_tgsigqueueinfo perf_event_open accept4 recvmmsg";
+
+/// arm64 from number [`ARM64_MIDDLE_START`] on; nothing lies between.
+const ARM64_MIDDLE: &str = "\
+    wait4 prlimit64 fanotify_init fanotify_mark name_to_handle_at open_by_handle_at clock_adjtime \
+    syncfs setns sendmmsg process_vm_readv process_vm_writev kcmp finit_module sched_setattr \
+    sched_getattr renameat2 seccomp getrandom memfd_create bpf execveat userfaultfd membarrier \
+    mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents \
+    rseq kexec_file_load";
+
+const ARM64_MIDDLE_START: usize = 260;
+
+/// All architectures from number [`HIGH_START`] on.
 const HIGH: &str = "\
     pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen \
     fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 \
@@ -52,17 +92,29 @@ const HIGH: &str = "\
 
 const HIGH_START: usize = 424;
 
-static X64: LazyLock<(Vec<&str>, Vec<&str>)> =
-    LazyLock::new(|| (LOW.split_whitespace().collect(), HIGH.split_whitespace().collect()));
+/// Blocks of names, each from its first number on.
+type Table = Vec<(usize, Vec<&'static str>)>;
 
-/// The name of a system call, without `sys_`. Other ABIs than x64 have no table here.
+fn table(blocks: &[(usize, &'static str)]) -> Table {
+    blocks.iter().map(|(start, names)| (*start, names.split_whitespace().collect())).collect()
+}
+
+static X64: LazyLock<Table> = LazyLock::new(|| table(&[(0, X64_LOW), (HIGH_START, HIGH)]));
+static ARM64: LazyLock<Table> =
+    LazyLock::new(|| table(&[(0, ARM64_LOW), (ARM64_MIDDLE_START, ARM64_MIDDLE), (HIGH_START, HIGH)]));
+
+/// The ABI of a number that comes without one: Tetragon's tool, too, takes it for its own machine's.
+pub(super) const OWN_ABI: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+
+/// The name of a system call, without `sys_`. 32-bit ABIs have no table here.
 pub(super) fn name(abi: &str, number: u32) -> Option<&'static str> {
-    if abi != "x64" {
-        return None;
-    }
+    let table = match abi {
+        "x64" => &*X64,
+        "arm64" => &*ARM64,
+        _ => return None,
+    };
     let number = usize::try_from(number).ok()?;
-    let (low, high) = &*X64;
-    low.get(number).or_else(|| high.get(number.checked_sub(HIGH_START)?)).copied()
+    table.iter().find_map(|(start, names)| names.get(number.checked_sub(*start)?)).copied()
 }
 
 #[cfg(test)]
@@ -88,6 +140,23 @@ mod tests {
             (u32::MAX, None),
         ] {
             assert_eq!(name("x64", number), wanted, "{number}");
+        }
+        for (number, wanted) in [
+            (0, Some("io_setup")),
+            (62, Some("lseek")),
+            (221, Some("execve")),
+            (243, Some("recvmmsg")),
+            (244, None),
+            (259, None),
+            (260, Some("wait4")),
+            (268, Some("setns")),
+            (294, Some("kexec_file_load")),
+            (295, None),
+            (424, Some("pidfd_send_signal")),
+            (469, Some("file_setattr")),
+            (470, None),
+        ] {
+            assert_eq!(name("arm64", number), wanted, "{number}");
         }
         assert_eq!(name("i386", 0), None);
     }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
+use crate::arch::Arch;
 use crate::build::{self, Agent, TARGET};
 use crate::kernels;
 use crate::tools::{output, root, run as run_command, say};
@@ -189,6 +190,7 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
     let kernels = if options.kernel.is_empty() { &default[..] } else { &options.kernel[..] };
     for kernel in kernels.iter().filter(|_| !here) {
         let mut rows = Rows::new(kernel, &options.rows);
+        Arch::of_kernel(kernel).1.must_be_own("benchmarks", kernel)?;
         let release = kernels::get(kernel)?.release;
         in_guests(options, &programs, kernel, &mut rows)?;
         show(options, &release, rows, &mut all);
@@ -206,10 +208,10 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
 
 fn programs(options: &Options) -> Result<Programs> {
     let agent = match &options.agent {
-        Some(path) => build::given_agent(path)?,
-        None => build::agent(true).context("building the agent in release mode")?,
+        Some(path) => build::given_agent(Arch::Amd64, path)?,
+        None => build::agent(Arch::Amd64, true).context("building the agent in release mode")?,
     };
-    let (_, quiet) = build::guest_programs()?;
+    let (_, quiet) = build::guest_programs(Arch::Amd64)?;
     let words = ["build", "--quiet", "--package", "tetragon-guest", "--bin", "bench", "--profile", "guest"];
     run_command(build::cargo(words).args(["--target", TARGET]))?;
     let bench = root().join("target").join(TARGET).join("guest/bench");

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::bed::{Kubectl, Running, wait};
 use super::rows::{self, Row, number};
+use crate::arch::Arch;
 use crate::build;
 use crate::cluster;
 use crate::tools::{itself, root, run, say};
@@ -39,7 +40,7 @@ pub(crate) struct Options {
 /// Runs it all; gives the exit code.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
     cluster::refuse_foreign("bench pods")?;
-    let agent = build::agent(true).context("building the agent in release mode")?;
+    let agent = build::agent(Arch::Amd64, true).context("building the agent in release mode")?;
     run(&mut itself(["cluster", "up", "--name", NAME])?)?;
     let measured = measure(options, &agent.tetragon);
     let down = run(&mut itself(["cluster", "down", "--name", NAME])?);

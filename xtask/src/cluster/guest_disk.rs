@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::components::{NEWEST, node_packages, program};
 use super::{images, node};
+use crate::arch::Arch;
 use crate::build::{self, wants_interpreter};
 use crate::initramfs::Archive;
 use crate::kernels::{self, Kernel};
@@ -91,7 +92,7 @@ pub(crate) fn initramfs(kernel: &Kernel, all: &Path) -> Result<Vec<u8>> {
 /// What the disk is made of, apart from what is in this file: a disk made of other files is another one.
 pub(crate) fn ingredients() -> Result<Vec<PathBuf>> {
     let packages = node_packages()?;
-    let (guest_init, trig) = build::guest_programs()?;
+    let (guest_init, trig) = build::guest_programs(Arch::Amd64)?;
     Ok(vec![
         guest_init,
         trig,
@@ -144,7 +145,7 @@ pub(crate) fn make(work: &Path, disk: &Path) -> Result<()> {
 }
 
 fn programs(root: &Path) -> Result<()> {
-    let (guest_init, trig) = build::guest_programs()?;
+    let (guest_init, trig) = build::guest_programs(Arch::Amd64)?;
     fs::copy(guest_init, root.join("usr/sbin/guest-init"))?;
     fs::copy(trig, root.join("usr/bin/trig"))?;
     fs::copy(program("kubelet", NEWEST)?, root.join("usr/bin/kubelet"))?;

@@ -20,6 +20,7 @@ use super::network::Network;
 use super::node;
 use super::pki::Pki;
 use super::state::{Node, State};
+use crate::arch::Arch;
 use crate::tools::{cache, say};
 use crate::vm::machine::{Console, Hardware, Machine};
 use crate::vm::qmp::Qmp;
@@ -179,6 +180,7 @@ fn wake(folder: &Path, saved: &Path) -> Result<()> {
 
 /// The saved guest for a kernel: booted and saved when there is none yet.
 fn saved(state: &State, series: &str) -> Result<(Machine, PathBuf)> {
+    Arch::of_kernel(series).1.must_be_own("a node of the cluster", series)?;
     let hardware = Hardware { mem: MEMORY, ..Hardware::default() };
     let mut machine = Machine::prepare(series, &hardware)?;
     let all = cache().join("cluster/guests");

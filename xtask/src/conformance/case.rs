@@ -8,6 +8,7 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Number, Value};
 
 use super::pattern::Pattern;
+use crate::arch::Arch;
 
 /// Everything that a case says.
 #[derive(Debug)]
@@ -17,8 +18,10 @@ pub(crate) struct Case {
     pub(crate) policy: Option<PathBuf>,
     /// How many policies are in it.
     policies: Option<usize>,
-    /// The kernels it is for; empty: all.
+    /// The kernels it is for, of any architecture; empty: all.
     pub(crate) kernels: Vec<String>,
+    /// The architecture it is for; none: all.
+    arch: Option<Arch>,
     pub(crate) agent_args: Vec<String>,
     pub(crate) setup: Option<String>,
     pub(crate) trigger: Option<String>,
@@ -80,6 +83,7 @@ impl Case {
             policy: None,
             policies: None,
             kernels: texts(take("kernels"), "kernels")?,
+            arch: text_of(take("arch"), "arch")?.map(|name| arch(&name)).transpose()?,
             agent_args: texts(take("agent_args"), "agent_args")?,
             setup: text_of(take("setup"), "setup")?,
             trigger: text_of(take("trigger"), "trigger")?,
@@ -119,8 +123,15 @@ impl Case {
 
     /// Whether it is for that kernel.
     pub(crate) fn is_for(&self, kernel: &str) -> bool {
-        self.kernels.is_empty() || self.kernels.iter().any(|k| k == kernel)
+        let (series, arch) = Arch::of_kernel(kernel);
+        (self.kernels.is_empty() || self.kernels.iter().any(|k| k == series))
+            && self.arch.is_none_or(|wanted| wanted == arch)
     }
+}
+
+fn arch(name: &str) -> Result<Arch> {
+    let found = Arch::ALL.into_iter().find(|a| a.debian() == name);
+    found.with_context(|| format!("arch: `{name}`; right would be amd64 or arm64"))
 }
 
 fn expect(value: Value) -> Result<Expect> {
@@ -231,7 +242,9 @@ upstream: same
         assert_eq!(case.setup.as_deref(), Some("mkdir a\n"));
         assert_eq!(case.trigger.as_deref(), Some("true"));
         assert_eq!((case.expect.len(), case.expect[0].count, case.expect[1].count), (2, Some(1), None));
-        assert!(case.is_for("6.12") && !case.is_for("7.3"));
+        assert!(case.is_for("6.12") && case.is_for("6.12-arm64") && !case.is_for("7.3"));
+        let case = parse("arch: amd64\ntrigger: x").expect("a case");
+        assert!(case.is_for("6.12") && !case.is_for("6.12-arm64"));
     }
 
     #[test]
@@ -254,6 +267,7 @@ upstream: same
         for (text, why) in [
             ("exit: x", "exit"),
             ("load: maybe", "right would be ok or error"),
+            ("arch: x86-64", "right would be amd64 or arm64"),
             ("tirgger: x", "`tirgger` is no key"),
             ("expect: [{count: 1}]", "no `event`"),
             ("expect: [{event: {}, cuont: 1}]", "`cuont`"),

@@ -18,11 +18,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use crate::arch::Arch;
 use crate::build::{self, Agent};
-use crate::kernels;
 use crate::tools::{cache, root, say};
 use crate::vm::machine::{Hardware, Machine};
 use crate::vm::saved::{self, Saved};
+use crate::{kernels, setup};
 use case::Case;
 
 /// Which cases, on what.
@@ -30,7 +31,7 @@ use case::Case;
 pub(crate) struct Options {
     /// A folder of cases, or one that has a folder `cases`, or one case [default: e2e/conformance]
     dir: Option<PathBuf>,
-    /// Only on this kernel (may be repeated)
+    /// Only on this kernel (may be repeated); 6.12-arm64 is one of arm64, which `make test` leaves out
     #[arg(long, value_name = "SERIES")]
     kernel: Vec<String>,
     /// Only this case (may be repeated; `*` stands for anything)
@@ -88,7 +89,8 @@ type Prepared = Result<Arc<(Machine, Saved)>, String>;
 struct Shared {
     set: String,
     cases: Vec<(PathBuf, Result<Case, String>)>,
-    agent: Agent,
+    /// By architecture of the kernels.
+    agents: BTreeMap<Arch, Agent>,
     queue: Mutex<VecDeque<(String, usize)>>,
     /// By kernel, and whether the agent runs in it. One lock for each, so that one worker boots it while the
     /// others go on with another.
@@ -105,10 +107,7 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
         [] => kernels::BED.iter().map(ToString::to_string).collect(),
         some => some.to_vec(),
     };
-    let agent = match &options.agent {
-        Some(path) => build::given_agent(path)?,
-        None => build::agent(options.release).context("building the agent")?,
-    };
+    let agents = agents(options, &kernels)?;
     let mut queue = VecDeque::new();
     for kernel in &kernels {
         for (index, (_, case)) in cases.iter().enumerate() {
@@ -131,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
         logs: cache().join("conformance"),
         queue: Mutex::new(queue),
         cases,
-        agent,
+        agents,
     };
     say(&format!("what each case did is kept in {}", shared.logs.display()));
     let rows = std::thread::scope(|scope| {
@@ -150,6 +149,24 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
     let failed = rows.iter().filter(|r| !r.reasons.is_empty()).count();
     println!("{} passed, {failed} failed", rows.len() - failed);
     Ok(i32::from(failed > 0))
+}
+
+/// An agent for each architecture.
+fn agents(options: &Options, kernels: &[String]) -> Result<BTreeMap<Arch, Agent>> {
+    let mut agents = BTreeMap::new();
+    for arch in kernels.iter().map(|k| Arch::of_kernel(k).1) {
+        if agents.contains_key(&arch) {
+            continue;
+        }
+        setup::install_for(arch)?;
+        let agent = match &options.agent {
+            Some(path) => build::given_agent(arch, path)?,
+            None => build::agent(arch, options.release)
+                .with_context(|| format!("building the agent for {}", arch.debian()))?,
+        };
+        agents.insert(arch, agent);
+    }
+    Ok(agents)
 }
 
 /// The set's name, and the folders of its cases.
@@ -236,7 +253,8 @@ fn prepared(shared: &Shared, kernel: &str, running: bool) -> Prepared {
     let make = || -> Result<Arc<(Machine, Saved)>> {
         let machine = Machine::prepare(kernel, &Hardware::default())?;
         let save = if running { saved::with_running_agent } else { saved::with_agent };
-        let saved = save(&machine, &shared.agent)?;
+        let agent = shared.agents.get(&machine.kernel.arch).context("there is no agent for it")?;
+        let saved = save(&machine, agent)?;
         Ok(Arc::new((machine, saved)))
     };
     slot.get_or_insert_with(|| make().map_err(|e| format!("no guest: {e:#}"))).clone()

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,7 +14,6 @@ use serde_json::Value;
 use super::Shared;
 use super::case::Case;
 use super::judge::judge;
-use crate::tools::output_of_both;
 use crate::vm::guest::{Guest, Status};
 use crate::vm::machine::{Console, Machine};
 use crate::vm::saved::Saved;
@@ -42,7 +40,6 @@ pub(super) fn run(
     };
     let _ = fs::remove_dir_all(&attempt.logs);
     let outcome = fs::create_dir_all(&attempt.logs).map_err(Into::into).and_then(|()| {
-        attempt.check_warnings(shared)?;
         let (machine, saved) = guest;
         let (mut fresh, running) = match case.for_running_agent() {
             Some(_) => saved.resume_running(machine).map(|(guest, agent)| (guest, Some(agent)))?,
@@ -76,17 +73,14 @@ impl Attempt<'_> {
         let _ = fs::write(self.logs.join(name), bytes);
     }
 
-    /// What `tetra policy check` says needs no guest.
-    fn check_warnings(&mut self, shared: &Shared) -> Result<()> {
+    /// What `tetra policy check` says.
+    fn check_warnings(&mut self, guest: &Guest) -> Result<()> {
+        const COPY: &str = "/tmp/checked.yaml";
         let Some(policy) = self.case.policy.as_ref().filter(|_| !self.case.warnings.is_empty()) else {
             return Ok(());
         };
-        let tetra = shared
-            .agent
-            .tetra
-            .as_ref()
-            .context("there is no `tetra` beside the agent, to check the policy")?;
-        let said = output_of_both(Command::new(tetra).args(["policy", "check"]).arg(policy))?;
+        guest.put_path(policy, COPY, Some(0o644))?;
+        let (_, said) = guest.run(&session::process(["/usr/bin/tetra", "policy", "check", COPY]))?;
         self.keep("check.txt", said.as_bytes());
         for warning in &self.case.warnings {
             if !said.contains(warning) {
@@ -100,6 +94,7 @@ impl Attempt<'_> {
         if !self.set_up(guest)? {
             return Ok(());
         }
+        self.check_warnings(guest)?;
         let agent = match self.load(guest, running) {
             Ok(agent) => agent,
             Err(error) => match error.downcast::<NotReady>() {

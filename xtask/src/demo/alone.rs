@@ -125,8 +125,8 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
         .map(|e| e.map(|e| e.path()))
         .collect::<Result<_, _>>()?;
     say("building the agent");
-    let agent = build::agent(options.release).context("building the agent")?;
     let machine = Machine::prepare(&options.kernel, &Hardware::default())?;
+    let agent = build::agent(machine.kernel.arch, options.release).context("building the agent")?;
     say(&format!("starting a guest with kernel {}", machine.kernel.release));
     let mut guest = saved::with_agent(&machine, &agent)?.resume(&machine, Console::File)?;
     guest.set_deadline(Duration::from_secs(300));

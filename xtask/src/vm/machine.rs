@@ -9,12 +9,13 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::arch::Arch;
 use crate::kernels::{self, Kernel};
 use crate::tools::{command, find, output};
-use crate::{build, initramfs};
+use crate::{build, initramfs, setup};
 
-/// The program.
-pub(crate) const QEMU: &str = "qemu-system-x86_64";
+/// QEMU's program for this machine's own architecture.
+const QEMU: &str = "qemu-system-x86_64";
 
 /// What can be chosen about a guest's hardware and kernel command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,18 +59,20 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Gets everything that a guest of that kernel needs.
-    pub(crate) fn prepare(series: &str, hardware: &Hardware) -> Result<Machine> {
-        let kernel = kernels::get(series)?;
-        let (init, trig) = build::guest_programs().context("building the guest's own programs")?;
+    pub(crate) fn prepare(kernel: &str, hardware: &Hardware) -> Result<Machine> {
+        let kernel = kernels::get(kernel)?;
+        setup::install_for(kernel.arch)?;
+        let (init, trig) = build::guest_programs(kernel.arch).context("building the guest's own programs")?;
         let initramfs = initramfs::build(&kernel, &init, &trig).context("making the guest's files")?;
-        let accelerator = if hardware.icount { Accelerator::Tcg } else { accelerator()? };
+        let foreign = kernel.arch != Arch::Amd64;
+        let accelerator = if hardware.icount || foreign { Accelerator::Tcg } else { accelerator()? };
         Ok(Machine { kernel, initramfs, hardware: hardware.clone(), accelerator })
     }
 
     /// A name for everything that a saved guest depends on.
     pub(crate) fn digest(&self) -> Result<String> {
         let mut digest = Sha256::new();
-        let version = output(&mut command(QEMU, ["--version"]))?;
+        let version = output(&mut command(self.program(), ["--version"]))?;
         let image = std::fs::metadata(self.kernel.image())?;
         digest.update(format!(
             "2 {version} {} {} {:?} {:?}",
@@ -80,13 +83,21 @@ impl Machine {
         ));
         digest.update(&self.initramfs);
         let hex: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Ok(format!("{}-{hex}", self.kernel.series))
+        Ok(format!("{}-{hex}", self.kernel.name()))
+    }
+
+    /// QEMU's program.
+    pub(crate) fn program(&self) -> &'static str {
+        match self.kernel.arch {
+            Arch::Amd64 => QEMU,
+            Arch::Arm64 => "qemu-system-aarch64",
+        }
     }
 
     /// QEMU with this hardware. `memory` is the file that is the guest's RAM; with `keep` the guest's writes
     /// go to it, otherwise they are the guest's own.
     pub(crate) fn qemu(&self, folder: &Path, memory: Option<(&Path, bool)>, console: Console) -> Command {
-        let mut qemu = Command::new(QEMU);
+        let mut qemu = Command::new(self.program());
         let cpus = if self.hardware.icount { 1 } else { self.hardware.smp };
         let ram = match memory {
             Some((file, keep)) => format!(
@@ -107,7 +118,11 @@ impl Machine {
         }
         let socket = |name: &str| format!("{},server=on,wait=off", folder.join(name).display());
         qemu.args(["-cpu", self.cpu(), "-smp", &cpus.to_string(), "-m", &self.hardware.mem.to_string()]);
-        qemu.args(["-object", &ram, "-machine", "pc,memory-backend=ram"]);
+        let board = match self.kernel.arch {
+            Arch::Amd64 => "pc",
+            Arch::Arm64 => "virt",
+        };
+        qemu.args(["-object", &ram, "-machine", &format!("{board},memory-backend=ram")]);
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         qemu.arg("-kernel").arg(self.kernel.image());
         qemu.arg("-initrd").arg(folder.join("initramfs"));
@@ -135,6 +150,10 @@ impl Machine {
     /// Emulated without cmpxchg16b: a guest died in the kernel's allocator right after one, with a part of
     /// an address in its flags. Benchmarks, which count instructions, keep it: their numbers stay comparable.
     fn cpu(&self) -> &'static str {
+        if self.kernel.arch == Arch::Arm64 {
+            // Pointers are signed at every call; the architecture's own algorithm is slow to emulate.
+            return "max,pauth-impdef=on";
+        }
         match self.accelerator {
             Accelerator::Tcg if !self.hardware.icount => "max,-cx16",
             _ => "max",
@@ -143,8 +162,14 @@ impl Machine {
 
     fn command_line(&self) -> String {
         // An oops ends the guest: what is broken must not look as if it passed.
-        let fixed = "console=ttyS0 panic=-1 oops=panic quiet";
-        format!("{fixed}{} {}", self.kernel.command_line(), self.hardware.append).trim_end().to_owned()
+        let console = match self.kernel.arch {
+            Arch::Amd64 => "ttyS0",
+            Arch::Arm64 => "ttyAMA0",
+        };
+        let fixed = "panic=-1 oops=panic quiet";
+        format!("console={console} {fixed}{} {}", self.kernel.command_line(), self.hardware.append)
+            .trim_end()
+            .to_owned()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum Vm {
     Run(run::RunOptions),
     /// A shell in a guest, on this terminal
     Shell(run::ShellOptions),
-    /// The kernels, and which of them are downloaded
+    /// The kernels that the project is tested on, and which of them are downloaded
     List,
 }
 

@@ -11,6 +11,7 @@ use super::guest::{Guest, Happened, TimedOut};
 use super::machine::{Console, Hardware, Machine};
 use super::saved;
 use super::session::{self, NotReady, POLICIES, Running, Stopped};
+use crate::arch::Arch;
 use crate::build::{self, Agent};
 use crate::tools::say;
 
@@ -24,7 +25,7 @@ const TIME_IS_UP: i32 = 124;
 /// What is put into the guest, and with which agent.
 #[derive(Debug, Args)]
 pub(crate) struct Contents {
-    /// The kernel's series: 5.10, 6.1, 6.12, 6.18, 7.3
+    /// The kernel's series: 5.10, 6.1, 6.12, 6.18, 7.3; with -arm64 behind it an emulated one of arm64
     #[arg(long, value_name = "SERIES")]
     kernel: String,
     /// A file with policies, put into the agent's policy directory (may be repeated)
@@ -123,11 +124,11 @@ pub(crate) fn split_words(text: &str) -> Result<Vec<String>> {
 }
 
 impl Contents {
-    fn agent(&self) -> Result<Option<Agent>> {
+    fn agent(&self, arch: Arch) -> Result<Option<Agent>> {
         Ok(match (&self.agent, self.no_agent) {
             (_, true) => None,
-            (Some(path), _) => Some(build::given_agent(path)?),
-            (None, _) => Some(build::agent(self.release).context("building the agent")?),
+            (Some(path), _) => Some(build::given_agent(arch, path)?),
+            (None, _) => Some(build::agent(arch, self.release).context("building the agent")?),
         })
     }
 
@@ -137,7 +138,7 @@ impl Contents {
             bail!("there is no policy file {}", missing.display());
         }
         let machine = Machine::prepare(&self.kernel, &self.hardware)?;
-        let agent = self.agent()?;
+        let agent = self.agent(machine.kernel.arch)?;
         let guest = match &agent {
             Some(agent) => match saved::existing_with_agent(&machine, agent)? {
                 Some(saved) => saved.resume(&machine, console)?,

@@ -170,12 +170,12 @@ fn existing_or(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Sav
 
 /// Throws away the saved guests of this kernel that nobody uses, but for the last used few.
 fn clean(all: &Path, name: &str) {
-    let series = name.split('-').next().unwrap_or_default();
+    let kernel = kernel_of(name);
     let mut found: Vec<(SystemTime, PathBuf)> = fs::read_dir(all)
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|e| e.file_name().to_string_lossy().starts_with(&format!("{series}-")))
+        .filter(|e| kernel_of(&e.file_name().to_string_lossy()) == kernel)
         .filter_map(|e| Some((fs::metadata(e.path().join(COMPLETE)).ok()?.modified().ok()?, e.path())))
         .collect();
     found.sort();
@@ -185,6 +185,28 @@ fn clean(all: &Path, name: &str) {
         if lock.try_lock().is_ok() {
             let _ = fs::remove_file(folder.join(COMPLETE));
             let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// The kernel in a saved guest's name: `6.12-arm64` of `6.12-arm64-DIGEST+PROGRAM`.
+fn kernel_of(name: &str) -> &str {
+    let machine = name.split('+').next().unwrap_or_default();
+    machine.rsplit_once('-').map_or(machine, |(kernel, _)| kernel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_guests_are_of_a_kernel() {
+        for (name, kernel) in [
+            ("6.12-0a1b", "6.12"),
+            ("6.12-0a1b+tetragon-1-2-3+running", "6.12"),
+            ("6.12-arm64-0a1b+tetragon-1-2-3", "6.12-arm64"),
+        ] {
+            assert_eq!(kernel_of(name), kernel, "{name}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{args::Arena, sys};
 
+#[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
     ".globl _start",
     "_start:",
@@ -10,6 +11,18 @@ core::arch::global_asm!(
     "and rsp, -16",
     "call {start}",
     "ud2",
+    start = sym start,
+);
+
+#[cfg(target_arch = "aarch64")]
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    "mov x29, xzr",
+    "mov x30, xzr",
+    "mov x0, sp",
+    "bl {start}",
+    "udf #0",
     start = sym start,
 );
 
@@ -45,9 +58,15 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     // SAFETY: the caller's promise.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!("rep movsb", inout("rcx") n => _, inout("rdi") to => _, inout("rsi") from => _,
             options(nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    for i in 0..n {
+        // SAFETY: the caller's promise; volatile keeps this loop from becoming a call of itself.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
     }
     to
 }
@@ -72,9 +91,15 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, byte: i32, n: usize) -> *mut u8 {
     // SAFETY: the caller's promise.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!("rep stosb", inout("rcx") n => _, inout("rdi") to => _, in("al") byte as u8,
             options(nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    for i in 0..n {
+        // SAFETY: the caller's promise; volatile keeps this loop from becoming a call of itself.
+        unsafe { to.add(i).write_volatile(byte as u8) };
     }
     to
 }
