@@ -377,8 +377,8 @@ mod tests {
         assert_eq!(refused(&|o| annotate(o, PERCENT, "101")), "PlanMetadataInvalid");
         assert_eq!(refused(&|o| annotate(o, MODE, "off")), "PlanMetadataInvalid");
         assert_eq!(refused(&|o| o.data = None), "PlanUnreadable");
-        let newer = Plan { format: FORMAT + 1, ..plan.clone() };
-        let promised = PlanMeta { digest: newer.digest(), ..meta.clone() };
+        let newer = Plan { format: FORMAT + 1, ..plan };
+        let promised = PlanMeta { digest: newer.digest(), ..meta };
         let found = decode(&encode(&newer, &promised).unwrap(), &promised);
         assert_eq!(found.unwrap_err().reason(), "PlanFormatUnknown", "the body itself says another format");
         let packed = [(ZSTD_KEY.to_owned(), ByteString(vec![1, 2, 3]))];
