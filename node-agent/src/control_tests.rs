@@ -179,7 +179,7 @@ fn an_error_about_an_argument_points_at_it() {
     let files = read_folders(&mut folders).unwrap();
     let (mut c, ..) = control(vec![]);
     let errors = c.load(&files).unwrap_err();
-    let expected = "bad.yaml:11:7: error[not-on-this-kernel] spec.kprobes[0].args[1]: index 1 is an integer";
+    let expected = "bad.yaml:11:8: error[not-on-this-kernel] spec.kprobes[0].args[1]: index 1 is an integer";
     assert!(errors.len() == 1 && errors[0].ends_with(expected), "{errors:?}");
 }
 

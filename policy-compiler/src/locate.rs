@@ -72,7 +72,7 @@ spec:
             (0, "spec.kprobes[1].args[0]", Some((11, 11))),
             (0, "spec.kprobes[1].args[1]", Some((12, 11))),
             (0, "spec.lsmhooks[0]", Some((16, 12))),
-            (0, "spec.lsmhooks[0].args[1]", Some((16, 36))),
+            (0, "spec.lsmhooks[0].args[1]", Some((16, 39))),
             (0, "spec.kprobes[2]", None),
             (0, "spec.tracepoints[0]", None),
             (0, "spec.kprobes[x]", None),

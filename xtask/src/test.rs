@@ -66,7 +66,7 @@ impl Step {
                 let named = NAMED.iter().flat_map(|name| ["--test", name]).collect();
                 [vec!["--all-targets"], named].into_iter().try_for_each(|targets: Vec<&str>| lint(&targets))
             }
-            Step::Unit => run(workspace(["test"]).env("INSTA_UPDATE", "no")),
+            Step::Unit => run(workspace(["test", "--no-fail-fast"]).env("INSTA_UPDATE", "no")),
             Step::Chart => match chart::run(&chart::Options::default())? {
                 0 => Ok(()),
                 _ => bail!("the chart has failed"),
