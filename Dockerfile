@@ -3,12 +3,14 @@
 #   docker build --target tetragon -t tetragon .
 #   docker build --target tetragon-operator -t tetragon-operator .
 #
-# TARGETARCH amd64 or arm64. BINARIES=build compiles from this repository; BINARIES=prebuilt takes the
-# programs of target/dist (`cargo xtask dist`), and needs no network.
+# --platform linux/amd64 or linux/arm64 sets TARGETARCH; without it the image is for the machine's own.
+# BINARIES=build compiles from this repository; BINARIES=prebuilt takes the programs of target/dist
+# (`cargo xtask dist`), and needs no network.
 ARG BINARIES=build
 
-FROM rust:1.95-bookworm AS build
-ARG TARGETARCH=amd64
+# Compiles on the machine's own architecture, for the other one too.
+FROM --platform=$BUILDPLATFORM rust:1.95-bookworm AS build
+ARG TARGETARCH
 # LLVM must be rustc's; Debian 12 has it in its security suite.
 RUN apt-get -q update && apt-get -q -y install --no-install-recommends \
         llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev \
@@ -17,17 +19,18 @@ RUN apt-get -q update && apt-get -q -y install --no-install-recommends \
     && rustup component add rust-src
 WORKDIR /src
 COPY . .
-RUN case "$TARGETARCH" in \
+RUN arch="${TARGETARCH:-$(dpkg --print-architecture)}" \
+    && case "$arch" in \
         amd64) machine=x86_64 ;; \
         arm64) machine=aarch64 ;; \
-        *) echo "TARGETARCH $TARGETARCH: amd64 and arm64 are built" >&2; exit 1 ;; \
+        *) echo "TARGETARCH $arch: amd64 and arm64 are built" >&2; exit 1 ;; \
     esac \
     && target=$machine-unknown-linux-gnu && tools= \
     && variable=$(echo "CARGO_TARGET_$target" | tr 'a-z-' 'A-Z_') \
     && if [ "$(uname -m)" != "$machine" ]; then \
         # On a machine of the other kind.
         gcc=$(echo "$machine-linux-gnu" | tr _ -) && tools=$machine-linux-gnu- \
-        && apt-get -q -y install --no-install-recommends "gcc-$gcc" "libc6-dev-$TARGETARCH-cross" \
+        && apt-get -q -y install --no-install-recommends "gcc-$gcc" "libc6-dev-$arch-cross" \
         && rustup target add "$target" \
         && export "${variable}_LINKER=${tools}gcc"; fi \
     && env "${variable}_RUSTFLAGS=-C target-feature=+crt-static -C relocation-model=static" \
