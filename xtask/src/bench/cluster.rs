@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::bed::{Kubectl, Running, wait};
 use super::rows::{self, Row as Judged};
-use crate::build::{TARGET, cargo};
+use crate::build::{TARGET, workspace};
 use crate::cluster;
 use crate::tools::{itself, root, run, say};
 
@@ -83,9 +83,8 @@ pub(crate) fn run_all(options: &Options) -> Result<i32> {
 
 fn build() -> Result<()> {
     say("building operator and fleet in release mode");
-    let common = ["build", "--release", "--quiet", "--target", TARGET];
-    run(cargo(common).args(["--package", "tetragon-operator"]))?;
-    run(cargo(common).args(["--package", "tetragon-e2e", "--bin", "fleet"]))
+    let programs = ["--bin", "tetragon-operator", "--bin", "fleet"];
+    run(workspace(["build", "--release", "--quiet"]).args(programs))
 }
 
 fn this(args: &[&str]) -> Result<()> {

@@ -9,17 +9,12 @@ use super::agent::Kind;
 use super::place::Place;
 use super::rows::Row;
 use super::{Effort, Rows};
-use crate::build::{TARGET, cargo};
+use crate::build::{TARGET, workspace};
 use crate::tools::{root, run};
 
 /// Builds the program that measures.
 pub(crate) fn build() -> Result<PathBuf> {
-    run(cargo(["build", "--release", "--quiet", "--target", TARGET]).args([
-        "--package",
-        "tetragon-e2e",
-        "--bin",
-        "drive",
-    ]))?;
+    run(&mut workspace(["build", "--release", "--quiet", "--bin", "drive"]))?;
     Ok(root().join("target").join(TARGET).join("release/drive"))
 }
 
