@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tetragon_api::plan::{Mode, Plan};
 use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, OBJECT_UNINSTALL, PlanMeta, PolicyRef, encode};
-use tetragon_api::status::{NodePolicy, TetragonNode};
+use tetragon_api::status::{NodePolicy, NodePolicyState, TetragonNode};
 
 /// How long something may take to become true; the machine may be busy.
 pub const WITHIN: Duration = Duration::from_secs(40);
@@ -241,10 +241,14 @@ impl Place<'_> {
         Ok(self.bed.wait(self.bed.all::<TetragonNode>().get_opt(&self.name))?)
     }
 
-    /// A policy in the node's status, if it is there.
+    /// A policy in the node's status, if it is there. Of many, those that run as wanted are told in short.
     pub fn policy(&self, name: &str) -> Result<Option<NodePolicy>> {
         let status = self.node()?.and_then(|n| n.status).unwrap_or_default();
-        Ok(status.policies.into_iter().find(|p| p.name == name))
+        let in_short = status.loaded.iter().find_map(|(mode, plans)| {
+            let (name, mode, plan) = (name.to_owned(), mode.clone(), plans.get(name)?.clone());
+            Some(NodePolicy { name, mode, plan, state: NodePolicyState::Loaded, ..NodePolicy::default() })
+        });
+        Ok(status.policies.into_iter().find(|p| p.name == name).or(in_short))
     }
 
     /// Waits until the status has the policy like this.
