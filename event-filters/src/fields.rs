@@ -1,7 +1,7 @@
 //! Field filters: which fields of which events are shown.
 
 use serde_json::{Map, Value};
-use tetragon_api::event::fields::{EVENTS, Kind, Schema, event_schema};
+use tetragon_api::event::fields::{EVENTS, Kind, Schema, event_schema, snake_case};
 use tetragon_api::event::{EventType, FieldFilter, FieldFilterAction, GetEventsResponse};
 
 use crate::{FilterError, Reason};
@@ -151,18 +151,6 @@ fn names(schemas: &[&Schema]) -> String {
     names.sort_unstable();
     names.dedup();
     names.join(", ")
-}
-
-/// `startTime` is `start_time`.
-fn snake_case(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 4);
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            text.push('_');
-        }
-        text.push(c.to_ascii_lowercase());
-    }
-    text
 }
 
 /// Copies what is at a path; lists are walked element by element.

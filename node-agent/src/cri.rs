@@ -224,7 +224,8 @@ impl Asker {
         let place = Place { container: Some(id.into()), pod: OfPod::No };
         match self.store.find(&place) {
             Found::Container(_, container) => container.whole,
-            found => matches!(found, Found::Sandbox(_)),
+            Found::Sandbox(_) => true,
+            Found::None | Found::Unknown | Found::Pod(_) => false,
         }
     }
 

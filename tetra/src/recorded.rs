@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use tetragon_api::event::GetEventsResponse;
-use tetragon_api::event::fields::{EVENTS, FieldSchema, Kind, Schema, event_schema};
+use tetragon_api::event::fields::{EVENTS, FieldSchema, Kind, Schema, event_schema, snake_case};
 
 /// Reads a line. The error says why it is no event.
 pub(crate) fn read(line: &[u8]) -> Result<GetEventsResponse, String> {
@@ -47,18 +47,6 @@ fn member(name: String, value: Value, schema: &Schema) -> (String, Value) {
         _ => value,
     };
     ((*name).to_owned(), value)
-}
-
-/// `processExec` is `process_exec`.
-fn snake_case(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 4);
-    for c in name.chars() {
-        if c.is_ascii_uppercase() {
-            text.push('_');
-        }
-        text.push(c.to_ascii_lowercase());
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,6 +13,19 @@ mod tables;
 
 pub use tables::{ENUMS, EVENTS};
 
+/// A member's name as the proto files have it, from the one that protobuf's JSON may have: `startTime` is
+/// `start_time`.
+pub fn snake_case(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
 /// What a message has.
 #[derive(Debug)]
 pub struct Schema {

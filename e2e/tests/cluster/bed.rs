@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -100,6 +100,12 @@ pub(crate) fn helm(args: &[&str]) -> Result<String> {
     good("HELM", args, "")
 }
 
+/// A command in a node, whatever comes of it.
+pub(crate) fn on_node(node: &str, command: &[&str]) -> Result<Said> {
+    let name = std::env::var("CLUSTER_NAME")?;
+    run("XTASK", &[&["cluster", "run", "--name", &name, node, "--"], command].concat(), "")
+}
+
 /// An object as JSON.
 pub(crate) fn get(args: &[&str]) -> Result<Value> {
     let mut all = vec!["get"];
@@ -139,6 +145,31 @@ pub(crate) fn new_namespace(name: &str) -> Result<()> {
         get(&["serviceaccount", "default", "-n", name])
     })?;
     Ok(())
+}
+
+/// Waits until one node runs a TracingPolicyNamespaced.
+pub(crate) fn in_force(name: &str, namespace: &str) -> Result<()> {
+    wait(&format!("{name} is in force"), Duration::from_secs(60), || {
+        let object = get(&["tracingpolicynamespaced", name, "-n", namespace])?;
+        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
+        Ok(())
+    })
+}
+
+/// What the agent of a node says of itself, asked in a pod of that node, whose network is the node's.
+pub(crate) fn metrics(pod: &[&str]) -> Result<String> {
+    let wget = ["--", "/bin/wget", "-q", "-O", "-", "http://127.0.0.1:2112/metrics"];
+    kubectl_quiet(&[&["exec"], pod, &wget[..]].concat())
+}
+
+/// A live `tetra getevents` in an agent's pod.
+pub(crate) fn live(agent: &str, filter: &[&str]) -> Result<Child> {
+    Ok(Command::new(program("KUBECTL")?)
+        .args(["exec", "-n", NAMESPACE, agent, "-c", "tetragon", "--", "tetra", "getevents", "-o", "compact"])
+        .args(filter)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()?)
 }
 
 /// The agent's pod of a node.

@@ -9,8 +9,8 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::bed::{
-    HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, new_namespace, root, run, try_kubectl,
-    wait,
+    HOST, NAMESPACE, agent_pod, apply, get, in_force, kubectl, kubectl_quiet, metrics, new_namespace,
+    on_node, root, run, try_kubectl, wait,
 };
 use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, pod};
 
@@ -57,11 +57,7 @@ fn start(name: &str, app: &str) -> Result<()> {
 /// The policy in a namespace.
 fn enforce(namespace: &str) -> Result<()> {
     ensure!(apply(&POLICY.replace(WHERE, namespace))?.code == Some(0), "the policy is taken");
-    wait("it is in force", Duration::from_secs(60), || {
-        let object = get(&["tracingpolicynamespaced", "web-kill", "-n", namespace])?;
-        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
-        Ok(())
-    })
+    in_force("web-kill", namespace)
 }
 
 /// 200 containers, each of which does what is denied as the first thing, one after the other in ten pods.
@@ -148,10 +144,10 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     let notes = || kubectl(&["exec", "-n", WHERE, "again", "-c", "reader", "--", "/bin/cat", "/notes/all"]);
     let before = wait("the container that comes again has noted", Duration::from_secs(60), notes)?;
 
-    xtask("stop-apiserver", &[])?;
+    xtask("stop-apiserver")?;
     // It comes again after 10 s, and after 20 s more.
     std::thread::sleep(Duration::from_secs(40));
-    xtask("start-apiserver", &[])?;
+    xtask("start-apiserver")?;
     let after = wait("the API server answers", Duration::from_secs(60), notes)?;
     let (before, after) = (before.lines().count(), after.lines().collect::<Vec<_>>());
     ensure!(after.len() > before, "no container came: {before} before, {} after", after.len());
@@ -166,12 +162,12 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
         Ok(agent.and_then(|a| a["restartCount"].as_i64()).unwrap_or(-1))
     };
     let killed_before = restarts()?;
-    xtask("stop-apiserver", &[])?;
+    xtask("stop-apiserver")?;
     kill_agent()?;
     std::thread::sleep(Duration::from_secs(15));
     kill_agent()?;
     std::thread::sleep(Duration::from_secs(15));
-    xtask("start-apiserver", &[])?;
+    xtask("start-apiserver")?;
     wait("the agent is back", Duration::from_secs(120), || {
         let now = restarts()?;
         ensure!(now >= killed_before + 2, "restarted {now} times, {killed_before} before");
@@ -212,15 +208,13 @@ pub(crate) fn the_container_runtime_is_asked() -> Result<()> {
     for name in ["pod/never", "pod/always"] {
         kubectl(&["wait", "-n", namespace, "--for=condition=Ready", name, "--timeout=120s"])?;
     }
-    xtask("stop-apiserver", &[])?;
+    xtask("stop-apiserver")?;
     // kubectl cannot be asked now. The container comes again after 10 s, and after 20 s more.
     let tetra = root().join("target/dist/tetra").display().to_string();
     let live =
         ["timeout", "40", &tetra, "getevents", "-o", "json", "--namespace", namespace, "--pods", "again"];
-    let cluster = std::env::var("CLUSTER_NAME")?;
-    let on_node = ["cluster", "run", "--name", &cluster, HOST, "--"];
-    let lines = run("XTASK", &[&on_node[..], &live].concat(), "")?.stdout;
-    xtask("start-apiserver", &[])?;
+    let lines = on_node(HOST, &live)?.stdout;
+    xtask("start-apiserver")?;
     let started: Vec<Value> = lines
         .lines()
         .filter_map(|l| serde_json::from_str::<Value>(l).ok())
@@ -232,10 +226,9 @@ pub(crate) fn the_container_runtime_is_asked() -> Result<()> {
     ensure!(started.iter().filter(known).count() == started.len(), "not all are known: {started:?}");
     eprintln!("  {} containers came, and events named them", started.len());
     wait("the API server answers", Duration::from_secs(60), || get(&["namespace", namespace]))?;
-    let wget = ["/bin/wget", "-q", "-O", "-", "http://127.0.0.1:2112/metrics"];
-    let reader = ["exec", "-n", namespace, "again", "-c", "reader", "--"];
-    let metrics = kubectl_quiet(&[&reader[..], &wget].concat())?;
-    let asked = metrics.lines().find(|l| l.starts_with("tetragon_cri_cgidmap_resolutions_total "));
+    let reader = ["-n", namespace, "again", "-c", "reader"];
+    let said = metrics(&reader)?;
+    let asked = said.lines().find(|l| l.starts_with("tetragon_cri_cgidmap_resolutions_total "));
     ensure!(asked.is_some_and(|l| !l.ends_with(" 0")), "the runtime was not asked: {asked:?}");
     eprintln!("  {}", asked.unwrap_or_default());
 
@@ -245,8 +238,7 @@ pub(crate) fn the_container_runtime_is_asked() -> Result<()> {
     std::thread::sleep(Duration::from_secs(15));
     signal("containerd", "CONT")?;
     wait("the agent is back", Duration::from_secs(120), || {
-        let metrics = kubectl_quiet(&[&reader[..], &wget].concat())?;
-        ensure!(metrics.contains("tetragon_"), "no metrics");
+        ensure!(metrics(&reader)?.contains("tetragon_"), "no metrics");
         Ok(())
     })?;
     std::thread::sleep(Duration::from_secs(5));
@@ -255,9 +247,9 @@ pub(crate) fn the_container_runtime_is_asked() -> Result<()> {
     Ok(())
 }
 
-fn xtask(command: &str, rest: &[&str]) -> Result<()> {
+fn xtask(command: &str) -> Result<()> {
     let name = std::env::var("CLUSTER_NAME")?;
-    let said = run("XTASK", &[&["cluster", command, "--name", &name], rest].concat(), "")?;
+    let said = run("XTASK", &["cluster", command, "--name", &name], "")?;
     ensure!(said.code == Some(0), "{}", said.all());
     Ok(())
 }
@@ -273,5 +265,7 @@ fn signal(program: &str, signal: &str) -> Result<()> {
         "for p in $(pgrep -x {program}); do grep -q 'tetragon-rs-[0-9]*-{HOST}' /proc/$p/cgroup && kill -{signal} $p && exit 0; done; \
          exit 1"
     );
-    xtask("run", &[HOST, "--", "/bin/sh", "-c", &script])
+    let said = on_node(HOST, &["/bin/sh", "-c", &script])?;
+    ensure!(said.code == Some(0), "{}", said.all());
+    Ok(())
 }

@@ -2,13 +2,13 @@
 //! getevents`, and the allow-list of the samples.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::bed::{
-    GUEST, NAMESPACE, agent_pod, apply, get, kubectl, new_namespace, program, root, try_kubectl, wait,
+    GUEST, agent_pod, apply, get, in_force, kubectl, live, new_namespace, root, try_kubectl, wait,
 };
 use crate::workloads::{SLEEP, denied_events, exported, pod};
 
@@ -79,16 +79,6 @@ pub(crate) fn containers_of_all_kinds() -> Result<()> {
     Ok(())
 }
 
-/// A live `tetra getevents` in the guest's agent.
-fn live(agent: &str, filter: &[&str]) -> Result<Child> {
-    Ok(Command::new(program("KUBECTL")?)
-        .args(["exec", "-n", NAMESPACE, agent, "-c", "tetragon", "--", "tetra", "getevents", "-o", "compact"])
-        .args(filter)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()?)
-}
-
 /// Each filter shows what runs in the Deployment's pods, and not what runs in the pod beside them.
 pub(crate) fn filters_find_their_events() -> Result<()> {
     let shop = shops()?.remove(0);
@@ -129,20 +119,12 @@ fn sample(name: &str) -> Result<String> {
     Ok(std::fs::read_to_string(file)?.replace("/usr/bin/", "/bin/"))
 }
 
-fn in_force(name: &str) -> Result<()> {
-    wait("it is in force on the guest", Duration::from_secs(60), || {
-        let object = get(&["tracingpolicynamespaced", name, "-n", "default"])?;
-        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
-        Ok(())
-    })
-}
-
 /// The samples of an allow-list per workload: what is listed runs in a pod of the app, also by `kubectl exec`;
 /// what is not does not, or is told in monitor mode. Another app is left alone.
 pub(crate) fn an_allow_list_per_workload() -> Result<()> {
     let (enforce, monitor) = ("allow-list-per-workload", "allow-list-per-workload-monitor");
     ensure!(apply(&sample(&format!("{enforce}.yaml"))?)?.code == Some(0), "the policy is taken");
-    in_force(enforce)?;
+    in_force(enforce, "default")?;
     let of = |name: &str, app: &str, command: &str| pod("default", name, app, GUEST, &[("main", command)]);
     let pods = [of("listed", "web", SLEEP), of("unlisted", "web", "[/bin/uname]"), of("other", "db", SLEEP)];
     ensure!(apply(&pods.concat())?.code == Some(0), "the pods are taken");
@@ -168,7 +150,7 @@ pub(crate) fn an_allow_list_per_workload() -> Result<()> {
     ensure!(said.contains("exec /bin/uname: operation not permitted"), "{said}");
     kubectl(&["delete", "tracingpolicynamespaced", enforce, "-n", "default"])?;
     ensure!(apply(&sample(&format!("{monitor}.yaml"))?)?.code == Some(0), "its twin is taken");
-    in_force(monitor)?;
+    in_force(monitor, "default")?;
     ensure!(exec("listed", "/bin/head")?.code == Some(0), "it only watches");
     wait("what it would have denied is told", Duration::from_secs(30), || {
         let events = denied_events(GUEST, monitor)?;

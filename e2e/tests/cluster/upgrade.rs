@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::bed::{GUEST, NAMESPACE, agent_pod, apply, condition, get, helm, kubectl, try_kubectl, wait};
+use crate::bed::{
+    GUEST, NAMESPACE, agent_pod, apply, condition, get, helm, kubectl, on_node, try_kubectl, wait,
+};
 use crate::install::VALUES;
 
 /// Opening the file fails on nodes whose kernel can deny.
@@ -109,7 +111,12 @@ pub(crate) fn upgrade() -> Result<()> {
         ensure!(logs.contains("\"process_credentials\"") || logs.contains("\"cap\""), "none yet");
         Ok(())
     });
-    export?;
+    if let Err(e) = export {
+        // The kubelet may have given the new pod the values of before.
+        let told = "cat /var/lib/kubelet/pods/*/volumes/kubernetes.io~configmap/*/enable-process-cred";
+        let said = on_node(GUEST, &["/bin/sh", "-c", told])?.all();
+        bail!("{e:#}; the agent's pod was given enable-process-cred={said}");
+    }
     kubectl(&["delete", "tracingpolicy", "deny"])?;
     wait("the guest lets it go", Duration::from_secs(60), || {
         let (ok, tried) = opens()?;

@@ -1,15 +1,14 @@
 //! Pods: events name them, filters find them, and policies are for the pods that they choose, from a
 //! container's first instruction on.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bed::{
-    GUEST, HOST, NAMESPACE, agent_pod, apply, get, kubectl, kubectl_quiet, new_namespace, program,
-    try_kubectl, wait,
+    GUEST, HOST, NAMESPACE, agent_pod, apply, get, in_force, kubectl, kubectl_quiet, live, metrics,
+    new_namespace, try_kubectl, wait,
 };
 
 /// Pods that are started at once in the guest, where one takes seconds.
@@ -105,20 +104,14 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
     }
     for (node, namespace, name) in [(GUEST, "production", "web"), (HOST, "production", "elsewhere")] {
         let agent = agent_pod(node)?;
-        let command = ["tetra", "getevents", "-o", "compact", "--namespace", "production"];
-        let mut live = Command::new(program("KUBECTL")?)
-            .args(["exec", "-n", NAMESPACE, &agent, "-c", "tetragon", "--"])
-            .args(command)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()?;
+        let mut live = live(&agent, &["--namespace", "production"])?;
         std::thread::sleep(Duration::from_secs(4));
         kubectl(&["exec", "-n", namespace, name, "--", "/bin/head", "-n1", "/etc/hostname"])?;
         kubectl(&["exec", "-n", "staging", "web", "--", "/bin/tail", "-n1", "/etc/hostname"])?;
         std::thread::sleep(Duration::from_secs(4));
         live.kill()?;
         let lines = String::from_utf8_lossy(&live.wait_with_output()?.stdout).into_owned();
-        eprintln!("$ {}\n{lines}", command.join(" "));
+        eprintln!("$ tetra getevents -o compact --namespace production\n{lines}");
         let source = format!("{namespace}/{name}");
         ensure!(
             lines.lines().any(|l| l.contains(&source) && l.contains("/bin/head")),
@@ -178,11 +171,7 @@ pub(crate) fn policies_choose_their_pods() -> Result<()> {
         "the policy is taken"
     );
     let policy = ["tracingpolicynamespaced", "web-files", "-n", "production"];
-    wait("it is Ready", Duration::from_secs(60), || {
-        let object = get(&policy)?;
-        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
-        Ok(())
-    })?;
+    in_force("web-files", "production")?;
     kubectl(&["get", "tracingpolicynamespaced", "-A", "-o", "wide"])?;
     for (namespace, name, may) in
         [("production", "web", false), ("production", "plain", true), ("staging", "web", true)]
@@ -245,11 +234,7 @@ pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
     // The kubelet reports a container's name long after it has done what is denied.
     let by_name = "containerSelector: {matchExpressions: [{key: name, operator: In, values: [main]}]}";
     ensure!(apply(&policy("named-files", "named", by_name))?.code == Some(0), "the policy is taken");
-    wait("it is Ready", Duration::from_secs(60), || {
-        let object = get(&["tracingpolicynamespaced", "named-files", "-n", "named"])?;
-        ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
-        Ok(())
-    })?;
+    in_force("named-files", "named")?;
     // They differ by their name and do the same.
     let twins = [("main", OPEN), ("side", OPEN)];
     let all: String =
@@ -258,8 +243,7 @@ pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
     let ended = all_ended("named", "twins", 2 * STARTED, 180)?;
     let wrong: Vec<_> = ended.iter().filter(|(_, name, code)| (*code != 0) != (name == "main")).collect();
     ensure!(wrong.is_empty(), "main is to fail and side is not: {wrong:?}");
-    let metrics = ["/bin/wget", "-q", "-O", "-", "http://127.0.0.1:2112/metrics"];
-    let metrics = kubectl_quiet(&[&["exec", "-n", "named", "looks", "--"][..], &metrics].concat())?;
+    let metrics = metrics(&["-n", "named", "looks"])?;
     let starts: Vec<&str> =
         metrics.lines().filter(|l| l.starts_with("tetragon_container_starts_total")).collect();
     eprintln!("  {}", starts.join("\n  "));

@@ -6,15 +6,16 @@
 //! make the old slot like the new one. Where that needs a program, it is loaded when nothing else is
 //! to be done, so that the next change of values loads nothing.
 
+mod containers;
+mod counts;
+mod pins;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tetragon_abi::cgroup::UNKNOWN;
 use tetragon_abi::config::HookConfig;
-use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 use tetragon_api::plan::{ArgType, Target};
-use tetragon_api::workload::Container;
 
 use super::base::{self, Base, ProcSeed};
 use super::btf::{Btf, BtfError};
@@ -27,10 +28,12 @@ use super::read::{History, Reader, lock};
 use super::resolve::{Attach, Details, Unavailable, resolve};
 use super::ring::Ring;
 use super::sys::{self, Map, MapSpec};
-use super::workloads::{Containers, Given};
-use super::{
-    ApplyReport, Backend, Cause, Facts, HookReport, KernelLosses, PolicyInput, PolicyReport, ProgramStats,
-};
+use super::workloads::Containers;
+use super::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
+
+pub use containers::Classified;
+use counts::ByPolicy;
+use pins::{SEED_FILE, folders, remove_pins, seed_of};
 
 /// How the engine is started.
 #[derive(Clone, Debug)]
@@ -97,17 +100,6 @@ pub struct Engine {
 
 /// Maps of all hooks, but the ring, which has a size of its own.
 const SHARED: [&str; 8] = ["STATE", "PROCS", "EXES", "SCRATCH", "RECORDS", "LOST", "LOST_BY", "LIMITS"];
-
-/// Whether a cgroup was classified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Classified {
-    /// Its processes are judged as those of the container.
-    Done,
-    /// There is no such cgroup any more.
-    Gone,
-    /// The last change of policies failed; it is done with the next.
-    Later,
-}
 
 impl Engine {
     /// Loads the base sensor and takes over what an agent before this one has left; its hooks stay
@@ -273,111 +265,6 @@ impl Engine {
             self.classify_all();
         }
         true
-    }
-
-    /// Says whose a cgroup is: at the return its processes, and those in cgroups within it, are judged as
-    /// that container's. A container may change: policies that select by label follow.
-    ///
-    /// All hooks know the number of a new container before one process has it, so that each call is
-    /// judged as before or as after, by all policies.
-    pub fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
-        let Given { number, new } = self.containers.set(cgroup, container);
-        if self.ahead {
-            return Ok(Classified::Later);
-        }
-        if new {
-            // What one hook does not know must not be used: it waits for the next change of policies.
-            let introduced = self.introduce(number);
-            self.ahead |= introduced.is_err();
-            introduced?;
-        }
-        if self.base.classify(cgroup, number)? {
-            return Ok(Classified::Done);
-        }
-        self.containers.forget(cgroup);
-        Ok(Classified::Gone)
-    }
-
-    /// A cgroup is of no container any more, or is gone.
-    pub fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
-        if self.containers.forget(cgroup) {
-            self.base.classify(cgroup, UNKNOWN)?;
-        }
-        Ok(())
-    }
-
-    /// Lets every hook know a container. Where there is no room, the hook's tables are made larger.
-    fn introduce(&mut self, number: u64) -> Result<(), EngineError> {
-        let Some(container) = self.containers.get(number).cloned() else { return Ok(()) };
-        let mut full = Vec::new();
-        for (attach, hook) in &mut self.hooks {
-            if !hook.add_container(number, &container)? {
-                full.push(attach.clone());
-            }
-        }
-        if full.is_empty() { Ok(()) } else { Ok(self.enlarge(&full)?) }
-    }
-
-    /// Gives hooks more room for containers.
-    fn enlarge(&mut self, full: &[Attach]) -> Result<(), HookError> {
-        let grown = full.iter().try_for_each(|attach| self.grow(attach)).and_then(|()| self.switch(&[]));
-        for h in self.hooks.values_mut() {
-            h.discard();
-        }
-        grown
-    }
-
-    /// Gives hooks more room before it is needed: it takes long.
-    fn enlarge_early(&mut self) {
-        let nearly = self.hooks.iter().filter(|(_, h)| h.is_nearly_full());
-        let full: Vec<Attach> = nearly.map(|(attach, _)| attach.clone()).collect();
-        if self.ahead || full.is_empty() {
-            return;
-        }
-        if let Err(e) = self.enlarge(&full) {
-            tracing::warn!(
-                "cannot make room for more containers, the next that has none will try again: {e}"
-            );
-        }
-    }
-
-    /// Links a hook anew, with room for more.
-    fn grow(&mut self, attach: &Attach) -> Result<(), HookError> {
-        let idle = self.idle();
-        let containers = self.containers.numbered();
-        let Some(hook) = self.hooks.get_mut(attach) else { return Ok(()) };
-        let units: Vec<Arc<Unit>> = hook.units().cloned().collect();
-        let context = Context { containers, ..hook.linker().context().clone() };
-        // What fitted before fits.
-        let (linker, _) = Linker::build(context, &units);
-        hook.reshape(&self.shared, linker)?;
-        hook.load(&self.shared, idle)
-    }
-
-    /// Classifies what could not be before.
-    fn classify_all(&mut self) {
-        for (cgroup, number) in self.containers.cgroups() {
-            if let Err(e) = self.base.classify(cgroup, number) {
-                tracing::error!("a container stays unknown: {e}");
-            }
-        }
-    }
-
-    /// Takes containers out of the indexes that no cgroup has any more.
-    fn tidy(&mut self) {
-        let unused = self.containers.unused();
-        if unused.is_empty() || self.ahead {
-            return;
-        }
-        // A program may still hold such a number.
-        self.wait();
-        let mut freed = Vec::new();
-        for (attach, hook) in &mut self.hooks {
-            unused.iter().for_each(|n| hook.remove_container(*n));
-            freed.push((attach.clone(), hook.clean()));
-        }
-        unused.iter().for_each(|n| self.containers.remove(*n));
-        self.release_entries(freed);
     }
 
     /// The hooks that the policies ask for, on this kernel. Those that cannot be had are reported.
@@ -684,87 +571,6 @@ impl Engine {
         }
     }
 
-    /// What was lost in the kernel.
-    pub fn losses(&self) -> KernelLosses {
-        let mut buffer = vec![0u8; 8 * possible_cpus()];
-        let mut count = |counter: Lost| {
-            let key = (counter as u32).to_ne_bytes();
-            let found = self.shared.map("LOST").lookup(&key, &mut buffer).unwrap_or(false);
-            if found { buffer.chunks_exact(8).filter_map(sys::from_bytes::<u64>).sum() } else { 0 }
-        };
-        const { assert!(LOST_COUNTERS == Lost::CgroupRecord as usize + 1) };
-        let mut l = KernelLosses {
-            sent: count(Lost::Sent),
-            call: count(Lost::Call),
-            exec: count(Lost::Exec),
-            fork: count(Lost::Fork),
-            exit: count(Lost::Exit),
-            scratch: count(Lost::Scratch),
-            uncounted: count(Lost::Uncounted),
-            process: count(Lost::Process),
-            exe: count(Lost::Exe),
-            path: count(Lost::Path),
-            cgroup: count(Lost::Cgroup),
-            cgroup_record: count(Lost::CgroupRecord),
-            ..KernelLosses::default()
-        };
-        l.skipped = self.programs().iter().map(|p| p.recursion_misses).sum();
-        l.by_policy = self.past_losses.clone();
-        let history = lock(&self.history);
-        for (key, n) in self.lost_by() {
-            add_losses(&mut l.by_policy, &history, &key, n);
-        }
-        l
-    }
-
-    /// What the kernel has counted by selector since the last change.
-    fn lost_by(&self) -> Vec<(LostKey, u64)> {
-        let all = self.shared.map("LOST_BY").elements().unwrap_or_default();
-        all.iter().filter_map(|(k, v)| Some((sys::from_bytes(k)?, sys::from_bytes(v)?))).collect()
-    }
-
-    /// Counts losses under images before `state` by policy, while it is still known what their bits
-    /// were, and makes room for others. Nobody counts under those images any more.
-    fn keep_losses(&mut self, state: u64) {
-        let history = lock(&self.history);
-        for (key, n) in self.lost_by().into_iter().filter(|(k, _)| k.state < state) {
-            add_losses(&mut self.past_losses, &history, &key, n);
-            if let Err(e) = self.shared.map("LOST_BY").delete(sys::bytes(&key)) {
-                tracing::warn!("cannot delete a counter of losses: {e}");
-            }
-        }
-    }
-
-    /// What the kernel counts of the loaded programs.
-    pub fn programs(&self) -> Vec<ProgramStats> {
-        let base = self.base.programs().map(|(t, fd)| (t.to_owned(), t.to_owned(), "raw_tracepoint", fd));
-        let hooks = self.hooks.values().flat_map(|h| {
-            h.programs()
-                .into_iter()
-                .map(|(name, fd)| (name, h.attach.name.clone(), h.attach.backend.name(), fd))
-        });
-        base.chain(hooks)
-            .map(|(name, hook, attach, fd)| {
-                let s = sys::run_stats(fd);
-                ProgramStats {
-                    name,
-                    hook,
-                    attach: attach.to_owned(),
-                    run_count: s.count,
-                    run_time_ns: s.time_ns,
-                    recursion_misses: s.misses,
-                    memlock: s.memlock,
-                }
-            })
-            .collect()
-    }
-
-    /// Locked memory of all maps, in bytes.
-    pub fn map_memory(&self) -> u64 {
-        let shared: u64 = self.shared.maps.iter().map(|(_, m)| m.memlock()).sum();
-        shared + self.hooks.values().map(Hook::memlock).sum::<u64>()
-    }
-
     /// Takes everything down: nothing is enforced any more.
     pub fn release(mut self) {
         for (_, h) in std::mem::take(&mut self.hooks) {
@@ -785,20 +591,6 @@ fn of_kernel(kernel: &Kernel, programs: &Programs) -> HookConfig {
         hierarchy: kernel.cgroups.as_ref().map_or(0, |h| h.number),
         subsystem: kernel.cgroups.as_ref().map_or(0, |h| h.subsystem),
         ..HookConfig::ZERO
-    }
-}
-
-type ByPolicy = BTreeMap<(String, Option<String>, String), u64>;
-
-/// Adds `n` lost records to every policy that one would have told.
-fn add_losses(all: &mut ByPolicy, history: &History, key: &LostKey, n: u64) {
-    let Some(view) = history.view(key.state, key.hook) else { return };
-    for bit in (0..64).filter(|b| key.bits >> b & 1 == 1) {
-        let owner = view.owners.get(key.word as usize * 64 + bit).and_then(Option::as_ref);
-        let Some(o) = owner else { continue };
-        let plan = &o.unit.policy.plan;
-        let of = (plan.name.clone(), plan.namespace.clone(), function_name(&o.unit.plan().target));
-        *all.entry(of).or_default() += n;
     }
 }
 
@@ -913,75 +705,6 @@ fn kernel_strings(attach: &Attach) -> bool {
     !(attach.syscall || attach.backend == Backend::Tracepoint && attach.name.starts_with("syscalls/"))
 }
 
-const SEED_FILE: &str = "seed";
-
-/// The folder for this agent's pins, and those that agents before it have left.
-fn folders(root: &Path) -> Result<(PathBuf, Vec<PathBuf>), EngineError> {
-    let create = |p: &Path| {
-        std::fs::create_dir_all(p).map_err(|e| failed(&format!("cannot create {}", p.display()), e))
-    };
-    create(root)?;
-    let mut old = Vec::new();
-    for entry in
-        std::fs::read_dir(root).map_err(|e| failed(&format!("cannot read {}", root.display()), e))?.flatten()
-    {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            old.push(entry.path());
-        }
-    }
-    let newest =
-        old.iter().filter_map(|p| p.file_name()?.to_str()?.strip_prefix("agent")?.parse::<u64>().ok()).max();
-    let pins = root.join(format!("agent{}", newest.unwrap_or(0) + 1));
-    create(&pins)?;
-    Ok((pins, old))
-}
-
-/// The seed of the hash: the same for all agents since boot, so that a process table can be taken
-/// over. It is kept in a pinned map: bpffs has no files.
-fn seed_of(root: &Path) -> [u64; 2] {
-    let path = root.join(SEED_FILE);
-    let mut bytes = [0u8; 16];
-    if let Ok(m) = Map::open(&path, 4, 16)
-        && m.lookup(&0u32.to_ne_bytes(), &mut bytes).unwrap_or(false)
-    {
-        return sys::from_bytes(&bytes).unwrap_or_default();
-    }
-    // SAFETY: the buffer is 16 bytes.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 16, 0) };
-    let seed = sys::from_bytes(&bytes).unwrap_or_default();
-    let spec = MapSpec {
-        name: "tg_seed",
-        kind: sys::MAP_ARRAY,
-        key: 4,
-        value: 16,
-        entries: 1,
-        flags: 0,
-        inner: None,
-    };
-    if let Ok(m) = Map::create(spec) {
-        let kept = m.update(&0u32.to_ne_bytes(), &bytes, 0).and_then(|()| m.pin(&path));
-        if let Err(e) = kept {
-            tracing::warn!("cannot keep the hash's seed in {}: {e}", path.display());
-        }
-    }
-    seed
-}
-
-/// Removes pins: hooks first, the base sensor after, so that no hook judges by a process table that
-/// nobody keeps.
-fn remove_pins(dir: &Path) {
-    let mut names: Vec<_> =
-        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    names.sort_by_key(|p| {
-        let n = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        (!n.starts_with(LINK), !n.starts_with("engines_"))
-    });
-    for n in names {
-        let _ = std::fs::remove_file(n);
-    }
-    let _ = std::fs::remove_dir(dir);
-}
-
 /// A map of maps, whose update waits for running programs, and a map to put into it.
 fn grace_maps() -> std::io::Result<(Map, Map)> {
     let spec = MapSpec {
@@ -1001,12 +724,6 @@ fn grace_maps() -> std::io::Result<(Map, Map)> {
         ..spec
     })?;
     Ok((outer, inner))
-}
-
-fn possible_cpus() -> usize {
-    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
-    last.map_or(1, |n| n + 1)
 }
 
 /// Before 5.11 maps count as locked memory; every map and program is a descriptor.

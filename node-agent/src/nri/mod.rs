@@ -117,8 +117,9 @@ impl Plugin {
     /// The runtime has told of a pod and of a container of it.
     fn learn(&self, pod: Option<PodSandbox>, containers: Vec<Container>, runtime: &str) {
         let Some(sandbox) = pod else { return };
-        self.store.learn_sandbox(&sandbox.id, &sandbox.uid);
+        let id = sandbox.id.clone();
         let Some(mut pod) = sandbox.pod(self.annotations) else { return };
+        self.store.learn_sandbox(&id, &pod.cgroup_uid);
         pod.containers = containers.into_iter().map(|c| Arc::new(c.container(runtime, self.alone))).collect();
         self.store.learn(pod);
     }

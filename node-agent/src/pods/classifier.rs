@@ -282,7 +282,7 @@ mod tests {
     const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    /// What the kernel was told, and whether it takes no more for now.
+    /// What the kernel was told, and whether it refuses what comes.
     #[derive(Default)]
     struct Told(BTreeMap<u64, String>, bool);
 

@@ -1,6 +1,7 @@
 //! Where a process is, from what the kernel tells at its exec: the id of its cgroup and the last part of the
-//! cgroup's path, in the hierarchy that containers are told apart by, of either version. Of a new container
-//! and of a cgroup in a container, only `/proc` has the path: it is read once for each.
+//! cgroup's path, in the hierarchy that containers are told apart by, of either version. Of a pod's
+//! cgroup that was made while the agent ran the kernel has told the path; of the others only `/proc` has it: it
+//! is read once for each.
 //!
 //! An agent that sees no such hierarchy is told of the unified one beside version 1, which does not tell one
 //! container from another, or of its root.

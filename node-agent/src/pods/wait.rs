@@ -46,8 +46,10 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
     if proc.place.container.is_none() && proc.place.pod == super::cgroup::OfPod::No {
         return true;
     }
-    let mut sandbox = false;
-    let (pod, container) = match store.find(&proc.place) {
+    let found = store.find(&proc.place);
+    // No container is to be waited for.
+    let alone = proc.place.container.is_none() || matches!(found, Found::Sandbox(_));
+    let (pod, container) = match found {
         Found::Container(pod, container) if container.whole => {
             // It may be the last one that asks while the pod is known. A pod that is known already stays.
             let _ = proc.pod.set((pod.clone(), container.clone()));
@@ -56,20 +58,15 @@ pub fn fill(store: &Store, process: &mut Process, proc: &Proc) -> bool {
         other => match (proc.pod.get(), other) {
             (Some((pod, container)), _) => (pod.clone(), Some(container.clone())),
             (None, Found::Container(pod, container)) => (pod, Some(container)),
-            (None, Found::Pod(pod)) => (pod, None),
-            (None, Found::Sandbox(pod)) => {
-                sandbox = true;
-                (pod, None)
-            }
+            (None, Found::Pod(pod) | Found::Sandbox(pod)) => (pod, None),
             (None, Found::None) => return true,
-            // What is in no container waits for none.
-            (None, _) => return proc.place.container.is_none(),
+            (None, _) => return alone,
         },
     };
     // A probe is known by its arguments, also by those that events hide.
     let arguments = proc.hidden.as_ref().unwrap_or(&process.arguments);
     process.pod = Some(message(&pod, container.as_deref(), proc.nspid, &process.binary, arguments));
-    sandbox || container.is_some_and(|c| c.whole) || proc.place.container.is_none()
+    alone || container.is_some_and(|c| c.whole)
 }
 
 /// An event that waits.

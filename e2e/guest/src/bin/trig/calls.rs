@@ -16,7 +16,10 @@ pub(crate) type Otherwise = (&'static str, &'static str, &'static [Argument]);
 
 /// Where an argument comes from.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "x86-64 has all calls that cases make"))]
+#[cfg_attr(
+    all(target_arch = "x86_64", not(test)),
+    expect(dead_code, reason = "x86-64 has all calls that cases make")
+)]
 pub(crate) enum Argument {
     /// From the command line, counted from 0.
     Given(usize),
