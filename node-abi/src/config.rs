@@ -231,6 +231,9 @@ pub struct HookConfig {
     pub workload: u32,
     /// 1: some selector has a rate limit.
     pub limits: u32,
+    /// Words of the Bloom filter over the binaries that are listed, less one (they are a power of two);
+    /// 0: there is none.
+    pub bloom: u32,
     /// 1: the kernel can switch preemption off for a program (`bpf_preempt_disable`).
     pub preempt: u32,
     /// 1: the kernel gives programs the current task as a typed pointer (5.11).
@@ -260,6 +263,7 @@ impl HookConfig {
         process: 0,
         workload: 0,
         limits: 0,
+        bloom: 0,
         preempt: 0,
         typed_task: 0,
         hierarchy: 0,

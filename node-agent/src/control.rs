@@ -143,7 +143,7 @@ pub fn mode_of(mode: i32) -> Result<Mode, Refusal> {
 /// The list of policies as it was last published.
 #[derive(Debug, Default)]
 pub struct Board {
-    policies: Mutex<Vec<TracingPolicyStatus>>,
+    policies: Mutex<Vec<Arc<Policy>>>,
     rows: Mutex<Vec<Row>>,
     changed: Notify,
 }
@@ -151,7 +151,8 @@ pub struct Board {
 impl Board {
     /// All policies.
     pub fn policies(&self) -> Vec<TracingPolicyStatus> {
-        lock(&self.policies).clone()
+        let policies = lock(&self.policies).clone();
+        policies.iter().map(|p| p.status()).collect()
     }
 
     /// The policies of the cluster.
@@ -165,7 +166,7 @@ impl Board {
     }
 
     fn publish(&self, store: &Store, rows: Option<Vec<Row>>) {
-        *lock(&self.policies) = store.policies().iter().map(Policy::status).collect();
+        *lock(&self.policies) = store.policies().cloned().collect();
         let Some(rows) = rows else { return };
         let mut published = lock(&self.rows);
         if *published != rows {
@@ -575,16 +576,14 @@ impl Control {
             }
             Outcome::Unloaded { key } => {
                 tracing::info!(policy = %key.name, "policy unloaded");
-                let gone = !self
-                    .store
-                    .policies()
-                    .iter()
-                    .any(|p| p.key.name == key.name && p.key.namespace == key.namespace);
+                let same = |p: &Arc<Policy>| p.key.name == key.name && p.key.namespace == key.namespace;
+                let gone = !self.store.policies().any(same);
+                let present: BTreeSet<u64> = self.store.policies().map(|p| p.id).collect();
                 let mut counts = self.counters.events();
                 if gone {
                     counts.forget(&key.name, key.namespace.as_deref());
                 }
-                counts.retain(|number| self.store.policies().iter().any(|p| p.id == number));
+                counts.retain(|number| present.contains(&number));
             }
         }
     }

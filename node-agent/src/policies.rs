@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use tetragon_api::event::{
     HookState, HookStatus, TracingPolicyMode, TracingPolicyState, TracingPolicyStatus,
 };
@@ -21,7 +22,7 @@ pub const GRPC: &str = "grpc";
 pub const K8S: &str = "k8s";
 
 /// What a policy is known by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyKey {
     /// `metadata.name`.
     pub name: String,
@@ -122,6 +123,12 @@ impl Policy {
     /// Actions of `plan` are taken, not only reported.
     fn enforces(&self, plan: &Plan) -> bool {
         !self.over.limited && self.mode.or(self.over.mode).unwrap_or(plan.mode) == Mode::Enforce
+    }
+
+    /// It comes from this file.
+    fn is_from(&self, file: &Path) -> bool {
+        // Paths are compared as they were given: by components that takes long for a thousand policies.
+        self.file.as_ref().is_some_and(|f| f.as_os_str() == file.as_os_str())
     }
 
     /// What runs.
@@ -272,7 +279,8 @@ pub enum Outcome {
 /// The policies of the node.
 #[derive(Debug, Default)]
 pub struct Store {
-    policies: Vec<Policy>,
+    /// In the order in which they came. Who lists them shares them; one that changes is copied then.
+    policies: IndexMap<PolicyKey, Arc<Policy>>,
     last_id: u64,
     last_input: u64,
     /// Removed, and still in the kernel.
@@ -281,17 +289,17 @@ pub struct Store {
 
 impl Store {
     /// All policies, in the order in which they came.
-    pub fn policies(&self) -> &[Policy] {
-        &self.policies
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &Arc<Policy>> {
+        self.policies.values()
     }
 
     /// A policy by its name.
     pub fn get(&self, key: &PolicyKey) -> Option<&Policy> {
-        self.policies.iter().find(|p| p.key == *key)
+        self.policies.get(key).map(Arc::as_ref)
     }
 
     fn get_mut(&mut self, key: &PolicyKey) -> Option<&mut Policy> {
-        self.policies.iter_mut().find(|p| p.key == *key)
+        self.policies.get_mut(key).map(Arc::make_mut)
     }
 
     /// A file was compiled without an error: its policies replace those it had before. What cannot
@@ -314,7 +322,7 @@ impl Store {
             self.put(&key, Some(file), Some(Arc::new(plan.clone())), &policy.source);
             keys.push(key);
         }
-        let gone = |p: &Policy| p.file.as_deref() == Some(file) && !keys.contains(&p.key);
+        let gone = |p: &Policy| p.is_from(file) && !keys.contains(&p.key);
         self.remove_if(gone);
         errors
     }
@@ -323,8 +331,8 @@ impl Store {
     /// are listed with the error.
     pub fn fail_file(&mut self, file: &Path, compiled: &[CompiledPolicy], error: &str) {
         let mut known = false;
-        for policy in self.policies.iter_mut().filter(|p| p.file.as_deref() == Some(file)) {
-            policy.error = Some(error.to_owned());
+        for policy in self.policies.values_mut().filter(|p| p.is_from(file)) {
+            Arc::make_mut(policy).error = Some(error.to_owned());
             known = true;
         }
         for policy in compiled.iter().filter(|_| !known) {
@@ -344,7 +352,7 @@ impl Store {
 
     /// A file is gone, and its policies with it.
     pub fn remove_file(&mut self, file: &Path) {
-        self.remove_if(|p| p.file.as_deref() == Some(file));
+        self.remove_if(|p| p.is_from(file));
     }
 
     /// Adds policies that came over gRPC: all or none.
@@ -365,7 +373,7 @@ impl Store {
             keys.push(key);
         }
         for (key, policy) in keys.iter().zip(compiled) {
-            self.policies.retain(|p| p.key != *key);
+            self.policies.shift_remove(key);
             self.put(key, None, policy.plan.clone().map(Arc::new), &policy.source);
         }
         Ok(keys)
@@ -374,8 +382,8 @@ impl Store {
     /// Finds the policy that a request names. Without a domain, one that came over gRPC is preferred.
     pub fn find(&self, name: &str, namespace: &str, domain: &str) -> Result<PolicyKey, StoreError> {
         let wanted = Some(namespace).filter(|n| !n.is_empty());
-        let same = |p: &&Policy| p.key.name == name && p.key.namespace.as_deref() == wanted;
-        let found = || self.policies.iter().filter(same).map(|p| &p.key);
+        let same = |k: &&PolicyKey| k.name == name && k.namespace.as_deref() == wanted;
+        let found = || self.policies.keys().filter(same);
         let key = match domain {
             "" => found().find(|k| k.domain == GRPC).or_else(|| found().next()),
             domain => found().find(|k| k.domain == domain),
@@ -386,7 +394,9 @@ impl Store {
 
     /// Removes a policy.
     pub fn remove(&mut self, key: &PolicyKey) {
-        self.remove_if(|p| p.key == *key);
+        if self.policies.shift_remove(key).is_some_and(|p| p.running.is_some()) {
+            self.leaving.push(key.clone());
+        }
     }
 
     /// Switches a policy on or off. Switched on, one that was refused is tried again.
@@ -402,7 +412,7 @@ impl Store {
 
     /// Sets a policy's mode, over what it says itself.
     pub fn set_mode(&mut self, key: &PolicyKey, mode: Mode) {
-        let Some(policy) = self.policies.iter_mut().find(|p| p.key == *key) else { return };
+        let Some(policy) = self.policies.get_mut(key).map(Arc::make_mut) else { return };
         policy.mode = Some(mode);
         if remode(policy, &mut self.last_input) {
             policy.refused = false;
@@ -417,15 +427,22 @@ impl Store {
 
     /// What is said over a policy of the cluster; also when its version is not the one that is wanted.
     pub fn set_over(&mut self, key: &PolicyKey, over: Over) {
-        let Some(policy) = self.policies.iter_mut().find(|p| p.key == *key) else { return };
+        if self.get(key).is_none_or(|p| p.over == over) {
+            return;
+        }
+        let Some(policy) = self.policies.get_mut(key).map(Arc::make_mut) else { return };
         policy.over = over;
         remode(policy, &mut self.last_input);
     }
 
     fn remove_if(&mut self, gone: impl Fn(&Policy) -> bool) {
-        let leaving = self.policies.iter().filter(|p| gone(p) && p.running.is_some()).map(|p| p.key.clone());
-        self.leaving.extend(leaving);
-        self.policies.retain(|p| !gone(p));
+        self.policies.retain(|key, p| {
+            let gone = gone(p);
+            if gone && p.running.is_some() {
+                self.leaving.push(key.clone());
+            }
+            !gone
+        });
     }
 
     /// Puts in a policy or its next version. The same plan keeps its number: nothing is reloaded.
@@ -433,7 +450,7 @@ impl Store {
         let next = self.last_input + 1;
         if self.get(key).is_none() {
             self.last_id += 1;
-            self.policies.push(Policy {
+            let policy = Policy {
                 id: self.last_id,
                 key: key.clone(),
                 file: None,
@@ -448,7 +465,8 @@ impl Store {
                 instead: None,
                 report: PolicyReport::default(),
                 error: None,
-            });
+            };
+            self.policies.insert(key.clone(), Arc::new(policy));
         }
         let Some(policy) = self.get_mut(key) else { return };
         policy.file = file.map(Path::to_owned);
@@ -470,27 +488,29 @@ impl Store {
 
     /// What the engine is asked to run.
     pub fn desired(&self) -> Vec<PolicyInput> {
-        self.policies.iter().filter_map(|p| p.candidate().cloned()).collect()
+        self.policies.values().filter_map(|p| p.candidate().cloned()).collect()
     }
 
     /// The engine does not run what it should.
     pub fn is_pending(&self) -> bool {
-        let differs = |p: &Policy| p.candidate().map(|c| c.id) != p.running.as_ref().map(|r| r.id);
-        !self.leaving.is_empty() || self.policies.iter().any(differs)
+        let differs = |p: &Arc<Policy>| p.candidate().map(|c| c.id) != p.running.as_ref().map(|r| r.id);
+        !self.leaving.is_empty() || self.policies.values().any(differs)
     }
 
     /// Notes what the engine made of [`Store::desired`].
     pub fn applied(&mut self, report: &ApplyReport) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> =
             std::mem::take(&mut self.leaving).into_iter().map(|key| Outcome::Unloaded { key }).collect();
-        for policy in &mut self.policies {
+        for policy in self.policies.values_mut() {
             let Some(candidate) = policy.candidate().cloned() else {
-                if policy.running.take().is_some() {
+                if policy.running.is_some() {
+                    Arc::make_mut(policy).running = None;
                     outcomes.push(Outcome::Unloaded { key: policy.key.clone() });
                 }
                 continue;
             };
             let Some(found) = report.policies.get(&candidate.id) else { continue };
+            let policy = Arc::make_mut(policy);
             let known = policy.running.as_ref().is_some_and(|r| r.id == candidate.id);
             let key = policy.key.clone();
             if let Some(error) = errors(found) {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tetragon_filters::Redaction;
+use tetragon_daemon::late::Late;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -105,6 +106,7 @@ pub fn run(config: &Config) -> ExitCode {
 }
 
 fn start(config: &Config) -> Result<(), Failure> {
+    let late = Late::of(config.config_dir.as_deref());
     let counters = Arc::new(Counters::default());
     let wrong = |e: anyhow::Error| Failure::Wrong(vec![format!("error: {e:#}")]);
     let exporter = Exporter::new(config, counters.clone()).map_err(wrong)?;
@@ -220,12 +222,16 @@ fn start(config: &Config) -> Result<(), Failure> {
         ready.store(true, Ordering::Release);
         give_back_memory();
         say_ready();
-        let end = signals.wait(&alive).await;
+        let end = signals.wait(&alive, late.as_ref()).await;
         ready.store(false, Ordering::Release);
         let release = match end {
             End::Signal(name) => {
                 tracing::info!("{name}: stopping");
                 !config.keep_sensors_on_exit || cluster.as_ref().is_some_and(Tasks::is_uninstall)
+            }
+            End::Late => {
+                tracing::info!("the settings that this pod was made for have come: starting again with them");
+                false
             }
             // Enforcement does not end because of a defect in what reports it.
             End::Broken => false,
@@ -536,6 +542,8 @@ fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) 
 enum End {
     /// It was told to.
     Signal(&'static str),
+    /// Other settings have come.
+    Late,
     /// A thread that must not end has ended.
     Broken,
 }
@@ -555,13 +563,16 @@ impl Signals {
         })
     }
 
-    /// Waits for one of them, or for the end of a thread that must not end.
-    async fn wait(&mut self, alive: &AtomicBool) -> End {
+    /// Waits for one of them, for settings that are late, or for the end of a thread that must not end.
+    async fn wait(&mut self, alive: &AtomicBool, late: Option<&Late>) -> End {
+        let come = Late::come(late);
+        tokio::pin!(come);
         let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return End::Signal("SIGINT"),
                 _ = self.terminate.recv() => return End::Signal("SIGTERM"),
+                () = &mut come => return End::Late,
                 _ = look.tick() => {
                     if !alive.load(Ordering::Acquire) {
                         return End::Broken;

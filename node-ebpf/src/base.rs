@@ -3,7 +3,7 @@
 
 use crate::{
     cgroups,
-    engine::{innermost, namespace, process, task},
+    engine::{innermost, namespace_in, process, task},
     kernel::{get, half, put, read, word},
     maps::*,
     text,
@@ -257,8 +257,9 @@ unsafe fn credentials(to: *mut Credentials, task: u64) {
         let auid = offset!(task_loginuid);
         (*to).auid = if auid == u32::MAX as u64 { u32::MAX } else { half(task.wrapping_add(auid)) };
         let ns = (&raw mut (*to).ns).cast::<u32>();
+        let proxy = word(task.wrapping_add(offset!(task_nsproxy)));
         for kind in 0..NAMESPACES {
-            core::ptr::write_volatile(ns.add(kind), namespace(task, kind));
+            core::ptr::write_volatile(ns.add(kind), namespace_in(task, proxy, kind));
         }
     }
 }

@@ -37,13 +37,30 @@ pub fn gate() -> u32 {
             let p: *const Proc = lookup(&PROCS, (&raw const tgid).cast());
             if p.is_null() { Hash128 { a: 0, b: 0 } } else { (*p).exe }
         };
-        let found: *const u32 = lookup(&EXACT, (&raw const key).cast());
+        let found: *const u32 =
+            if may_be_listed(key) { lookup(&EXACT, (&raw const key).cast()) } else { null() };
         let id = if found.is_null() { 0 } else { *found };
-        let e: *const Entry = at(&ENTRIES, id);
-        if e.is_null() || (*head).live & ((*head).dim[0] | (*e).sum) == 0 {
+        let e: *const Entry = if id == 0 { null() } else { at(&ENTRIES, id) };
+        let sum = if e.is_null() { 0 } else { (*e).sum };
+        if (*head).live & ((*head).dim[0] | sum) == 0 {
             return NOBODY;
         }
         id
+    }
+}
+
+/// False: no policy lists this binary.
+#[inline(always)]
+fn may_be_listed(exe: Hash128) -> bool {
+    let mask = config!(bloom);
+    if mask == 0 {
+        return true;
+    }
+    let (word, bit) = exe.in_bloom(mask);
+    // SAFETY: the map's value type.
+    unsafe {
+        let bits: *const u64 = at(&BLOOM, word);
+        bits.is_null() || *bits >> bit & 1 == 1
     }
 }
 
@@ -372,6 +389,12 @@ pub fn task() -> u64 {
 /// Inode number of a namespace of a task; 0: this kernel has none of the kind.
 #[inline(always)]
 pub fn namespace(task: u64, kind: usize) -> u32 {
+    namespace_in(task, word(task.wrapping_add(offset!(task_nsproxy))), kind)
+}
+
+/// The same, with the task's `struct nsproxy`.
+#[inline(always)]
+pub fn namespace_in(task: u64, proxy: u64, kind: usize) -> u32 {
     if kind >= NAMESPACES {
         return 0;
     }
@@ -383,7 +406,7 @@ pub fn namespace(task: u64, kind: usize) -> u32 {
     let ns = match kind {
         3 => word(innermost(task).wrapping_add(offset!(upid_ns))),
         9 => word(word(task.wrapping_add(offset!(task_cred))).wrapping_add(offset!(cred_user_ns))),
-        _ => word(word(task.wrapping_add(offset!(task_nsproxy))).wrapping_add(offset!(nsproxy_ns[kind]))),
+        _ => word(proxy.wrapping_add(offset!(nsproxy_ns[kind]))),
     };
     half(ns.wrapping_add(inum))
 }

@@ -26,6 +26,10 @@ pub static EXACT: HashMap<Hash128, u32> = HashMap::with_max_entries(64, 0);
 /// Index of beginnings (and of ends, reversed; and of integer ranges) to entries, of one hook.
 #[map]
 pub static PREFIX: LpmTrie<[u8; 256], u32> = LpmTrie::with_max_entries(64, 1);
+/// Bloom filter over the binaries that are listed, of one slot. Most calls come from others: this is
+/// cheaper than a look at the index.
+#[map]
+pub static BLOOM: Array<u64> = Array::with_max_entries(1, 0);
 /// Which words can match at all, of one slot.
 #[map]
 pub static HEAD: Array<Head> = Array::with_max_entries(1, 0);

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use prometheus_client::registry::Registry;
+use tetragon_daemon::late::Late;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -77,6 +78,7 @@ struct Operator {
 impl Operator {
     async fn start_and_wait(flags: &Serve) -> Result<()> {
         certs::install_provider();
+        let late = Late::of(flags.config_dir.as_deref());
         let mut signals = Signals::new()?;
         let configuration = client::configuration(&flags.kube_config).await?;
         let namespace = first_of(&flags.namespace, &configuration.default_namespace);
@@ -103,6 +105,7 @@ impl Operator {
 
         tokio::select! {
             signal = signals.next() => tracing::info!("stops: {signal}"),
+            () = Late::come(late.as_ref()) => tracing::info!("stops: the settings that this pod was made for have come"),
             ended = first_end(&mut servers) => return ended,
             ended = first_end(&mut parts) => return ended,
         }

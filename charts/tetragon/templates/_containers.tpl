@@ -48,6 +48,10 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
       valueFrom:
         fieldRef:
           fieldPath: metadata.namespace
+    - name: TETRAGON_CONFIG_DIGEST
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.annotations['checksum/configmap']
     {{- with $agent.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -31,6 +31,16 @@ is the release's name, not what tells the operator's objects from the agents'. *
 {{- .Values.tetragonOperator.serviceAccount.name | default (printf "%s-service-account" (include "tetragon-operator.name" .)) }}
 {{- end }}
 
+{{/* Digest of a ConfigMap's values: other values, another pod. The pod compares it with what the kubelet mounts, which may
+be the values of before: `NAME=VALUE` lines sorted by name, see daemon/src/late.rs. */}}
+{{- define "tetragon.digest" -}}
+{{- $lines := "" }}
+{{- range $name, $value := (fromYaml .).data }}
+{{- $lines = printf "%s%s=%s\n" $lines $name (trim $value) }}
+{{- end }}
+{{- sha256sum $lines }}
+{{- end }}
+
 {{- define "tetragon.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -112,10 +112,12 @@ pub(crate) fn upgrade() -> Result<()> {
         Ok(())
     });
     if let Err(e) = export {
-        // The kubelet may have given the new pod the values of before.
+        // Whether the kubelet gave the new pod the values of before, and what the agent made of them.
         let told = "cat /var/lib/kubelet/pods/*/volumes/kubernetes.io~configmap/*/enable-process-cred";
         let said = on_node(GUEST, &["/bin/sh", "-c", told])?.all();
-        bail!("{e:#}; the agent's pod was given enable-process-cred={said}");
+        let log = |container, tail| kubectl(&["logs", "-n", NAMESPACE, &pod, "-c", container, tail]);
+        let (agent, events) = (log("tetragon", "--tail=40")?, log("export-stdout", "--tail=3")?);
+        bail!("{e:#}; the agent's pod was given enable-process-cred={said}; its log:\n{agent}\n{events}");
     }
     kubectl(&["delete", "tracingpolicy", "deny"])?;
     wait("the guest lets it go", Duration::from_secs(60), || {

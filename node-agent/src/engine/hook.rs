@@ -103,6 +103,7 @@ struct Slot {
     entries: Map,
     sets: Map,
     acts: Map,
+    bloom: Map,
     program: OwnedFd,
 }
 
@@ -345,7 +346,7 @@ impl Hook {
             .slots
             .iter()
             .flatten()
-            .flat_map(|s| [&s.head, &s.words, &s.defaults, &s.entries, &s.sets, &s.acts]);
+            .flat_map(|s| [&s.head, &s.words, &s.defaults, &s.entries, &s.sets, &s.acts, &s.bloom]);
         slots.chain([&b.exact, &b.prefix, &self.engines]).map(Map::memlock).sum()
     }
 
@@ -466,6 +467,7 @@ impl Slot {
         let entries = table("ENTRIES", shape.entries)?;
         let sets = table("SETS", shape.sets)?;
         let acts = table("ACTS", shape.words * 64)?;
+        let bloom = table("BLOOM", shape.bloom)?;
         let mut constants = shared.constants.clone();
         let kernel = std::mem::replace(&mut constants.config, body.linker.config());
         let c = &mut constants.config;
@@ -488,6 +490,7 @@ impl Slot {
         let mut maps: Vec<(&str, &Map)> = shared.maps.iter().map(|(n, m)| (*n, m)).collect();
         maps.extend([("EXACT", &body.exact), ("PREFIX", &body.prefix), ("HEAD", &head), ("WORDS", &words)]);
         maps.extend([("DEFAULTS", &defaults), ("ENTRIES", &entries), ("SETS", &sets), ("ACTS", &acts)]);
+        maps.push(("BLOOM", &bloom));
         let program = shared.programs.load(load, &constants, &maps)?;
         let zero = Tables {
             entries: vec![Entry::default(); shape.entries],
@@ -495,9 +498,10 @@ impl Slot {
             words: vec![Word::default(); shape.words],
             defaults: vec![super::link::EMPTY; shape.dims.len()],
             acts: vec![Act::default(); shape.words * 64],
+            bloom: vec![0; shape.bloom],
             head: Head::default(),
         };
-        Ok(Slot { tables: zero, head, words, defaults, entries, sets, acts, program })
+        Ok(Slot { tables: zero, head, words, defaults, entries, sets, acts, bloom, program })
     }
 
     /// Writes one entry that nothing leads to.
@@ -519,6 +523,7 @@ impl Slot {
         differ::<Entry>(&self.entries, &mut self.tables.entries, &want.entries)?;
         differ::<Set>(&self.defaults, &mut self.tables.defaults, &want.defaults)?;
         differ::<Act>(&self.acts, &mut self.tables.acts, &want.acts)?;
+        differ(&self.bloom, &mut self.tables.bloom, &want.bloom)?;
         differ::<Word>(&self.words, &mut self.tables.words, &want.words)?;
         self.tables.head = head;
         call("cannot write a slot", self.head.set(0, &head))

@@ -81,6 +81,8 @@ pub struct Engine {
     shared: Shared,
     base: Base,
     hooks: BTreeMap<Attach, Hook>,
+    /// The policies in force.
+    running: Running,
     history: Arc<Mutex<History>>,
     /// Losses by policy under images that are no longer in force.
     past_losses: ByPolicy,
@@ -151,6 +153,7 @@ impl Engine {
             shared,
             base,
             hooks: BTreeMap::new(),
+            running: Running::new(),
             history,
             past_losses: ByPolicy::new(),
             state: 0,
@@ -201,13 +204,15 @@ impl Engine {
     }
 
     /// Makes `policies` the policies of the node, all at once. A policy that cannot run is left out
-    /// and reported; if an older version of it runs, that one stays.
+    /// and reported; if an older version of it runs, that one stays. Of a policy that runs already nothing
+    /// is resolved, linked or reported again, so that a change costs little beside many policies.
     ///
     /// The kernel takes long to check programs: `between` is called after each that can be loaded before
     /// anything that runs is touched, and may classify containers.
     pub fn apply(&mut self, policies: &[PolicyInput], between: Between<'_>) -> ApplyReport {
         let mut report = ApplyReport::default();
         let mut refused: BTreeSet<u64> = BTreeSet::new();
+        let sizes = self.hooks.iter().map(|(a, h)| (a.clone(), h.value_size())).collect();
         let unable = self.ask(policies);
         between(self);
         // A second attempt finds linkers that the first has changed.
@@ -222,7 +227,7 @@ impl Engine {
             }
         }
         report.state = self.state;
-        self.measure(&mut report);
+        self.measure(&mut report, &sizes);
         report
     }
 
@@ -235,7 +240,7 @@ impl Engine {
         report: &mut ApplyReport,
         between: Option<Between<'_>>,
     ) -> bool {
-        let wanted = self.wanted(policies, unable, refused, report);
+        let (wanted, running) = self.wanted(policies, unable, refused, report);
         let before = refused.len();
         let (made, mut failures) = self.make(&wanted, between);
         // A change that fails leaves linkers that are not of what is in force.
@@ -245,7 +250,7 @@ impl Engine {
         for (attach, (_, units)) in &wanted {
             failures.extend(self.prepare(attach, units, new.contains(attach)).err().into_iter().flatten());
         }
-        failures.iter().for_each(|f| refuse(report, refused, f));
+        failures.iter().for_each(|f| self.refuse(report, refused, f));
         if refused.len() > before {
             return false;
         }
@@ -255,58 +260,63 @@ impl Engine {
             // Nothing has changed: the word was not written.
             tracing::error!("cannot put the new policies in force, the old ones stay: {e}");
             for p in policies {
-                let all = report.policies.entry(p.id).or_default();
-                for h in &mut all.hooks {
+                for h in &mut self.told(report, &Arc::new(p.clone())).hooks {
                     h.error.get_or_insert_with(|| e.to_string());
                     h.cause.get_or_insert(Cause::Refused);
                 }
             }
-        } else if std::mem::take(&mut self.ahead) {
+            return true;
+        }
+        self.running = running;
+        if std::mem::take(&mut self.ahead) {
             self.classify_all();
         }
         true
     }
 
-    /// The hooks that the policies ask for, on this kernel. Those that cannot be had are reported.
+    /// The hooks that the policies ask for, on this kernel, and the policies that would run then. Those that
+    /// cannot be had are reported.
     fn wanted(
         &self,
         policies: &[PolicyInput],
         unable: &Unable,
         refused: &mut BTreeSet<u64>,
         report: &mut ApplyReport,
-    ) -> Wanted {
-        let mut running: HashMap<u64, Arc<PolicyInput>> = HashMap::new();
-        for u in self.hooks.values().flat_map(Hook::units) {
-            running.insert(u.policy.id, u.policy.clone());
-        }
-        let mut wanted = Wanted::new();
+    ) -> (Wanted, Running) {
+        let (mut wanted, mut running) = (Wanted::new(), Running::new());
         for p in policies {
-            let known = running.get(&p.id).filter(|r| r.enforce == p.enforce);
-            let input = known.cloned().unwrap_or_else(|| Arc::new(p.clone()));
-            let resolved = self.resolve_policy(&input, unable, report.policies.entry(p.id).or_default());
-            if resolved.is_err() {
+            let placed = match self.unchanged(p) {
+                Some(placed) => Ok(placed.clone()),
+                None => self.place(&Arc::new(p.clone()), unable, report.policies.entry(p.id).or_default()),
+            };
+            if placed.is_err() {
                 refused.insert(p.id);
             }
-            match resolved {
-                Ok(hooks) if !refused.contains(&p.id) => add_units(&mut wanted, hooks),
-                _ => {
-                    // The version that ran goes on.
-                    let old = |r: &&Arc<PolicyInput>| r.policy == p.policy && !refused.contains(&r.id);
-                    let Some(old) = running.values().find(old) else { continue };
-                    if let Ok(hooks) = self.resolve_policy(old, unable, &mut PolicyReport::default()) {
-                        add_units(&mut wanted, hooks);
-                    }
-                }
+            let placed = placed.ok().filter(|_| !refused.contains(&p.id)).or_else(|| {
+                // The version that ran goes on.
+                let old = |r: &&Arc<Placed>| r.input.policy == p.policy && !refused.contains(&r.input.id);
+                self.running.values().find(old).cloned()
+            });
+            if let Some(placed) = placed {
+                add_units(&mut wanted, &placed);
+                running.insert(placed.input.id, placed);
             }
         }
-        wanted
+        (wanted, running)
+    }
+
+    /// The policy as it runs, if nothing is new about it. After a failure all are looked at again.
+    fn unchanged(&self, p: &PolicyInput) -> Option<&Arc<Placed>> {
+        self.running.get(&p.id).filter(|r| r.input.enforce == p.enforce && !self.ahead)
     }
 
     /// Answers what is new in `policies` about this kernel.
     fn ask(&mut self, policies: &[PolicyInput]) -> Unable {
         let mut refused = HashMap::new();
         let mut btf = None;
-        for h in policies.iter().flat_map(|p| &p.plan.hooks) {
+        let new = policies.iter().filter(|p| self.unchanged(p).is_none());
+        let new: Vec<_> = new.flat_map(|p| &p.plan.hooks).collect();
+        for h in new {
             let q = question(h);
             if self.resolved.contains_key(&q) || refused.contains_key(&q) {
                 continue;
@@ -329,12 +339,13 @@ impl Engine {
         refused
     }
 
-    fn resolve_policy(
+    /// Finds where a policy's hooks are attached.
+    fn place(
         &self,
         p: &Arc<PolicyInput>,
         unable: &Unable,
         report: &mut PolicyReport,
-    ) -> Result<Resolved, ()> {
+    ) -> Result<Arc<Placed>, ()> {
         let mut hooks = Vec::new();
         let mut all = Vec::new();
         for (i, h) in p.plan.hooks.iter().enumerate() {
@@ -347,11 +358,8 @@ impl Engine {
             match (self.resolved.get(&q), unable.get(&q)) {
                 (Some((attach, details)), _) => {
                     r.backend = Some(attach.backend);
-                    hooks.push((
-                        attach.clone(),
-                        details.clone(),
-                        Arc::new(Unit { policy: p.clone(), hook: i }),
-                    ));
+                    let unit = Arc::new(Unit { policy: p.clone(), hook: i });
+                    hooks.push((attach.clone(), details.clone(), unit));
                 }
                 (None, Some(Unavailable::Missing(_))) if h.ignore_missing => {}
                 (None, e) => {
@@ -369,7 +377,27 @@ impl Engine {
         }
         let ok = all.iter().all(|r| r.error.is_none());
         report.hooks = all;
-        if ok { Ok(hooks) } else { Err(()) }
+        if ok { Ok(Arc::new(Placed { input: p.clone(), hooks })) } else { Err(()) }
+    }
+
+    /// What is told of a policy; also of one that ran before, of which there would be nothing to be told.
+    fn told<'r>(&self, report: &'r mut ApplyReport, p: &Arc<PolicyInput>) -> &'r mut PolicyReport {
+        report.policies.entry(p.id).or_insert_with(|| {
+            let mut of = PolicyReport::default();
+            // It was placed before.
+            let _ = self.place(p, &Unable::new(), &mut of);
+            of
+        })
+    }
+
+    /// Notes why a policy cannot run.
+    fn refuse(&self, report: &mut ApplyReport, refused: &mut BTreeSet<u64>, failed: &Failed) {
+        let Failed { unit, why, cause } = failed;
+        refused.insert(unit.policy.id);
+        if let Some(h) = self.told(report, &unit.policy).hooks.get_mut(unit.hook) {
+            h.error.get_or_insert_with(|| format!("{}: {why}", h.function));
+            h.cause.get_or_insert(*cause);
+        }
     }
 
     /// Loads what changes nothing that runs: hooks that are new, which decide nothing before the next switch,
@@ -557,8 +585,15 @@ impl Engine {
         }
     }
 
-    /// Memory of each policy, and the backend for the log.
-    fn measure(&self, report: &mut ApplyReport) {
+    /// Memory of the policies that are told of, and of all on hooks where a value takes another size now.
+    fn measure(&self, report: &mut ApplyReport, sizes: &BTreeMap<Attach, (u64, u64)>) {
+        for (attach, h) in &self.hooks {
+            if sizes.get(attach).is_some_and(|size| *size != h.value_size()) {
+                for u in h.units() {
+                    self.told(report, &u.policy);
+                }
+            }
+        }
         for h in self.hooks.values() {
             let (exact, prefix) = h.value_size();
             for u in h.units() {
@@ -605,7 +640,14 @@ fn question(h: &tetragon_api::plan::Hook) -> Question {
     (h.target.clone(), args, h.selectors.iter().any(|s| s.actions.deny.is_some()))
 }
 
-type Resolved = Vec<(Attach, Details, Arc<Unit>)>;
+/// A policy, and where its hooks are attached: what was found once holds as long as the agent runs.
+struct Placed {
+    input: Arc<PolicyInput>,
+    hooks: Vec<(Attach, Details, Arc<Unit>)>,
+}
+
+/// By the policies' ids.
+type Running = BTreeMap<u64, Arc<Placed>>;
 
 /// Called between two steps of a change.
 type Between<'a> = &'a mut dyn FnMut(&mut Engine);
@@ -613,9 +655,12 @@ type Between<'a> = &'a mut dyn FnMut(&mut Engine);
 /// Hooks that policies ask for.
 type Wanted = BTreeMap<Attach, (Details, Vec<Arc<Unit>>)>;
 
-fn add_units(wanted: &mut Wanted, hooks: Resolved) {
-    for (attach, details, unit) in hooks {
-        wanted.entry(attach).or_insert_with(|| (details, Vec::new())).1.push(unit);
+fn add_units(wanted: &mut Wanted, placed: &Placed) {
+    for (attach, details, unit) in &placed.hooks {
+        match wanted.get_mut(attach) {
+            Some((_, units)) => units.push(unit.clone()),
+            None => drop(wanted.insert(attach.clone(), (details.clone(), vec![unit.clone()]))),
+        }
     }
 }
 
@@ -651,17 +696,6 @@ fn build(context: Context, units: &[Arc<Unit>]) -> Result<Linker, Vec<Failed>> {
 fn has_units(hook: &Hook, units: &[Arc<Unit>]) -> bool {
     let have: BTreeSet<_> = hook.units().map(|u| u.key()).collect();
     have.len() == units.len() && units.iter().all(|u| have.contains(&u.key()))
-}
-
-/// Notes why a policy cannot run.
-fn refuse(report: &mut ApplyReport, refused: &mut BTreeSet<u64>, failed: &Failed) {
-    let Failed { unit, why, cause } = failed;
-    refused.insert(unit.policy.id);
-    let hooks = &mut report.policies.entry(unit.policy.id).or_default().hooks;
-    if let Some(h) = hooks.get_mut(unit.hook) {
-        h.error.get_or_insert_with(|| format!("{}: {why}", h.function));
-        h.cause.get_or_insert(*cause);
-    }
 }
 
 /// Changes a hook's linker to hold exactly `units`: (those that are new, false if another shape is

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tetragon_abi::config::{ArgSpec, DimSpec, FROM_KERNEL, HookConfig, LAST, LATE, READ};
 use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
-use tetragon_api::plan::{Arg, ArgType, Hook};
+use tetragon_api::plan::{Arg, ArgType, Hook, TextOp};
 use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
@@ -84,6 +84,8 @@ pub struct Shape {
     pub sets: usize,
     /// Room for exact values.
     pub exact: usize,
+    /// Words of the Bloom filter over the binaries that are listed: none, or a power of two.
+    pub bloom: usize,
     /// Bytes of a key of the prefix index: a tag and data.
     pub lpm_bytes: usize,
     /// Some selector has a rate limit.
@@ -180,6 +182,8 @@ pub struct Tables {
     pub defaults: Vec<Set>,
     /// By selector.
     pub acts: Vec<Act>,
+    /// The binaries that are listed, as a Bloom filter.
+    pub bloom: Vec<u64>,
     /// Summaries; `state` is set when the slot is written.
     pub head: Head,
 }
@@ -235,6 +239,8 @@ pub struct Linker {
     units: BTreeMap<UnitKey, Placed>,
     exact: HashMap<Hash128, Value>,
     prefix: BTreeMap<Prefix, Value>,
+    /// How many of the listed binaries have a bit of the filter: by word and bit.
+    in_bloom: HashMap<(u32, u32), u32>,
     /// By dimension: the entry for "no text" or of a predicate.
     special: Vec<Value>,
     /// Lengths in bits of the keys of the prefix index, and how many have them.
@@ -247,6 +253,9 @@ pub struct Linker {
     next_limit: u32,
     /// Values that are new since [`Linker::take_new`].
     new: Vec<NewKey>,
+    /// Values that nobody listed at some time since [`Linker::take_old`].
+    idle_exact: Vec<Hash128>,
+    idle_prefix: Vec<Prefix>,
     /// Exact values that are numbers of workloads.
     workload_values: usize,
 }
@@ -298,12 +307,14 @@ impl Linker {
                 words: vec![Word::default(); shape.words],
                 defaults: vec![EMPTY; dims],
                 acts: vec![Act::default(); shape.words * 64],
+                bloom: vec![0; shape.bloom],
                 head: Head::default(),
             },
             owners: vec![None; shape.words * 64],
             units: BTreeMap::new(),
             exact: HashMap::new(),
             prefix: BTreeMap::new(),
+            in_bloom: HashMap::new(),
             special: Vec::new(),
             lengths: BTreeMap::new(),
             free_ids: Vec::new(),
@@ -312,6 +323,8 @@ impl Linker {
             next_set: 1,
             next_limit: 0,
             new: Vec::new(),
+            idle_exact: Vec::new(),
+            idle_prefix: Vec::new(),
             workload_values: 0,
             shape,
         };
@@ -563,7 +576,11 @@ impl Linker {
             for key in &c.keys {
                 match key {
                     IndexKey::Exact(v) => {
-                        self.exact_value(v.tagged(d as u8), word, bit, on, c.dim.is_workload());
+                        let key = v.tagged(d as u8);
+                        let (was, is) = self.exact_value(key, word, bit, on, c.dim.is_workload());
+                        if was != is && d == 0 && self.shape.bloom > 0 {
+                            self.bloom(key, is);
+                        }
                     }
                     IndexKey::Prefix(data, bits) => {
                         let mut tagged = vec![d as u8];
@@ -575,7 +592,16 @@ impl Linker {
         }
     }
 
-    fn exact_value(&mut self, key: Hash128, word: u8, bit: u64, on: bool, of_workload: bool) {
+    /// Puts a selector to those that list a value, or takes it from them: whether there were any before, and
+    /// whether there are now.
+    fn exact_value(
+        &mut self,
+        key: Hash128,
+        word: u8,
+        bit: u64,
+        on: bool,
+        of_workload: bool,
+    ) -> (bool, bool) {
         if !self.exact.contains_key(&key) {
             let id = self.id();
             self.new.push(NewKey::Exact(key, id));
@@ -583,9 +609,30 @@ impl Linker {
             self.workload_values += usize::from(of_workload);
         }
         let v = self.exact.get_mut(&key).expect("just put in");
+        let was = !v.direct.0.is_empty();
         v.direct.change(word, bit, on);
         let v = v.clone();
         self.write(v.id, &v.direct);
+        let is = !v.direct.0.is_empty();
+        if !is {
+            self.idle_exact.push(key);
+        }
+        (was, is)
+    }
+
+    /// A binary is listed from here on, or no more.
+    fn bloom(&mut self, binary: Hash128, listed: bool) {
+        let place = binary.in_bloom(self.shape.bloom as u32 - 1);
+        let n = self.in_bloom.entry(place).or_default();
+        *n = if listed { *n + 1 } else { *n - 1 };
+        let bit = 1u64 << place.1;
+        let word = &mut self.tables.bloom[place.0 as usize];
+        if *n == 0 {
+            self.in_bloom.remove(&place);
+            *word &= !bit;
+        } else {
+            *word |= bit;
+        }
     }
 
     fn prefix_value(&mut self, key: &Prefix, word: u8, bit: u64, on: bool) {
@@ -596,7 +643,11 @@ impl Linker {
             self.prefix.insert(key.clone(), Value { id, ..Value::default() });
             *self.lengths.entry(key.bits).or_default() += 1;
         }
-        self.prefix.get_mut(key).expect("just put in").direct.change(word, bit, on);
+        let direct = &mut self.prefix.get_mut(key).expect("just put in").direct;
+        direct.change(word, bit, on);
+        if direct.0.is_empty() {
+            self.idle_prefix.push(key.clone());
+        }
         // The kernel finds the longest key only: each holds what all that begin it hold.
         let below: Vec<Prefix> =
             self.prefix.range(key..).map(|(k, _)| k).take_while(|k| key.begins(k)).cloned().collect();
@@ -696,29 +747,24 @@ impl Linker {
     /// program that may have found them has ended: then [`Linker::free`].
     pub fn take_old(&mut self) -> Vec<OldKey> {
         let mut old = Vec::new();
-        let of_workloads = &mut self.workload_values;
-        self.exact.retain(|k, v| {
-            let keep = !v.direct.0.is_empty();
-            if !keep {
-                old.push(OldKey::Exact(*k, v.id));
-                *of_workloads -= usize::from(v.of_workload);
-            }
-            keep
-        });
-        let lengths = &mut self.lengths;
-        self.prefix.retain(|k, v| {
-            let keep = !v.direct.0.is_empty();
-            if !keep {
-                old.push(OldKey::Prefix(k.clone(), v.id));
-                if let Some(n) = lengths.get_mut(&k.bits) {
-                    *n -= 1;
-                    if *n == 0 {
-                        lengths.remove(&k.bits);
-                    }
+        for key in std::mem::take(&mut self.idle_exact) {
+            let Some(v) = self.exact.get(&key).filter(|v| v.direct.0.is_empty()) else { continue };
+            old.push(OldKey::Exact(key, v.id));
+            self.workload_values -= usize::from(v.of_workload);
+            self.exact.remove(&key);
+        }
+        for key in std::mem::take(&mut self.idle_prefix) {
+            let Some(v) = self.prefix.get(&key).filter(|v| v.direct.0.is_empty()) else { continue };
+            let (id, bits) = (v.id, key.bits);
+            self.prefix.remove(&key);
+            old.push(OldKey::Prefix(key, id));
+            if let Some(n) = self.lengths.get_mut(&bits) {
+                *n -= 1;
+                if *n == 0 {
+                    self.lengths.remove(&bits);
                 }
             }
-            keep
-        });
+        }
         old
     }
 
@@ -817,6 +863,8 @@ impl Needs {
         self.dims.sort();
         let room = |n: usize, least: usize| (n + n / 4).next_power_of_two().max(least);
         let asked = self.dims.iter().filter(|d| d.is_workload()).count();
+        let exact = room(self.values, 64);
+        let by_binary = matches!(self.dims.first(), Some(DimKey::Binary(TextOp::Equal, _)));
         let workloads = if asked == 0 { 0 } else { room(containers + containers / 4, CONTAINERS) };
         Shape {
             words: room(self.words, 2).min(MAX_WORDS),
@@ -825,7 +873,9 @@ impl Needs {
                 .next_multiple_of(64),
             // How many values lie in more than one word is seen when all are linked.
             sets: 8,
-            exact: room(self.values, 64) + asked * workloads,
+            exact: exact + asked * workloads,
+            // Four bits for a value, of which one in many is a binary.
+            bloom: if by_binary { exact / 16 } else { 0 },
             workloads,
             lpm_bytes: [16, 64, 128].into_iter().find(|n| self.lpm_bytes <= *n).unwrap_or(256),
             args: self.args,
@@ -861,6 +911,7 @@ impl Shape {
             HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
         c.lpm_bytes = self.lpm_bytes as u32;
         c.limits = u32::from(self.limits);
+        c.bloom = self.bloom.saturating_sub(1) as u32;
         c.process = u32::from(self.dims.iter().any(DimKey::asks_process));
         c.workload = u32::from(self.dims.iter().any(DimKey::is_workload));
         let groups = self.groups();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tetragon_abi::cgroup::{FIRST, HOST, UNKNOWN};
 use tetragon_abi::config::*;
+use tetragon_abi::engine::Entry;
 use tetragon_abi::hash::Hash128;
 use tetragon_api::plan::*;
 use tetragon_api::policy::LabelSelector;
@@ -14,7 +15,7 @@ use tetragon_api::workload::{Container, Pods, Workloads};
 use tetragon_compiler::interpret::{Call, Process, Value, Workload, matches};
 
 use super::PolicyInput;
-use super::link::{Context, Linker, NewKey, OldKey, Prefix, Unit};
+use super::link::{Context, Linker, NewKey, OldKey, Prefix, Tables, Unit};
 use super::workloads::Numbered;
 
 const SEED: [u64; 2] = [3, 5];
@@ -99,7 +100,7 @@ impl Indexes {
     }
 
     /// The entry that dimension `d` finds for a call.
-    fn find(&self, c: &HookConfig, d: usize, case: &Case) -> u32 {
+    fn find(&self, c: &HookConfig, t: &Tables, d: usize, case: &Case) -> u32 {
         let call = &case.call;
         let dim = &c.dim[d];
         let exact = |v: Hash128| self.exact.get(&v.tagged(d as u8)).copied().unwrap_or(0);
@@ -114,7 +115,15 @@ impl Indexes {
             _ => 0,
         };
         match dim.kind {
-            DIM_BINARY => binary.map_or(0, hash),
+            DIM_BINARY => {
+                let found = binary.map_or(0, hash);
+                if found != 0 && d == 0 {
+                    let (word, bit) = Hash128::of(SEED, binary.unwrap().as_bytes()).in_bloom(c.bloom);
+                    let listed = t.bloom[word as usize] >> bit & 1 == 1;
+                    assert!(listed || t.entries[found as usize] == Entry::default(), "the filter hides it");
+                }
+                found
+            }
             DIM_BINARY_PREFIX => binary.map_or(0, |t| self.longest(d as u8, t.as_bytes())),
             DIM_BINARY_POSTFIX => binary.map_or(0, |t| self.longest(d as u8, &back(t))),
             DIM_PARENT => parent.map_or(0, hash),
@@ -158,7 +167,7 @@ impl Indexes {
         let (mut live, mut any, mut group) = (t.head.live, 0, 0);
         let mut entries = Vec::new();
         for d in 0..c.dims as usize {
-            let e = t.entries[self.find(&c, d, call) as usize];
+            let e = t.entries[self.find(&c, t, d, call) as usize];
             any |= e.sum;
             group |= e.sum;
             live &= t.head.dim[d] | e.sum;

@@ -52,7 +52,7 @@ pub struct PolicyInput {
 pub struct ApplyReport {
     /// The state word now in force.
     pub state: u64,
-    /// By policy id.
+    /// By policy id: those of which there is something new to be told. Others run as before.
     pub policies: BTreeMap<u64, PolicyReport>,
 }
 
