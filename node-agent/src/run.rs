@@ -17,8 +17,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tetragon_filters::Redaction;
 use tetragon_daemon::late::Late;
+use tetragon_filters::Redaction;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 

@@ -70,6 +70,17 @@ fn part(version: &str, tests: [&str; 3], log: &Path) -> Result<()> {
     tested
 }
 
+/// Runs this program with its output in a file of `target/`, which is shown when it fails.
+pub(crate) fn into_file(name: &str, args: &[&str]) -> Result<()> {
+    let log = root().join(format!("target/{name}.log"));
+    say(&format!("`xtask {}` runs beside what follows and writes to {}", args.join(" "), log.display()));
+    let run = logged(&mut itself(args)?, &File::create(&log)?);
+    if run.is_err() {
+        eprintln!("{}", std::fs::read_to_string(&log)?);
+    }
+    run
+}
+
 /// Runs a command whose output goes to a file.
 fn logged(command: &mut Command, log: &File) -> Result<()> {
     run(command.stdout(log.try_clone()?).stderr(log.try_clone()?))

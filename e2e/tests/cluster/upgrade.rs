@@ -103,16 +103,17 @@ pub(crate) fn upgrade() -> Result<()> {
     let (ok, tried) = seen?;
     ensure!(ok == 0, "{ok} of {tried} opens got through while the agent was replaced");
     eprintln!("  {tried} opens while the agents were replaced, each denied");
-    // The new value is in force.
+    // The new value is in force. After the outages of the tests before, the kubelet may bring it late: then the
+    // agent starts again with it.
     let pod = agent_pod(GUEST)?;
-    let export = wait("credentials stand in events", Duration::from_secs(60), || {
+    let export = wait("credentials stand in events", Duration::from_secs(150), || {
         opens()?;
         let logs = kubectl(&["logs", "-n", NAMESPACE, &pod, "-c", "export-stdout", "--tail=200"])?;
         ensure!(logs.contains("\"process_credentials\"") || logs.contains("\"cap\""), "none yet");
         Ok(())
     });
     if let Err(e) = export {
-        // Whether the kubelet gave the new pod the values of before, and what the agent made of them.
+        // What the kubelet has brought by now, and what the agent made of it.
         let told = "cat /var/lib/kubelet/pods/*/volumes/kubernetes.io~configmap/*/enable-process-cred";
         let said = on_node(GUEST, &["/bin/sh", "-c", told])?.all();
         let log = |container, tail| kubectl(&["logs", "-n", NAMESPACE, &pod, "-c", container, tail]);

@@ -2,7 +2,7 @@
 //!
 //! It is incremental, because a node may have a thousand policies on a hook: adding one touches its
 //! own values, a few words, and the entries of longer prefixes. What must change in a slot's tables
-//! is found by comparison with what the slot holds (see `load.rs`).
+//! is found by comparison with what the slot holds (see `hook.rs`).
 //!
 //! What cannot be changed without loading a program is the [`Shape`]: which arguments are read,
 //! which dimensions exist, how large the tables are.
@@ -10,14 +10,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tetragon_abi::config::{ArgSpec, DimSpec, FROM_KERNEL, HookConfig, LAST, LATE, READ};
+use tetragon_abi::config::HookConfig;
 use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
-use tetragon_api::plan::{Arg, ArgType, Hook, TextOp};
+use tetragon_api::plan::{Arg, ArgType, Hook};
 use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::format::Field;
+use super::shape::{LinkError, Needs, Shape};
 use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
 
@@ -67,41 +68,6 @@ impl Context {
         }
         (a.index, self.fields.get(a.index as usize).map_or(ArgType::Uint64, Field::auto))
     }
-}
-
-/// What cannot change while an engine is loaded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
-    /// The arguments that are read: position and type.
-    pub args: Vec<(u32, ArgType)>,
-    /// The dimensions, in order of evaluation.
-    pub dims: Vec<DimKey>,
-    /// Room for words.
-    pub words: usize,
-    /// Room for entries, with the empty one.
-    pub entries: usize,
-    /// Room for wide sets, with the empty one.
-    pub sets: usize,
-    /// Room for exact values.
-    pub exact: usize,
-    /// Words of the Bloom filter over the binaries that are listed: none, or a power of two.
-    pub bloom: usize,
-    /// Bytes of a key of the prefix index: a tag and data.
-    pub lpm_bytes: usize,
-    /// Some selector has a rate limit.
-    pub limits: bool,
-    /// Of the exact values, those that are kept for workloads: for each dimension of that kind.
-    pub workloads: usize,
-}
-
-/// Why a policy cannot be linked: a limit of the engine.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: this hook has room for {most} over all its policies; remove one of them or make them alike")]
-pub struct LinkError {
-    /// What there is too much of.
-    what: &'static str,
-    /// The limit.
-    most: usize,
 }
 
 /// Sparse set of selectors: (word, bits), sorted.
@@ -259,10 +225,6 @@ pub struct Linker {
     /// Exact values that are numbers of workloads.
     workload_values: usize,
 }
-
-/// Containers that there is room for at least: those of the 110 pods that kubelet runs by itself, many
-/// times over, because more room means a program to load.
-const CONTAINERS: usize = 1024;
 
 /// An empty set.
 pub const EMPTY: Set = Set { words: [0; MAX_WORDS] };
@@ -594,14 +556,7 @@ impl Linker {
 
     /// Puts a selector to those that list a value, or takes it from them: whether there were any before, and
     /// whether there are now.
-    fn exact_value(
-        &mut self,
-        key: Hash128,
-        word: u8,
-        bit: u64,
-        on: bool,
-        of_workload: bool,
-    ) -> (bool, bool) {
+    fn exact_value(&mut self, key: Hash128, word: u8, bit: u64, on: bool, of_workload: bool) -> (bool, bool) {
         if !self.exact.contains_key(&key) {
             let id = self.id();
             self.new.push(NewKey::Exact(key, id));
@@ -790,154 +745,6 @@ impl Linker {
                     c.arg[a].from |= field.from();
                 }
             }
-        }
-        c
-    }
-}
-
-/// What some units need together.
-#[derive(Clone, Debug, Default)]
-struct Needs {
-    args: Vec<(u32, ArgType)>,
-    dims: Vec<DimKey>,
-    selectors: usize,
-    /// Words, if every policy's selectors must stay together.
-    words: usize,
-    used: usize,
-    values: usize,
-    lpm_bytes: usize,
-    limits: bool,
-}
-
-impl Needs {
-    fn of(shape: &Shape) -> Needs {
-        let (args, dims) = (shape.args.clone(), shape.dims.clone());
-        Needs { args, dims, lpm_bytes: shape.lpm_bytes, limits: shape.limits, ..Needs::default() }
-    }
-
-    /// With one more unit.
-    fn with(&self, unit: &Unit, context: &Context) -> Result<Needs, LinkError> {
-        let mut n = self.clone();
-        let hook = unit.plan();
-        for a in &hook.args {
-            let reading = context.reading(a);
-            if a.ty != ArgType::Nop && !n.args.contains(&reading) {
-                n.args.push(reading);
-            }
-        }
-        let limit = |what, most| Err(LinkError { what, most });
-        if n.args.len() > MAX_ARGS {
-            return limit("too many different arguments", MAX_ARGS);
-        }
-        if n.args.iter().filter(|a| a.1.is_text()).count() > MAX_TEXTS {
-            return limit("too many different text arguments", MAX_TEXTS);
-        }
-        for s in &hook.selectors {
-            n.limits |= s.actions.rate_limit.is_some();
-            for c in conjuncts(s, unit, &n.args, context) {
-                // Workloads are the same for all policies, and have room of their own.
-                n.values += if c.dim.is_workload() { 0 } else { c.keys.len() };
-                n.lpm_bytes = n.lpm_bytes.max(c.longest() + 1);
-                if !n.dims.contains(&c.dim) {
-                    n.dims.push(c.dim);
-                }
-            }
-        }
-        if n.dims.len() > MAX_DIMS {
-            return limit("too many different kinds of conditions", MAX_DIMS);
-        }
-        n.selectors += hook.selectors.len();
-        if n.words == 0 || n.used + hook.selectors.len() > 64 {
-            n.words += 1;
-            n.used = 0;
-        }
-        n.used += hook.selectors.len();
-        if n.words > MAX_WORDS {
-            return limit("too many selectors", MAX_WORDS * 64);
-        }
-        Ok(n)
-    }
-
-    /// A shape with room to grow, so that few additions need another.
-    fn shape(mut self, containers: usize) -> Shape {
-        self.dims.sort();
-        let room = |n: usize, least: usize| (n + n / 4).next_power_of_two().max(least);
-        let asked = self.dims.iter().filter(|d| d.is_workload()).count();
-        let exact = room(self.values, 64);
-        let by_binary = matches!(self.dims.first(), Some(DimKey::Binary(TextOp::Equal, _)));
-        let workloads = if asked == 0 { 0 } else { room(containers + containers / 4, CONTAINERS) };
-        Shape {
-            words: room(self.words, 2).min(MAX_WORDS),
-            // Arrays need no power of two.
-            entries: (self.values + self.values / 2 + self.dims.len() + 1 + asked * workloads)
-                .next_multiple_of(64),
-            // How many values lie in more than one word is seen when all are linked.
-            sets: 8,
-            exact: exact + asked * workloads,
-            // Four bits for a value, of which one in many is a binary.
-            bloom: if by_binary { exact / 16 } else { 0 },
-            workloads,
-            lpm_bytes: [16, 64, 128].into_iter().find(|n| self.lpm_bytes <= *n).unwrap_or(256),
-            args: self.args,
-            dims: self.dims,
-            limits: self.limits,
-        }
-    }
-}
-
-impl Shape {
-    /// The group of each dimension: those of one source belong together; a source with one
-    /// dimension needs none.
-    fn groups(&self) -> Vec<u8> {
-        let mut next = 0;
-        let mut groups = Vec::new();
-        for (d, dim) in self.dims.iter().enumerate() {
-            let with_last = d > 0 && self.dims[d - 1].source() == dim.source();
-            let with_next = self.dims.get(d + 1).is_some_and(|n| n.source() == dim.source());
-            if with_last {
-                groups.push(groups[d - 1]);
-            } else if with_next && next < MAX_GROUPS as u8 - 1 {
-                groups.push(next);
-                next += 1;
-            } else {
-                groups.push(MAX_GROUPS as u8 - 1);
-            }
-        }
-        groups
-    }
-
-    fn config(&self, special: &[u32], kernel_strings: bool) -> HookConfig {
-        let mut c =
-            HookConfig { args: self.args.len() as u32, dims: self.dims.len() as u32, ..HookConfig::ZERO };
-        c.lpm_bytes = self.lpm_bytes as u32;
-        c.limits = u32::from(self.limits);
-        c.bloom = self.bloom.saturating_sub(1) as u32;
-        c.process = u32::from(self.dims.iter().any(DimKey::asks_process));
-        c.workload = u32::from(self.dims.iter().any(DimKey::is_workload));
-        let groups = self.groups();
-        let mut texts = 0;
-        for (a, (index, ty)) in self.args.iter().enumerate() {
-            let late = !self.dims.iter().any(|d| matches!(d, DimKey::Text(at, ..) if *at == a));
-            c.arg[a] = ArgSpec {
-                kind: super::dims::arg_kind(*ty),
-                raw: *index as u8,
-                text: texts,
-                from: if kernel_strings { FROM_KERNEL } else { 0 } | if late { LATE } else { 0 },
-            };
-            texts += u8::from(ty.is_text());
-        }
-        for (d, dim) in self.dims.iter().enumerate() {
-            let last = groups.get(d + 1) != Some(&groups[d]) || groups[d] as usize == MAX_GROUPS - 1;
-            let read = matches!(dim, DimKey::Text(a, ..) if !self.dims[..d].iter().any(|e| matches!(e, DimKey::Text(b, ..) if b == a)));
-            let (kind, arg, param) = dim.spec();
-            c.dim[d] = DimSpec {
-                kind,
-                arg,
-                group: groups[d],
-                flags: if last { LAST } else { 0 } | if read { READ } else { 0 },
-                entry: special[d],
-                param,
-            };
         }
         c
     }

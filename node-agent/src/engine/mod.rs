@@ -20,6 +20,7 @@ mod object;
 mod read;
 mod resolve;
 mod ring;
+mod shape;
 mod sys;
 mod workloads;
 
