@@ -74,7 +74,7 @@ mod tests {
         std::fs::rename(folder.join("..new"), folder.join("..data")).unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn it_ends_when_the_kubelet_has_brought_what_the_pod_was_made_for() {
         let folder = tempfile::tempdir().unwrap();
         symlink("..data/debug", folder.path().join("debug")).unwrap();
@@ -83,10 +83,10 @@ mod tests {
         bring(folder.path(), "..2", "false");
         let late = Late { folder: folder.path().to_owned(), digest };
         assert!(!late.has_come());
-        let wait = |seconds| tokio::time::timeout(Duration::from_secs(seconds), Late::come(Some(&late)));
-        assert!(wait(60).await.is_err(), "what is there is not what is waited for");
+        let wait = |limit| tokio::time::timeout(limit, Late::come(Some(&late)));
+        assert!(wait(Duration::from_millis(50)).await.is_err(), "what is there is not what is waited for");
         bring(folder.path(), "..3", "true");
-        wait(60).await.unwrap();
+        wait(2 * LOOK).await.unwrap();
         assert!(late.has_come());
     }
 

@@ -49,8 +49,8 @@ pub(crate) struct Options {
     /// Build and use the agent in release mode
     #[arg(long, conflicts_with = "agent")]
     release: bool,
-    /// On 6.1 and 6.18, which have what their neighbours have, only the seed policies and what names them
-    /// (what `make test` does)
+    /// Between the oldest and the newest kernel only the seed policies and what names those kernels (what `make
+    /// test` does)
     #[arg(long)]
     quick: bool,
 }
@@ -68,8 +68,9 @@ impl Options {
     }
 }
 
-/// Of all that decides how hooks are attached and judged, they have what their neighbours in the test bed have.
-const BETWEEN: [&str; 2] = ["6.1", "6.18"];
+/// Of all that decides how hooks are attached and judged, they have what the oldest or the newest in the test bed
+/// has.
+const BETWEEN: [&str; 3] = ["6.1", "6.12", "6.18"];
 
 /// What came of one case on one kernel.
 #[derive(Debug)]
