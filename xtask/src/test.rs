@@ -161,8 +161,10 @@ fn run_steps(steps: &[Step]) -> i32 {
     let mut summary = Vec::new();
     let mut beside = None;
     for step in steps {
-        // When everything is compiled, and not alone.
-        if *step > Step::Unit && *step < Step::Cluster && steps.contains(&Step::Cluster) && beside.is_none() {
+        // When everything is compiled, not alone, and not beside `api`, which judges what processes of this
+        // machine do.
+        let later = *step > Step::Unit && *step < Step::Cluster && steps.contains(&Step::Cluster);
+        if later && beside.is_none() && !steps.contains(&Step::Api) {
             beside = Some(Beside::start());
             // The cluster's tests have times to keep; the other steps take what they leave.
             let _ = rustix::process::nice(10);

@@ -36,7 +36,7 @@ be the values of before: `NAME=VALUE` lines sorted by name, see daemon/src/late.
 {{- define "tetragon.digest" -}}
 {{- $lines := "" }}
 {{- range $name, $value := (fromYaml .).data }}
-{{- $lines = printf "%s%s=%s\n" $lines $name (trim $value) }}
+{{- $lines = printf "%s%s=%s\n" $lines $name (trim (toString $value)) }}
 {{- end }}
 {{- sha256sum $lines }}
 {{- end }}

@@ -84,6 +84,8 @@ pub struct Engine {
     hooks: BTreeMap<Attach, Hook>,
     /// The policies in force.
     running: Running,
+    /// What a value takes on each hook, as it was told last.
+    sizes: BTreeMap<Attach, (u64, u64)>,
     history: Arc<Mutex<History>>,
     /// Losses by policy under images that are no longer in force.
     past_losses: ByPolicy,
@@ -155,6 +157,7 @@ impl Engine {
             base,
             hooks: BTreeMap::new(),
             running: Running::new(),
+            sizes: BTreeMap::new(),
             history,
             past_losses: ByPolicy::new(),
             state: 0,
@@ -213,7 +216,6 @@ impl Engine {
     pub fn apply(&mut self, policies: &[PolicyInput], between: Between<'_>) -> ApplyReport {
         let mut report = ApplyReport::default();
         let mut refused: BTreeSet<u64> = BTreeSet::new();
-        let sizes = self.hooks.iter().map(|(a, h)| (a.clone(), h.value_size())).collect();
         let unable = self.ask(policies);
         between(self);
         // A second attempt finds linkers that the first has changed.
@@ -228,7 +230,7 @@ impl Engine {
             }
         }
         report.state = self.state;
-        self.measure(&mut report, &sizes);
+        self.measure(&mut report);
         report
     }
 
@@ -306,9 +308,11 @@ impl Engine {
         (wanted, running)
     }
 
-    /// The policy as it runs, if nothing is new about it. After a failure all are looked at again.
+    /// The policy as it runs, if nothing is new about it. After a failure all are looked at again, and always
+    /// those with a hook that was not there: a module may have brought it.
     fn unchanged(&self, p: &PolicyInput) -> Option<&Arc<Placed>> {
-        self.running.get(&p.id).filter(|r| r.input.enforce == p.enforce && !self.ahead)
+        let all = |r: &Placed| r.hooks.len() == r.input.plan.hooks.len();
+        self.running.get(&p.id).filter(|r| r.input.enforce == p.enforce && all(r) && !self.ahead)
     }
 
     /// Answers what is new in `policies` about this kernel.
@@ -377,17 +381,15 @@ impl Engine {
             all.push(r);
         }
         let ok = all.iter().all(|r| r.error.is_none());
-        report.hooks = all;
-        if ok { Ok(Arc::new(Placed { input: p.clone(), hooks })) } else { Err(()) }
+        report.hooks = all.clone();
+        if ok { Ok(Arc::new(Placed { input: p.clone(), hooks, report: all })) } else { Err(()) }
     }
 
     /// What is told of a policy; also of one that ran before, of which there would be nothing to be told.
     fn told<'r>(&self, report: &'r mut ApplyReport, p: &Arc<PolicyInput>) -> &'r mut PolicyReport {
-        report.policies.entry(p.id).or_insert_with(|| {
-            let mut of = PolicyReport::default();
-            // It was placed before.
-            let _ = self.place(p, &Unable::new(), &mut of);
-            of
+        report.policies.entry(p.id).or_insert_with(|| match self.running.get(&p.id) {
+            Some(placed) => PolicyReport { hooks: placed.report.clone(), kernel_memory: 0 },
+            None => PolicyReport::default(),
         })
     }
 
@@ -468,8 +470,9 @@ impl Engine {
         let idle = self.idle();
         // It could not be made.
         let Some(hook) = self.hooks.get_mut(attach) else { return Ok(()) };
-        // Containers that came while linkers were ahead, or that a new hook has no room for.
-        let known = !(self.ahead || new) || self.containers.is_known_to(hook.linker());
+        // A new hook may have no room for the containers. While linkers are ahead nothing is known for sure of
+        // what stands in the kernel's maps: all is made anew.
+        let known = if new { self.containers.is_known_to(hook.linker()) } else { !self.ahead };
         let (changed, same) = relink(hook, units);
         if !(same && known) {
             let context =
@@ -587,9 +590,12 @@ impl Engine {
     }
 
     /// Memory of the policies that are told of, and of all on hooks where a value takes another size now.
-    fn measure(&self, report: &mut ApplyReport, sizes: &BTreeMap<Attach, (u64, u64)>) {
+    fn measure(&mut self, report: &mut ApplyReport) {
+        let sizes: BTreeMap<Attach, (u64, u64)> =
+            self.hooks.iter().map(|(a, h)| (a.clone(), h.value_size())).collect();
+        let before = std::mem::replace(&mut self.sizes, sizes);
         for (attach, h) in &self.hooks {
-            if sizes.get(attach).is_some_and(|size| *size != h.value_size()) {
+            if before.get(attach).is_some_and(|size| *size != h.value_size()) {
                 for u in h.units() {
                     self.told(report, &u.policy);
                 }
@@ -645,6 +651,8 @@ fn question(h: &tetragon_api::plan::Hook) -> Question {
 struct Placed {
     input: Arc<PolicyInput>,
     hooks: Vec<(Attach, Details, Arc<Unit>)>,
+    /// What is told of it, by hook of the plan.
+    report: Vec<HookReport>,
 }
 
 /// By the policies' ids.
