@@ -2,7 +2,6 @@
 //! against a bare control plane (the newest and the oldest), and the whole on real nodes.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -46,15 +45,14 @@ pub(crate) fn parts() -> Result<()> {
 
 /// One version, on a cluster of its own.
 fn part(version: &str, tests: [&str; 3], log: &Path) -> Result<()> {
-    let mut shown = File::create(log)?;
-    let tested =
+    shown_on_failure(log, |shown| {
         with_cluster(&format!("parts-{}", version.replace('.', "-")), &["--version", version], |env| {
-            logged(itself(["chart-test", "--only", "API server"])?.envs(env.iter().cloned()), &shown)?;
+            logged(itself(["chart-test", "--only", "API server"])?.envs(env.iter().cloned()), shown)?;
             for test in tests {
                 let begin = Instant::now();
                 let _alone = (test == "k8s").then(|| ALONE.lock());
                 let mut command = workspace(["test", "--test", test]);
-                logged(command.envs(env.iter().cloned()).env("INSTA_UPDATE", "no"), &shown)
+                logged(command.envs(env.iter().cloned()).env("INSTA_UPDATE", "no"), shown)
                     .with_context(|| format!("`{test}` failed"))?;
                 say(&format!(
                     "Kubernetes {version}: {test} passed after {:.0} s",
@@ -62,23 +60,24 @@ fn part(version: &str, tests: [&str; 3], log: &Path) -> Result<()> {
                 ));
             }
             Ok(())
-        });
-    if tested.is_err() {
-        shown.flush()?;
+        })
+    })
+}
+
+/// Does something whose output goes to a new file, and shows the file when it fails.
+fn shown_on_failure(log: &Path, run: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    let result = run(&File::create(log)?);
+    if result.is_err() {
         eprintln!("{}", std::fs::read_to_string(log)?);
     }
-    tested
+    result
 }
 
 /// Runs this program with its output in a file of `target/`, which is shown when it fails.
 pub(crate) fn into_file(name: &str, args: &[&str]) -> Result<()> {
     let log = root().join(format!("target/{name}.log"));
     say(&format!("`xtask {}` runs beside what follows and writes to {}", args.join(" "), log.display()));
-    let run = logged(&mut itself(args)?, &File::create(&log)?);
-    if run.is_err() {
-        eprintln!("{}", std::fs::read_to_string(&log)?);
-    }
-    run
+    shown_on_failure(&log, |shown| logged(&mut itself(args)?, shown))
 }
 
 /// Runs a command whose output goes to a file.

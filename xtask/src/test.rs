@@ -140,7 +140,7 @@ fn fmt() -> Result<()> {
     run(ebpf.arg(root().join("node-ebpf/Cargo.toml")))
 }
 
-/// The cluster's tests, which mostly wait, beside other steps: what they say goes to a file.
+/// The cluster's tests, which wait much of their time, beside other steps: what they say goes to a file.
 struct Beside(JoinHandle<Result<Duration>>);
 
 impl Beside {
