@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tetragon_agent::engine::{ArgValue, CallRecord, Classified, PolicyInput};
@@ -363,22 +365,63 @@ impl Walk {
 /// What calls under load were judged by.
 #[derive(Default)]
 struct Loaded {
-    /// By one policy of the two.
-    one: u64,
-    /// By that for web.
-    web: u64,
-    /// By the policy of many hooks.
-    wide: u64,
+    by: Arc<By>,
+    /// By more than one policy, or by none.
     other: Vec<String>,
 }
 
+/// Calls that one policy judged, counted as they are read.
+#[derive(Default)]
+struct By {
+    web: AtomicU64,
+    db: AtomicU64,
+    /// The policy of many hooks.
+    wide: AtomicU64,
+}
+
+impl By {
+    fn of(&self, policy: &str) -> Option<&AtomicU64> {
+        match policy {
+            "web" => Some(&self.web),
+            "db" => Some(&self.db),
+            "wide" => Some(&self.wide),
+            _ => None,
+        }
+    }
+
+    fn calls(&self, policy: &str) -> u64 {
+        self.of(policy).map_or(0, |n| n.load(Ordering::SeqCst))
+    }
+
+    /// Waits for one more call that this policy judges: the last change is in force, and calls were made.
+    fn wait_for_one(&self, policy: &str) -> Result<()> {
+        let before = self.calls(policy);
+        bench::wait_for(&format!("a call judged by {policy}"), Duration::from_secs(20), || {
+            self.calls(policy) > before
+        })
+    }
+}
+
+impl Loaded {
+    /// Each of so many calls of the hammer was judged by one policy.
+    fn check(&self, calls: u64) -> Result<()> {
+        ensure!(
+            self.other.is_empty(),
+            "{} calls by others than one: {:?}",
+            self.other.len(),
+            self.other.first()
+        );
+        let (web, db) = (self.by.calls("web"), self.by.calls("db"));
+        ensure!(web + db == calls, "{calls} calls, {web} judged as web and {db} as db");
+        Ok(())
+    }
+}
+
 fn note_loaded(seen: &mut Loaded, c: &CallRecord) {
-    let names: Vec<_> = c.matches.iter().map(|m| m.policy.plan.name.clone()).collect();
+    let names: Vec<_> = c.matches.iter().map(|m| m.policy.plan.name.as_str()).collect();
     match names.as_slice() {
-        [one] if one == "wide" => seen.wide += 1,
-        [one] => {
-            seen.one += 1;
-            seen.web += u64::from(one == "web");
+        [one] if let Some(n) = seen.by.of(one) => {
+            n.fetch_add(1, Ordering::SeqCst);
         }
         _ => seen.other.push(format!("{names:?}")),
     }
@@ -405,7 +448,9 @@ fn wide(id: u64) -> Result<PolicyInput> {
 
 /// A container changes under load, and so do policies.
 fn load(root: &Path) -> Result<String> {
-    let mut bench = Bench::start(64 << 20, Loaded::default(), note_loaded)?;
+    let by = Arc::new(By::default());
+    let loaded = Loaded { by: by.clone(), other: Vec::new() };
+    let mut bench = Bench::start(64 << 20, loaded, note_loaded)?;
     let mut tree = Tree { root: root.to_owned(), all: BTreeMap::new(), here: String::new(), made: 0 };
     for name in ["kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"] {
         tree.make(name)?;
@@ -429,9 +474,10 @@ fn load(root: &Path) -> Result<String> {
         (worst, sum) = (worst.max(took), sum + took);
         match n % 50 {
             7 => bench.engine.complete(),
+            30 | 31 => by.wait_for_one(app)?,
             20 => drop(bench.apply(&[web.clone(), db.clone(), other.clone()])?),
             40 => drop(bench.apply(&[web.clone(), db.clone()])?),
-            _ => std::thread::sleep(std::time::Duration::from_micros(300)),
+            _ => std::thread::sleep(Duration::from_micros(300)),
         }
     }
     let counts = hammer.stop()?;
@@ -442,9 +488,7 @@ fn load(root: &Path) -> Result<String> {
     }
     let (l, s) = (&outcome.losses, &outcome.seen);
     ensure!(l.call + l.scratch == 0, "losses: {l:?}");
-    ensure!(s.other.is_empty(), "{} calls by others than one: {:?}", s.other.len(), s.other.first());
-    ensure!(s.one == calls, "{calls} calls, and {} were judged", s.one);
-    ensure!(s.web > 0 && s.web < s.one, "{} of {} calls as web: nothing changed", s.web, s.one);
+    s.check(calls)?;
     Ok(format!(
         "{calls} calls under {CHANGES} changes ({} us each, {} at most), each judged by one",
         sum / CHANGES as u64 / 1000,
@@ -455,7 +499,9 @@ fn load(root: &Path) -> Result<String> {
 /// A container changes while programs are loaded: nobody waits, each call is judged by one, and the new hooks
 /// know at once the container that came last.
 fn while_loading(root: &Path) -> Result<String> {
-    let mut bench = Bench::start(16 << 20, Loaded::default(), note_loaded)?;
+    let by = Arc::new(By::default());
+    let loaded = Loaded { by: by.clone(), other: Vec::new() };
+    let mut bench = Bench::start(16 << 20, loaded, note_loaded)?;
     let mut tree = Tree { root: root.to_owned(), all: BTreeMap::new(), here: String::new(), made: 0 };
     for name in ["kubepods", "kubepods/pod0", "kubepods/pod0/c0"] {
         tree.make(name)?;
@@ -469,14 +515,14 @@ fn while_loading(root: &Path) -> Result<String> {
         enter(&tree.path("kubepods/pod0/c0"), pid)?;
     }
     hammer.go()?;
-    let (mut changes, mut refused) = (0, Vec::new());
+    let (mut changes, mut refused, mut late) = (0, Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bench.apply_with(&[web.clone(), db.clone(), wide.clone()], &mut |engine| {
             changes += 1;
             // The last is of web.
             for (app, name) in [("db", "side"), ("web", "main")] {
                 match engine.classify(id, container("x", app, &format!("{name}{changes}"))) {
-                    Ok(Classified::Done) => {}
+                    Ok(Classified::Done) => late.extend(by.wait_for_one(app).err()),
                     other => refused.push(format!("{other:?}")),
                 }
             }
@@ -495,18 +541,12 @@ fn while_loading(root: &Path) -> Result<String> {
     for name in tree.all.keys().rev() {
         fs::remove_dir(tree.path(name))?;
     }
-    let s = &outcome.seen;
     ensure!(refused.is_empty(), "containers waited: {refused:?}");
+    ensure!(late.is_empty(), "changes without effect: {late:?}");
     ensure!(changes >= ROUNDS * WIDE.len(), "only {changes} changes while programs were loaded");
-    ensure!(s.other.is_empty(), "{} calls by others than one: {:?}", s.other.len(), s.other.first());
-    ensure!(
-        s.one == calls && s.web > 0 && s.web < s.one,
-        "{calls} calls, {} judged, {} as web",
-        s.one,
-        s.web
-    );
-    let expected = (ROUNDS * WIDE.len()) as u64;
-    ensure!(s.wide == expected, "the new hooks judged {} of {expected} calls", s.wide);
+    outcome.seen.check(calls)?;
+    let (wide, expected) = (by.calls("wide"), (ROUNDS * WIDE.len()) as u64);
+    ensure!(wide == expected, "the new hooks judged {wide} of {expected} calls");
     Ok(format!("{changes} changes while programs were loaded, {calls} calls judged by one each"))
 }
 

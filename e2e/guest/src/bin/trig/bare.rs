@@ -34,7 +34,8 @@ extern "C" fn start(stack: *const usize) -> ! {
     let status = unsafe {
         let argc = *stack;
         let argv: *const *const u8 = stack.add(1).cast();
-        crate::run(argc, argv, argv.add(argc + 1), &mut *(&raw mut ARENA))
+        let arena = &raw mut ARENA;
+        crate::run(argc, argv, argv.add(argc + 1), &mut *arena)
     };
     exit(status)
 }
