@@ -95,7 +95,8 @@ impl Kernel for Script {
                 .collect(),
             kernel_memory: 3000,
         };
-        let report = ApplyReport { state: 1, policies: policies.iter().map(|p| (p.id, report(p))).collect() };
+        let policies_of = policies.iter().map(|p| (p.id, report(p))).collect();
+        let report = ApplyReport { state: 1, policies: policies_of, ..ApplyReport::default() };
         let mut running = std::mem::take(&mut self.1);
         self.note(policies, &report, &mut running);
         self.1 = running;

@@ -12,7 +12,7 @@ use tetragon_api::event::{
 use tetragon_api::plan::{Mode, Plan, Target};
 use tetragon_compiler::CompiledPolicy;
 
-use crate::engine::{ApplyReport, PolicyInput, PolicyReport};
+use crate::engine::{ApplyReport, Cause, PolicyInput, PolicyReport};
 
 /// The domain of policies from files.
 pub const STATIC: &str = "static";
@@ -515,6 +515,9 @@ impl Store {
             let key = policy.key.clone();
             if let Some(error) = errors(found) {
                 policy.refused = true;
+                if report.stopped.contains(&policy.id) {
+                    policy.running = None;
+                }
                 let kept = policy.running.is_some();
                 policy.error =
                     Some(if kept { format!("{error}\nthe version before stays in force") } else { error });
@@ -539,7 +542,20 @@ impl Store {
                 outcomes.push(Outcome::Loaded { key, report: found.clone() });
             }
         }
+        if outcomes.iter().any(|o| !matches!(o, Outcome::Refused { .. })) {
+            self.try_again();
+        }
         outcomes
+    }
+
+    /// Something went, or has another size: what had no room beside it may have it now.
+    fn try_again(&mut self) {
+        let full = |p: &Policy| p.refused && p.report.hooks.iter().any(|h| h.cause == Some(Cause::Full));
+        for policy in self.policies.values_mut().filter(|p| full(p)) {
+            let policy = Arc::make_mut(policy);
+            policy.refused = false;
+            policy.error = None;
+        }
     }
 }
 

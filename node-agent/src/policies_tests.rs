@@ -1,7 +1,5 @@
 //! Tests of the policy store, with a scripted engine.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::engine::{Backend, Cause, HookReport};
 
@@ -24,7 +22,7 @@ fn compile(text: &str) -> Vec<CompiledPolicy> {
 
 /// An engine that runs everything but functions that begin with `bad`.
 fn apply(store: &mut Store) -> Vec<Outcome> {
-    let mut report = ApplyReport { state: 1, policies: BTreeMap::new() };
+    let mut report = ApplyReport { state: 1, ..ApplyReport::default() };
     for input in store.desired() {
         let hooks = input.plan.hooks.iter().map(|h| {
             let Target::Function(function) = &h.target else { panic!("a function") };
@@ -165,6 +163,62 @@ fn a_version_that_is_refused_leaves_the_one_before() {
     assert!(!s.is_pending());
     assert!(names(&apply(&mut s)).is_empty());
     assert_eq!(only(&s).state(), TracingPolicyState::TpStateError);
+}
+
+/// An engine with room for so many policies: those that ran go first, unless they have to go.
+fn apply_to(store: &mut Store, room: usize) -> Vec<Outcome> {
+    let mut desired = store.desired();
+    let runs = |store: &Store, p: &PolicyInput| {
+        store.policies().any(|known| known.running().is_some_and(|r| r.policy == p.policy))
+    };
+    desired.sort_by_key(|p| !runs(store, p));
+    let mut report = ApplyReport { state: 1, ..ApplyReport::default() };
+    for (i, input) in desired.iter().enumerate() {
+        let full = i >= room;
+        let hook = HookReport {
+            field: "spec.kprobes[0]".into(),
+            backend: Some(Backend::Lsm),
+            error: full.then(|| "too many selectors".into()),
+            cause: full.then_some(Cause::Full),
+            ..HookReport::default()
+        };
+        report.policies.insert(input.id, PolicyReport { hooks: vec![hook], kernel_memory: 3000 });
+        if full && runs(store, input) {
+            report.stopped.insert(input.policy);
+        }
+    }
+    store.applied(&report)
+}
+
+#[test]
+fn what_has_no_room_is_tried_again_when_something_goes() {
+    let mut s = Store::default();
+    s.put_file(Path::new("/p/a"), &compiled("a", "security_file_open"));
+    assert_eq!(names(&apply_to(&mut s, 1)), ["+a"]);
+    s.put_file(Path::new("/p/b"), &compiled("b", "security_file_open"));
+    assert_eq!(names(&apply_to(&mut s, 1)), ["!b"]);
+    assert!(!s.is_pending());
+    s.remove_file(Path::new("/p/a"));
+    assert_eq!(names(&apply_to(&mut s, 1)), ["-a"]);
+    assert!(s.is_pending());
+    assert_eq!(names(&apply_to(&mut s, 1)), ["+b"]);
+    let row = only(&s);
+    assert_eq!((row.state(), row.error.as_str()), (TracingPolicyState::TpStateEnabled, ""));
+    assert!(!s.is_pending());
+}
+
+#[test]
+fn what_has_to_go_is_not_said_to_run() {
+    let mut s = Store::default();
+    s.put_file(Path::new(FILE), &compiled("a", "security_file_open"));
+    apply_to(&mut s, 1);
+    assert_eq!(names(&apply_to(&mut s, 0)), ["!a"]);
+    let row = only(&s);
+    assert_eq!(
+        (row.state(), row.error.as_str()),
+        (TracingPolicyState::TpStateLoadError, "spec.kprobes[0]: too many selectors")
+    );
+    assert!(s.desired().is_empty());
 }
 
 #[test]

@@ -23,7 +23,7 @@ const GUESTS: &[(&str, &str, &[&str])] = &[
     ("6.12", "preempt=full", &["preempt", "grpc"]),
     ("7.3", "", &["losses", "base"]),
     ("6.1", "", &["outlive", "folder"]),
-    ("6.18", "", &["base", "grpc"]),
+    ("6.18", "", &["base", "grpc", "full"]),
 ];
 
 fn main() -> ExitCode {

@@ -270,7 +270,9 @@ impl Engine {
             }
             return true;
         }
-        self.running = running;
+        let before = std::mem::replace(&mut self.running, running);
+        let run: BTreeSet<u64> = self.running.values().map(|r| r.input.policy).collect();
+        report.stopped = before.values().map(|r| r.input.policy).filter(|p| !run.contains(p)).collect();
         if std::mem::take(&mut self.ahead) {
             self.classify_all();
         }
@@ -477,7 +479,10 @@ impl Engine {
         if !(same && known) {
             let context =
                 Context { containers: self.containers.numbered(), ..hook.linker().context().clone() };
-            let linker = build(context, units)?;
+            // Where there is not room for all, what is new is refused, not what runs.
+            let mut ordered = units.to_vec();
+            ordered.sort_by_key(|u| !self.running.contains_key(&u.policy.id));
+            let linker = build(context, &ordered)?;
             hook.reshape(&self.shared, linker).map_err(|e| blame(&changed, &e))?;
         }
         let whom = if changed.is_empty() { units } else { &changed };
@@ -690,13 +695,12 @@ fn blame(units: &[Arc<Unit>], e: &HookError) -> Vec<Failed> {
     units.iter().map(|u| Failed { unit: u.clone(), why: why.clone(), cause: e.cause() }).collect()
 }
 
-/// A linker of these units, if all fit.
+/// A linker of these units, if all fit; if not, it is those at the end that fail.
 fn build(context: Context, units: &[Arc<Unit>]) -> Result<Linker, Vec<Failed>> {
     let (linker, errors) = Linker::build(context, units);
     let find = |key| units.iter().find(|u| u.key() == key).cloned();
-    let failed = |(key, e): (_, LinkError)| {
-        Some(Failed { unit: find(key)?, why: e.to_string(), cause: Cause::Refused })
-    };
+    let failed =
+        |(key, e): (_, LinkError)| Some(Failed { unit: find(key)?, why: e.to_string(), cause: Cause::Full });
     let failed: Vec<Failed> = errors.into_iter().filter_map(failed).collect();
     if failed.is_empty() { Ok(linker) } else { Err(failed) }
 }

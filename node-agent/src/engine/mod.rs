@@ -24,7 +24,7 @@ mod shape;
 mod sys;
 mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tetragon_abi::record;
@@ -55,6 +55,8 @@ pub struct ApplyReport {
     pub state: u64,
     /// By policy id: those of which there is something new to be told. Others run as before.
     pub policies: BTreeMap<u64, PolicyReport>,
+    /// [`PolicyInput::policy`] of those that ran and of which no version does any more.
+    pub stopped: BTreeSet<u64>,
 }
 
 /// One policy on this node.
@@ -108,8 +110,10 @@ pub enum Cause {
     Mistaken,
     /// The kernel is not able to do it, or does not allow it.
     Unable,
-    /// It should work: the verifier, memory or a limit is against it.
+    /// It should work: the verifier or memory is against it.
     Refused,
+    /// There is no room for it beside the others on its hook.
+    Full,
 }
 
 /// What the kernel lets the engine do.

@@ -369,7 +369,7 @@ fn same_limit(a: &PlanMeta, b: &PlanMeta) -> bool {
 
 /// The reason of a policy whose hooks do not all run.
 fn cause(hooks: &[HookReport]) -> &'static str {
-    let refused = hooks.iter().any(|h| h.cause == Some(Cause::Refused));
+    let refused = hooks.iter().any(|h| matches!(h.cause, Some(Cause::Refused | Cause::Full)));
     if refused { reason::LOAD_FAILED } else { reason::HOOK_NOT_AVAILABLE }
 }
 

@@ -5,6 +5,7 @@ mod agent;
 mod base;
 mod bench;
 mod folder;
+mod full;
 mod grpc;
 mod hammer;
 mod losses;
@@ -26,6 +27,7 @@ type Scenario = (&'static str, fn() -> Result<String>);
 const SCENARIOS: &[Scenario] = &[
     ("base", base::run),
     ("folder", folder::run),
+    ("full", full::run),
     ("grpc", grpc::run),
     ("losses", losses::run),
     ("outlive", outlive::run),

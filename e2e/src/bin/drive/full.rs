@@ -1,0 +1,95 @@
+//! A hook with as many selectors as it takes: a policy that grows or comes is refused and says why, what runs
+//! goes on, and where one goes there is room for another.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use tetragon_agent::engine::{ApplyReport, CallRecord, Cause, PolicyInput};
+
+use crate::bench::{Bench, arg, policy};
+
+/// Of the hook: docs/architecture.md has the limits.
+const SELECTORS: u64 = 4096;
+/// Of a policy.
+const EACH: u64 = 4;
+
+/// What was judged: (policy, lseek's third argument).
+type Seen = BTreeSet<(String, i64)>;
+
+fn note(seen: &mut Seen, c: &CallRecord) {
+    for m in &c.matches {
+        let whence = match arg(c, m, 0) {
+            Some(tetragon_agent::engine::ArgValue::Int(n)) => *n,
+            _ => -1,
+        };
+        seen.insert((m.policy.plan.name.clone(), whence));
+    }
+}
+
+/// A policy with a selector for each of these values of lseek's third argument.
+fn of(id: u64, name: &str, values: impl Iterator<Item = u64>) -> Result<PolicyInput> {
+    let selectors: String = values
+        .map(|v| format!("    - matchArgs: [{{index: 2, operator: Equal, values: [\"{v}\"]}}]\n"))
+        .collect();
+    let head =
+        format!("apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {{name: {name}}}\nspec:\n");
+    let hook = "  kprobes:\n  - call: sys_lseek\n    syscall: true\n    args: [{index: 2, type: int}]\n    selectors:\n";
+    policy(id, &format!("{head}{hook}{selectors}"))
+}
+
+/// Exactly this one of the report is refused, for want of room, and nothing stopped.
+fn only_refused(report: &ApplyReport, id: u64) -> Result<()> {
+    let refused: Vec<_> = report.policies.iter().filter(|(_, p)| p.error().is_some()).collect();
+    ensure!(refused.len() == 1 && *refused[0].0 == id, "refused instead of {id}: {refused:?}");
+    let hook = &refused[0].1.hooks[0];
+    let error = hook.error.as_deref().unwrap_or_default();
+    ensure!(hook.cause == Some(Cause::Full) && error.contains("too many selectors"), "refused: {hook:?}");
+    ensure!(report.stopped.is_empty(), "policies that ran were stopped: {:?}", report.stopped);
+    Ok(())
+}
+
+/// Calls with these arguments.
+fn call(values: &[u64]) {
+    for v in values {
+        // SAFETY: numbers; the descriptor does not exist.
+        unsafe { libc::syscall(libc::SYS_lseek, -1, 0, *v) };
+    }
+}
+
+/// The scenario.
+pub(crate) fn run() -> Result<String> {
+    let policies = SELECTORS / EACH;
+    let mut bench = Bench::start(4 << 20, Seen::new(), note)?;
+    let mut all = (0..policies)
+        .map(|i| of(i + 1, &format!("p{i}"), i * EACH..(i + 1) * EACH))
+        .collect::<Result<Vec<_>>>()?;
+    bench.apply(&all)?;
+    // The first, which has room made for it before all others, wants one more.
+    let more = 10_000;
+    let grown = of(policies + 1, "p0", (0..EACH).chain([more]))?;
+    let small = std::mem::replace(&mut all[0], grown.clone());
+    only_refused(&bench.engine.apply(&all, &mut |_| ()), grown.id)?;
+    call(&[0, SELECTORS - 1, more]);
+    // Another comes.
+    all[0] = small;
+    let other = of(policies + 2, "other", [more + 1].into_iter())?;
+    all.insert(0, other.clone());
+    only_refused(&bench.engine.apply(&all, &mut |_| ()), other.id)?;
+    call(&[1, SELECTORS - 2, more + 1]);
+    // The last goes: both fit.
+    all.pop();
+    all[1] = grown;
+    bench.apply(&all[1..])?;
+    call(&[2, SELECTORS - 3, more + 2, more]);
+    bench.apply(&all)?;
+    call(&[more + 1]);
+    let outcome = bench.finish()?;
+    let last = format!("p{}", policies - 1);
+    let wanted: Seen = [("p0", 0), (&last, SELECTORS - 1), ("p0", 1), (&last, SELECTORS - 2), ("p0", 2)]
+        .into_iter()
+        .chain([("p0", more), ("other", more + 1)])
+        .map(|(name, v)| (name.to_owned(), v as i64))
+        .collect();
+    ensure!(outcome.seen == wanted, "judged: {:?} instead of {wanted:?}", outcome.seen);
+    Ok(format!("{policies} policies with {SELECTORS} selectors, two refused, {} calls judged", wanted.len()))
+}
