@@ -52,6 +52,8 @@ pub struct Offsets {
     pub fdt_fd: u32,
     pub mm_arg_start: u32,
     pub mm_arg_end: u32,
+    pub mm_env_start: u32,
+    pub mm_env_end: u32,
     pub cred_uid: u32,
     pub cred_cap_inheritable: u32,
     pub cred_cap_permitted: u32,
@@ -242,6 +244,8 @@ pub struct HookConfig {
     pub hierarchy: u32,
     /// A subsystem of that hierarchy: its index in the kernel and 1; 0: the unified hierarchy.
     pub subsystem: u32,
+    /// 1: exec records have the environment.
+    pub environment: u32,
     /// How each argument is read.
     pub arg: [ArgSpec; MAX_ARGS],
     /// The dimensions, in order of evaluation.
@@ -268,6 +272,7 @@ impl HookConfig {
         typed_task: 0,
         hierarchy: 0,
         subsystem: 0,
+        environment: 0,
         arg: [ArgSpec { kind: 0, raw: 0, text: 0, from: 0 }; MAX_ARGS],
         dim: [DimSpec { kind: 0, arg: 0, group: 0, flags: 0, entry: 0, param: 0 }; MAX_DIMS],
         field: [FieldSpec { offset: 0, size: 0, kind: 0, pad: [0; 3] }; MAX_ARGS],

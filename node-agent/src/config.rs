@@ -230,6 +230,14 @@ pub struct Config {
     #[arg(long, env = "TETRAGON_ENABLE_PROCESS_NS", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
     pub enable_process_ns: bool,
 
+    /// Put environment variables into events, as they were when the program was executed. They often hold secrets.
+    #[arg(long, env = "TETRAGON_ENABLE_PROCESS_ENVIRONMENT_VARIABLES", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub enable_process_environment_variables: bool,
+
+    /// Of them those with these names only. Empty: all.
+    #[arg(long, env = "TETRAGON_FILTER_ENVIRONMENT_VARIABLES", value_name = "NAMES", value_delimiter = ',', value_parser = parse_variable)]
+    pub filter_environment_variables: Vec<String>,
+
     /// Put names of users into events: those of processes of the node itself, from the node's
     /// /etc/passwd.
     #[arg(long, env = "TETRAGON_USERNAME_METADATA", value_name = "WHICH", default_value = "disabled")]
@@ -443,8 +451,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("enable-msg-handling-latency", "there is no latency histogram"),
     ("enable-pod-info", "the agent watches the pods of its node"),
-    ("enable-process-environment-variables", "the environment is not read"),
-    ("filter-environment-variables", "the environment is not read"),
     ("generate-docs", "see --help"),
     ("kernel", "the kernel is asked for what it can do"),
     ("log-file", "the log goes to standard error; redirect it"),
@@ -508,6 +514,9 @@ impl Config {
     fn check(&self) -> Result<()> {
         if !self.enable_ancestors.is_empty() && !self.enable_ancestors.contains(&Ancestors::Base) {
             bail!("--enable-ancestors needs `base` too: ancestors are kept by the events of the base sensor");
+        }
+        if !self.filter_environment_variables.is_empty() && !self.enable_process_environment_variables {
+            bail!("--filter-environment-variables needs --enable-process-environment-variables");
         }
         if self.bpf_dir.is_empty() || self.bpf_dir.contains("..") || self.bpf_dir.starts_with('/') {
             bail!("--bpf-dir {:?}: a name below /sys/fs/bpf is needed, such as tetragon", self.bpf_dir);
@@ -617,6 +626,13 @@ fn parse_ancestors(text: &str) -> Result<Ancestors, String> {
         "loader" | "uprobe" | "usdt" => Err(format!("there are no {text} events yet; leave it out")),
         _ => Err("right would be some of base, kprobe, tracepoint, lsm, joined by commas".to_owned()),
     }
+}
+
+fn parse_variable(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('=') {
+        return Err("right would be names of variables, joined by commas, such as LD_PRELOAD,PATH".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_mode(text: &str) -> Result<Mode, String> {
@@ -747,6 +763,8 @@ mod tests {
             (["--enable-ancestors", "kprobe"], "`base`"),
             (["--enable-ancestors", "base,kprobe,uprobe"], "there are no uprobe events yet; leave it out"),
             (["--enable-ancestors", "base,exec"], "base, kprobe, tracepoint, lsm"),
+            (["--filter-environment-variables", "PATH"], "needs --enable-process-environment-variables"),
+            (["--filter-environment-variables", "A=b"], "names of variables"),
             (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
             (["--log-level", "loud"], "trace, debug"),
             (["--node-status-interval", "10ms"], "1s or more"),

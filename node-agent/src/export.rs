@@ -364,6 +364,7 @@ fn slim_process(process: &mut Process) {
     process.cap = None;
     process.ns = None;
     process.process_credentials = None;
+    process.environment_variables.clear();
     process.refcnt = 0;
 }
 

@@ -4,9 +4,11 @@
 use std::fmt::Write as _;
 
 use tetragon_abi::engine::{PROC_CLONE, PROC_INIT_TREE};
-use tetragon_abi::record::{Credentials, EXEC_ARGS_CUT, EXEC_NO_ARGS, EXEC_NO_CWD};
+use tetragon_abi::record::{
+    Credentials, EXEC_ARGS_CUT, EXEC_ENVS_CUT, EXEC_NO_ARGS, EXEC_NO_CWD, EXEC_NO_ENVS,
+};
 use tetragon_api::event::{
-    BinaryProperties, Capabilities, FileProperties, InodeProperties, Namespace, Namespaces, Process,
+    BinaryProperties, Capabilities, EnvVar, FileProperties, InodeProperties, Namespace, Namespaces, Process,
     ProcessCredentials, ProcessPrivilegesChanged,
 };
 
@@ -35,6 +37,8 @@ pub fn exec_message(
         ("execve", true),
         ("truncArgs", has(EXEC_ARGS_CUT)),
         ("errorArgs", has(EXEC_NO_ARGS)),
+        ("truncEnvs", has(EXEC_ENVS_CUT)),
+        ("errorEnvs", has(EXEC_NO_ENVS)),
         ("nocwd", has(EXEC_NO_CWD)),
         ("rootcwd", exec.cwd == "/"),
         ("clone", fixed.flags & PROC_CLONE != 0),
@@ -47,6 +51,7 @@ pub fn exec_message(
     message.cwd = exec.cwd.clone();
     message.binary = binary;
     message.arguments = arguments(exec.args.get(1..).unwrap_or_default());
+    message.environment_variables = environment(&exec.environment, &message.binary, options);
     message.flags = flags;
     message.in_init_tree = Some(init_tree);
     credentials(&mut message, &fixed.cred, options);
@@ -90,6 +95,7 @@ pub fn proc_message(
     let flags = words(&[
         ("procFS", true),
         ("truncArgs", info.args_cut),
+        ("truncEnvs", info.environment_cut),
         ("nocwd", info.cwd.is_empty()),
         ("rootcwd", info.cwd == "/"),
         ("inInitTree", init_tree),
@@ -100,6 +106,7 @@ pub fn proc_message(
     message.cwd = info.cwd.clone();
     message.binary = info.binary.clone();
     message.arguments = arguments(info.args.get(1..).unwrap_or_default());
+    message.environment_variables = environment(&info.environment, &message.binary, options);
     message.flags = flags;
     message.docker = info.place.shown().to_owned();
     message.in_init_tree = Some(init_tree);
@@ -115,6 +122,22 @@ pub fn redact(message: &mut Process, options: &Options) -> Option<String> {
     let shown = options.redaction.apply(&message.binary, message.arguments.clone());
     let were = std::mem::replace(&mut message.arguments, shown);
     (were != message.arguments).then_some(were)
+}
+
+/// The variables that are to be shown of a program, with what is to be hidden replaced.
+fn environment(variables: &[String], binary: &str, options: &Options) -> Vec<EnvVar> {
+    let names = &options.environment_names;
+    let variable = |text: &String| {
+        let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
+        if !names.is_empty() && !names.iter().any(|n| n == name) {
+            return None;
+        }
+        let text = options.redaction.apply(binary, text.clone());
+        // As Tetragon names what is no variable.
+        let (key, value) = text.split_once('=').unwrap_or(("invalid", &text));
+        Some(EnvVar { key: key.to_owned(), value: value.to_owned() })
+    };
+    variables.iter().filter_map(variable).collect()
 }
 
 /// What can be said of a process that is not known.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tetragon_abi::config::NAMESPACES;
 use tetragon_abi::engine::{PROC_CLONE, PROC_INIT_TREE};
 use tetragon_abi::record;
-use tetragon_api::event::{Process, UserRecord};
+use tetragon_api::event::{EnvVar, Process, UserRecord};
 use tetragon_filters::Redaction;
 
 use crate::clock::Clock;
@@ -43,8 +43,10 @@ pub struct Options {
     pub ns: bool,
     /// The node's own namespaces, in the order of their kinds; 0: not known.
     pub host_ns: [u32; NAMESPACES],
-    /// What of arguments is hidden.
+    /// What of arguments and environments is hidden.
     pub redaction: Redaction,
+    /// Of the environments that are read: variables with these names are shown; none: all.
+    pub environment_names: Vec<String>,
 }
 
 /// A process as events show it. It does not change: an exec makes a new one.
@@ -77,7 +79,13 @@ impl Proc {
         let texts = [&m.exec_id, &m.cwd, &m.binary, &m.arguments, &m.flags, &m.docker, &m.parent_exec_id];
         let caps = m.cap.as_ref().map_or(0, |c| c.permitted.len() + c.effective.len() + c.inheritable.len());
         let hidden = self.hidden.as_ref().map_or(0, String::capacity);
-        size_of::<Proc>() + hidden + texts.iter().map(|t| t.capacity()).sum::<usize>() + 4 * caps
+        let variable = |v: &EnvVar| size_of::<EnvVar>() + v.key.capacity() + v.value.capacity();
+        let environment: usize = m.environment_variables.iter().map(variable).sum();
+        size_of::<Proc>()
+            + hidden
+            + environment
+            + texts.iter().map(|t| t.capacity()).sum::<usize>()
+            + 4 * caps
     }
 }
 

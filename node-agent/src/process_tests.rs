@@ -33,6 +33,7 @@ fn exec_record(old: u64, key: Key, file: &str, flags: u32) -> ExecRecord {
         cwd: "/".into(),
         exe: file.into(),
         cgroup: String::new(),
+        environment: Vec::new(),
     }
 }
 
@@ -269,6 +270,26 @@ fn flags_and_credentials_when_asked_for() {
     assert!(ns.uts.unwrap().is_host && !ns.ipc.unwrap().is_host && ns.mnt.is_none());
     assert_eq!(m.auid, Some(1000));
     assert!(m.process_credentials.unwrap().securebits.is_empty());
+}
+
+#[test]
+fn variables_are_chosen_by_name_then_hidden() {
+    let redaction = Redaction::parse(r#"{"redact":["^TOKEN=(.*)"]}"#).unwrap();
+    let options = Options {
+        capacity: 10,
+        redaction,
+        environment_names: vec!["TOKEN".into(), "EMPTY".into(), "not a variable".into()],
+        ..Default::default()
+    };
+    let mut c = Cache::new(options, Clock::fixed(0));
+    let mut record = exec_record(0, (20, 110), "/bin/true", 0);
+    record.environment =
+        ["PATH=/bin", "TOKEN=s3cret=", "EMPTY=", "not a variable"].map(str::to_owned).to_vec();
+    record.fixed.exec_flags = record::EXEC_ENVS_CUT;
+    let m = c.exec(&record, Place::clone).message.clone();
+    let shown: Vec<_> = m.environment_variables.iter().map(|v| (v.key.as_str(), v.value.as_str())).collect();
+    assert_eq!(shown, [("TOKEN", "*****"), ("EMPTY", ""), ("invalid", "not a variable")]);
+    assert_eq!(m.flags, "execve truncEnvs rootcwd");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use tetragon_abi::config::NAMESPACES;
-use tetragon_abi::record::Credentials;
+use tetragon_abi::record::{Credentials, ENVS_MAX};
 
 use crate::clock::Clock;
+use crate::engine::strings;
 use crate::pods::cgroup::Place;
 
 /// Longest argument text that is kept, as from the kernel.
@@ -32,6 +33,10 @@ pub struct ProcInfo {
     pub args: Vec<String>,
     /// argv was longer.
     pub args_cut: bool,
+    /// `NAME=VALUE`, if it is read.
+    pub environment: Vec<String>,
+    /// There was more of it.
+    pub environment_cut: bool,
     /// Working directory; empty if it cannot be read.
     pub cwd: String,
     /// The container that it is in.
@@ -48,6 +53,8 @@ pub struct ProcFs {
     root: PathBuf,
     /// Nanoseconds of a clock tick.
     tick: u64,
+    /// Environments are read.
+    environment: bool,
 }
 
 impl ProcFs {
@@ -56,7 +63,12 @@ impl ProcFs {
         // SAFETY: sysconf has no preconditions.
         let hz = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         let hz = u64::try_from(hz).ok().filter(|hz| *hz > 0).unwrap_or(100);
-        ProcFs { root: root.to_owned(), tick: 1_000_000_000 / hz }
+        ProcFs { root: root.to_owned(), tick: 1_000_000_000 / hz, environment: false }
+    }
+
+    /// Environments are read too, or not.
+    pub fn with_environment(self, environment: bool) -> ProcFs {
+        ProcFs { environment, ..self }
     }
 
     /// All processes, by id. Those that end meanwhile are left out.
@@ -90,7 +102,12 @@ impl ProcFs {
         }
         info.binary = if info.exe.is_empty() { format!("[{comm}]") } else { info.exe.clone() };
         if let Ok(bytes) = std::fs::read(dir.join("cmdline")) {
-            (info.args, info.args_cut) = parse_cmdline(&bytes);
+            (info.args, info.args_cut) = cut(&bytes, ARGS_MAX);
+        }
+        if self.environment
+            && let Ok(bytes) = std::fs::read(dir.join("environ"))
+        {
+            (info.environment, info.environment_cut) = cut(&bytes, ENVS_MAX);
         }
         info.place = self.cgroup(tgid).and_then(|text| Place::of_file(&text, "")).unwrap_or_default();
         info.cred.auid =
@@ -168,14 +185,9 @@ fn parse_status(text: &str, info: &mut ProcInfo) {
     }
 }
 
-fn parse_cmdline(bytes: &[u8]) -> (Vec<String>, bool) {
-    let cut = bytes.len() > ARGS_MAX;
-    let bytes = &bytes[..bytes.len().min(ARGS_MAX)];
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
-    if bytes.is_empty() {
-        return (Vec::new(), cut);
-    }
-    (bytes.split(|b| *b == 0).map(|a| String::from_utf8_lossy(a).into_owned()).collect(), cut)
+/// Texts that each end with a NUL, of at most `max` bytes; true: there are more.
+fn cut(bytes: &[u8], max: usize) -> (Vec<String>, bool) {
+    (strings(&bytes[..bytes.len().min(max)]), bytes.len() > max)
 }
 
 #[cfg(test)]
@@ -195,6 +207,9 @@ mod tests {
         assert_ne!(me.cred.ns[0], 0);
         assert!(all.windows(2).all(|w| w[0].tgid < w[1].tgid));
         assert!(fs.one(u32::MAX, &clock).is_none());
+        assert!(me.environment.is_empty());
+        let me = fs.with_environment(true).one(std::process::id(), &clock).unwrap();
+        assert!(me.environment.iter().any(|v| v.starts_with("PATH=")), "{:?}", me.environment);
     }
 
     #[test]
@@ -220,9 +235,10 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        assert_eq!(parse_cmdline(b"a\0b c\0\0"), (vec!["a".into(), "b c".into(), String::new()], false));
-        assert_eq!(parse_cmdline(b""), (vec![], false));
-        let (args, cut) = parse_cmdline(&[b'x'; 5000]);
+        let parse = |bytes: &[u8]| cut(bytes, ARGS_MAX);
+        assert_eq!(parse(b"a\0b c\0\0"), (vec!["a".into(), "b c".into(), String::new()], false));
+        assert_eq!(parse(b""), (vec![], false));
+        let (args, cut) = parse(&[b'x'; 5000]);
         assert_eq!((args[0].len(), cut), (4096, true));
     }
 }

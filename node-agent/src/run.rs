@@ -364,8 +364,9 @@ impl EngineParts {
         mount_filesystems()?;
         let bpf_dir = Path::new(BPFFS).join(&config.bpf_dir);
         let lock = only_agent(&bpf_dir, OTHER_ENDS_WITHIN)?;
-        let options =
-            EngineOptions { ring_bytes, bpf_dir, procfs: config.procfs.to_string_lossy().into_owned() };
+        let procfs = config.procfs.to_string_lossy().into_owned();
+        let environment = config.enable_process_environment_variables;
+        let options = EngineOptions { ring_bytes, bpf_dir, procfs, environment };
         let (engine, reader) = Engine::start(&options).context("the engine cannot start")?;
         tracing::info!("engine started: {}", engine.describe());
         if let Some(part) = engine.hierarchy().filter(|h| !h.is_whole()) {
@@ -451,7 +452,7 @@ fn processes(
     parts: &mut EngineParts,
 ) -> Result<(Assembler, Vec<ProcInfo>)> {
     let clock = Clock::now();
-    let procfs = ProcFs::new(&config.procfs);
+    let procfs = ProcFs::new(&config.procfs).with_environment(config.enable_process_environment_variables);
     let infos = procfs
         .all(&clock)
         .with_context(|| format!("--procfs {}: processes cannot be read", config.procfs.display()))?;
@@ -463,6 +464,7 @@ fn processes(
         ns: config.enable_process_ns,
         host_ns: procfs.host_namespaces(),
         redaction,
+        environment_names: config.filter_environment_variables.clone(),
     };
     let has = |kind| config.enable_ancestors.contains(&kind);
     let ancestors = AncestorKinds {

@@ -264,13 +264,14 @@ unsafe fn credentials(to: *mut Credentials, task: u64) {
     }
 }
 
-/// The texts behind the fixed part: filename, arguments, working directory, executable, cgroup.
+/// The texts behind the fixed part: filename, arguments, working directory, executable, cgroup, environment.
 #[inline(always)]
 unsafe fn texts(s: *mut Scratch, record: *mut u8, task: u64, bprm: u64) {
     unsafe {
         let r = record.cast::<Exec>();
         let lens = (&raw mut (*r).text).cast::<u32>();
         put(&raw mut (*s).end, size_of::<Exec>() as u64);
+        core::ptr::write_volatile(lens.add(5), 0);
 
         let name = word(bprm.wrapping_add(offset!(bprm_filename)));
         let to = record.add(size_of::<Exec>());
@@ -311,6 +312,34 @@ unsafe fn texts(s: *mut Scratch, record: *mut u8, task: u64, bprm: u64) {
         }
         let n = generated::bpf_probe_read_kernel_str(record.add(end as usize).cast(), 256, name as *const _);
         advance(s, lens.add(4), if n > 0 { n as u64 - 1 } else { 0 });
+        if config!(environment) != 0 {
+            environment(s, record, mm);
+        }
+    }
+}
+
+/// The environment, last: what lies before it is seldom long.
+#[inline(always)]
+unsafe fn environment(s: *mut Scratch, record: *mut u8, mm: u64) {
+    /// Last place where it may begin.
+    const LAST: u64 = (RECORD_MAX - ENVS_MAX - 16) as u64;
+    unsafe {
+        let r = record.cast::<Exec>();
+        let len = (&raw mut (*r).text).cast::<u32>().add(5);
+        let from = word(mm.wrapping_add(offset!(mm_env_start)));
+        let full = word(mm.wrapping_add(offset!(mm_env_end))).wrapping_sub(from);
+        let n = if full > ENVS_MAX as u64 { ENVS_MAX as u64 } else { full };
+        let end = get(&raw const (*s).end);
+        if end > LAST
+            || generated::bpf_probe_read_user(record.add(end as usize).cast(), n as u32, from as *const _) != 0
+        {
+            (*r).exec_flags |= EXEC_NO_ENVS;
+            return;
+        }
+        if full > ENVS_MAX as u64 {
+            (*r).exec_flags |= EXEC_ENVS_CUT;
+        }
+        advance(s, len, n);
     }
 }
 

@@ -45,6 +45,8 @@ pub struct EngineOptions {
     pub bpf_dir: PathBuf,
     /// The host's /proc.
     pub procfs: String,
+    /// Exec records have the environment.
+    pub environment: bool,
 }
 
 /// The engine cannot work on this kernel.
@@ -129,7 +131,8 @@ impl Engine {
         let ring =
             Ring::map(events.raw(), size as usize).map_err(|e| failed("cannot map the ring buffer", e))?;
         maps.push(("EVENTS", events));
-        let constants = Constants { config: of_kernel(&kernel, &programs), offsets: kernel.offsets, seed };
+        let constants =
+            Constants { config: of_kernel(&kernel, &programs, options), offsets: kernel.offsets, seed };
         let shared = Shared { programs, constants, maps, prealloc: kernel.prealloc, pins };
         for name in ["PROCS", "EXES"] {
             shared.map(name).pin(&shared.pins.join(name)).map_err(|e| failed("cannot pin to bpffs", e))?;
@@ -630,13 +633,14 @@ impl Engine {
     }
 }
 
-/// What every program is told of the kernel.
-fn of_kernel(kernel: &Kernel, programs: &Programs) -> HookConfig {
+/// What every program is told.
+fn of_kernel(kernel: &Kernel, programs: &Programs, options: &EngineOptions) -> HookConfig {
     HookConfig {
         preempt: u32::from(programs.can_disable_preemption()),
         typed_task: u32::from(kernel.typed_task),
         hierarchy: kernel.cgroups.as_ref().map_or(0, |h| h.number),
         subsystem: kernel.cgroups.as_ref().map_or(0, |h| h.subsystem),
+        environment: u32::from(options.environment),
         ..HookConfig::ZERO
     }
 }

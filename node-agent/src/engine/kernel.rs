@@ -150,6 +150,8 @@ fn offsets(btf: &Btf) -> Result<Offsets, MissingMember> {
         fdt_fd: must("fdtable", "fd")?,
         mm_arg_start: must("mm_struct", "arg_start")?,
         mm_arg_end: must("mm_struct", "arg_end")?,
+        mm_env_start: must("mm_struct", "env_start")?,
+        mm_env_end: must("mm_struct", "env_end")?,
         cred_uid: must("cred", "uid")?,
         cred_cap_inheritable: must("cred", "cap_inheritable")?,
         cred_cap_permitted: must("cred", "cap_permitted")?,

@@ -33,7 +33,7 @@ use tetragon_api::plan::{ArgType, Plan};
 pub use base::ProcSeed;
 pub use cgroups::{Found, Hierarchy, walk};
 pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
-pub use read::Reader;
+pub use read::{Reader, strings};
 
 /// One policy as the engine is asked to run it.
 #[derive(Clone, Debug)]
@@ -202,6 +202,8 @@ pub struct ExecRecord {
     pub exe: String,
     /// Name of the cgroup (the last component of its path).
     pub cgroup: String,
+    /// `NAME=VALUE`, if it is asked for ([`EngineOptions::environment`]).
+    pub environment: Vec<String>,
 }
 
 /// Selectors matched a call.

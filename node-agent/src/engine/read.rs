@@ -125,25 +125,28 @@ fn cgroup(bytes: &[u8], fixed: CgroupChange) -> Option<Record> {
 
 fn exec(bytes: &[u8], fixed: Exec) -> Option<Record> {
     let mut at = size_of::<Exec>();
-    let mut texts = [&[][..]; 5];
+    let mut texts = [&[][..]; 6];
     for (text, len) in texts.iter_mut().zip(fixed.text) {
         *text = bytes.get(at..at + len as usize)?;
         at += (len as usize + 7) & !7;
     }
-    let args = texts[1].strip_suffix(&[0]).unwrap_or(texts[1]);
-    let args = if args.is_empty() && texts[1].is_empty() {
-        Vec::new()
-    } else {
-        args.split(|b| *b == 0).map(string).collect()
-    };
     Some(Record::Exec(Box::new(ExecRecord {
         fixed,
         filename: string(texts[0]),
-        args,
+        args: strings(texts[1]),
         cwd: string(texts[2]),
         exe: string(texts[3]),
         cgroup: string(texts[4]),
+        environment: strings(texts[5]),
     })))
+}
+
+/// Texts that each end with a NUL; the last one may have been cut.
+pub fn strings(bytes: &[u8]) -> Vec<String> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes.strip_suffix(&[0]).unwrap_or(bytes).split(|b| *b == 0).map(string).collect()
 }
 
 fn call(bytes: &[u8], fixed: Call, history: &Mutex<History>) -> Option<Record> {

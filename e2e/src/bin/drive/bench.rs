@@ -30,8 +30,12 @@ pub(crate) struct Outcome<T> {
 impl<T: Send + 'static> Bench<T> {
     /// Starts the engine; `note` is given every call record.
     pub(crate) fn start(ring: u32, mut seen: T, note: fn(&mut T, &CallRecord)) -> Result<Bench<T>> {
-        let options =
-            EngineOptions { ring_bytes: ring, bpf_dir: "/sys/fs/bpf/drive".into(), procfs: "/proc".into() };
+        let options = EngineOptions {
+            ring_bytes: ring,
+            bpf_dir: "/sys/fs/bpf/drive".into(),
+            procfs: "/proc".into(),
+            environment: false,
+        };
         let (engine, mut reader) = Engine::start(&options).context("the engine does not start")?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
