@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::bench::wait_for;
 use crate::stuck;
 
 /// Where the test puts it.
@@ -217,30 +218,53 @@ pub(crate) fn tetra(args: &[&str]) -> Result<String> {
 }
 
 /// A `tetra getevents` that runs while something happens: what it printed.
-pub(crate) struct Following(Child);
+pub(crate) struct Following {
+    child: Child,
+    printed: Arc<Mutex<String>>,
+}
 
 impl Following {
-    /// Starts it, and waits until the agent knows it.
+    /// Starts it, and waits until it prints events.
     pub(crate) fn start(args: &[&str]) -> Result<Following> {
-        let child = Command::new(TETRA)
+        let mut child = Command::new(TETRA)
             .args(["--server-address", SOCKET, "getevents"])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {TETRA}"))?;
-        std::thread::sleep(Duration::from_secs(2));
-        Ok(Following(child))
+        let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let printed = Arc::new(Mutex::new(String::new()));
+        let to = printed.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&(line + "\n"));
+            }
+        });
+        let following = Following { child, printed };
+        following.wait_for("first")?;
+        Ok(following)
     }
 
-    /// Ends it.
+    /// Executes a program until it is printed: from the first time on events are seen, and those before are
+    /// printed.
+    fn wait_for(&self, mark: &str) -> Result<()> {
+        wait_for("tetra getevents prints an event", Duration::from_secs(60), || {
+            let ran = Command::new("/bin/true").arg(mark).status().is_ok_and(|s| s.success());
+            ran && self.printed().contains(&format!("/bin/true {mark}"))
+        })
+    }
+
+    fn printed(&self) -> String {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it, once it has printed what happened.
     pub(crate) fn stop(mut self) -> Result<String> {
-        std::thread::sleep(Duration::from_secs(1));
-        self.0.kill()?;
-        let mut text = String::new();
-        self.0.stdout.take().context("no output")?.read_to_string(&mut text)?;
-        self.0.wait()?;
-        Ok(text)
+        self.wait_for("last")?;
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(self.printed())
     }
 }
 

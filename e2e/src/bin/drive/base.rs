@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::agent::{self, Agent, field};
+use crate::bench::wait_for;
 
 /// Two policies that match by the calling binary: one that ran before the agent, and one that comes after.
 const POLICIES: &str = r#"apiVersion: cilium.io/v1alpha1
@@ -42,16 +43,19 @@ pub(crate) fn run() -> Result<String> {
     agent::prepare(&[("base.yaml", POLICIES)])?;
     let mut command = Command::new("/tmp/old");
     command.args([
-        "sleep", "9000", ",", "lseek", "77", "0", "4000", ",", "exec", "/tmp/new", "lseek", "77", "0", "4001",
+        "read", "0", "b:1", "1", ",", "lseek", "77", "0", "4000", ",", "exec", "/tmp/new", "lseek", "77",
+        "0", "4001",
     ]);
-    let mut old = command.stdin(Stdio::null()).spawn()?;
+    let mut old = command.stdin(Stdio::piped()).spawn()?;
     let agent = Agent::start(&[])?;
     let status = Command::new("/bin/sh").args(["-c", CHAIN]).stdin(Stdio::null()).status()?;
     ensure!(status.success(), "the chain's first shell: {status}");
-    let late = old.try_wait()?.is_some();
-    ensure!(!late, "the agent was not ready before the old process called");
+    // It has nothing to read any more, and calls.
+    drop(old.stdin.take());
     old.wait()?;
-    std::thread::sleep(Duration::from_millis(1200));
+    wait_for("the innermost call is reported", Duration::from_secs(60), || {
+        agent::events().is_ok_and(|events| innermost(&events).is_some())
+    })?;
     agent.stop()?;
     let events = agent::events()?;
     before(&events, old.id())?;
@@ -62,6 +66,11 @@ pub(crate) fn run() -> Result<String> {
 fn calls<'a>(events: &'a [Value], policy: &str) -> Vec<&'a Value> {
     let of = |e: &&Value| e["process_kprobe"]["policy_name"] == policy;
     events.iter().filter(of).map(|e| &e["process_kprobe"]).collect()
+}
+
+/// The call of the chain's last program.
+fn innermost(events: &[Value]) -> Option<&Value> {
+    calls(events, "new").into_iter().find(|e| field(e, "args.0.int_arg") == 5000)
 }
 
 /// The process that ran before the agent was matched by its binary, and is flagged.
@@ -76,7 +85,7 @@ fn before(events: &[Value], pid: u32) -> Result<()> {
     let flags = field(e, "process.flags").as_str().unwrap_or_default();
     ensure!(flags.contains("procFS"), "a process that ran before the agent is not flagged procFS: {flags}");
     ensure!(
-        field(e, "process.arguments").as_str().is_some_and(|a| a.starts_with("sleep 9000")),
+        field(e, "process.arguments").as_str().is_some_and(|a| a.starts_with("read 0")),
         "its arguments are lost: {e}"
     );
     // What it executed then is seen live.
@@ -98,8 +107,7 @@ fn chain(events: &[Value]) -> Result<usize> {
             execs.insert(id, p);
         }
     }
-    let call = calls(events, "new").into_iter().find(|e| field(e, "args.0.int_arg") == 5000);
-    let call = call.context("no event of the innermost call")?;
+    let call = innermost(events).context("no event of the innermost call")?;
     let mut at = &call["process"];
     ensure!(at["binary"] == "/tmp/new", "the innermost call is of {}", at["binary"]);
     let parent = &call["parent"];
