@@ -117,7 +117,7 @@ fn asker(socket: &Path) -> (Arc<Store>, Arc<Counts>, Asked) {
 }
 
 async fn until(done: impl Fn() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if done() {
             return;
         }

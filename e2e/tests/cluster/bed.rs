@@ -1,8 +1,9 @@
 //! The tools that the tests use, as a person would, and what they say.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -114,8 +115,11 @@ pub(crate) fn get(args: &[&str]) -> Result<Value> {
     Ok(serde_json::from_str(&kubectl(&all)?)?)
 }
 
-/// Asks again until the answer is yes. The last `Err` is told when the time is up.
-pub(crate) fn wait<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+/// How long is waited for anything: machines may be slow and busy, and only what never comes is to fail.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Asks again until the answer is yes. The last `Err` is told when patience is at its end.
+pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     loop {
         match ask() {
@@ -123,8 +127,8 @@ pub(crate) fn wait<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Res
                 eprintln!("  {what}: after {:.1} s", begin.elapsed().as_secs_f64());
                 return Ok(answer);
             }
-            Err(e) if begin.elapsed() > within => {
-                bail!("{what}: not within {} s: {e:#}", within.as_secs());
+            Err(e) if begin.elapsed() > PATIENCE => {
+                bail!("{what}: not within {} s: {e:#}", PATIENCE.as_secs());
             }
             Err(_) => std::thread::sleep(Duration::from_millis(500)),
         }
@@ -141,15 +145,13 @@ pub(crate) fn condition(object: &Value, kind: &str) -> Option<(String, String)> 
 /// Makes a namespace, and waits until pods can be made in it.
 pub(crate) fn new_namespace(name: &str) -> Result<()> {
     kubectl(&["create", "namespace", name])?;
-    wait("it has its service account", Duration::from_secs(60), || {
-        get(&["serviceaccount", "default", "-n", name])
-    })?;
+    wait("it has its service account", || get(&["serviceaccount", "default", "-n", name]))?;
     Ok(())
 }
 
 /// Waits until one node runs a TracingPolicyNamespaced.
 pub(crate) fn in_force(name: &str, namespace: &str) -> Result<()> {
-    wait(&format!("{name} is in force"), Duration::from_secs(60), || {
+    wait(&format!("{name} is in force"), || {
         let object = get(&["tracingpolicynamespaced", name, "-n", namespace])?;
         ensure!(object["status"]["nodes"]["loaded"] == 1, "{}", object["status"]);
         Ok(())
@@ -162,14 +164,56 @@ pub(crate) fn metrics(pod: &[&str]) -> Result<String> {
     kubectl_quiet(&[&["exec"], pod, &wget[..]].concat())
 }
 
-/// A live `tetra getevents` in an agent's pod.
-pub(crate) fn live(agent: &str, filter: &[&str]) -> Result<Child> {
-    Ok(Command::new(program("KUBECTL")?)
-        .args(["exec", "-n", NAMESPACE, agent, "-c", "tetragon", "--", "tetra", "getevents", "-o", "compact"])
-        .args(filter)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()?)
+/// A live `tetra getevents -o compact`.
+pub(crate) struct Live {
+    child: Child,
+    printed: Arc<Mutex<String>>,
+}
+
+impl Live {
+    /// In an agent's pod, with more flags. It is not connected yet.
+    pub(crate) fn start(agent: &str, flags: &[&str]) -> Result<Live> {
+        let command = ["-n", NAMESPACE, agent, "-c", "tetragon", "--", "tetra", "getevents", "-o", "compact"];
+        let mut child = Command::new(program("KUBECTL")?)
+            .arg("exec")
+            .args(command)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let printed = Arc::new(Mutex::new(String::new()));
+        let to = printed.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&(line + "\n"));
+            }
+        });
+        Ok(Live { child, printed })
+    }
+
+    /// What it has printed.
+    pub(crate) fn printed(&self) -> String {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Does something until all of these have printed this.
+pub(crate) fn until_printed(clients: &[Live], text: &str, mut act: impl FnMut() -> Result<()>) -> Result<()> {
+    wait(&format!("{text} is printed"), || {
+        act()?;
+        let without = clients.iter().find(|c| !c.printed().contains(text));
+        ensure!(without.is_none(), "a client printed:\n{}", without.map(Live::printed).unwrap_or_default());
+        Ok(())
+    })
 }
 
 /// The agent's pod of a node.

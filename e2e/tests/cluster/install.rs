@@ -1,12 +1,14 @@
 //! helm install, and every command of the first page of the documentation.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::bed::{GUEST, HOST, NAMESPACE, agent_pod, condition, get, helm, kubectl, program, root, wait};
+use crate::bed::{
+    GUEST, HOST, Live, NAMESPACE, agent_pod, condition, get, helm, kubectl, program, root, until_printed,
+    wait,
+};
 
 /// Values of the bed: images that were built here, a network without Services.
 pub(crate) const VALUES: &str = "e2e/tests/cluster/values.yaml";
@@ -14,10 +16,10 @@ pub(crate) const VALUES: &str = "e2e/tests/cluster/values.yaml";
 pub(crate) fn install() -> Result<()> {
     helm(&["lint", "charts/tetragon", "-f", VALUES])?;
     helm(&["install", "tetragon", "charts/tetragon", "-n", NAMESPACE, "-f", VALUES])?;
-    kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=240s"])?;
-    kubectl(&["rollout", "status", "-n", NAMESPACE, "deploy/tetragon-operator", "--timeout=120s"])?;
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=600s"])?;
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "deploy/tetragon-operator", "--timeout=600s"])?;
     for node in [HOST, GUEST] {
-        wait(&format!("{node} is Ready"), Duration::from_secs(60), || {
+        wait(&format!("{node} is Ready"), || {
             let object = get(&["tetragonnode", node])?;
             ensure!(condition(&object, "Ready").is_some_and(|(s, _)| s == "True"), "{object}");
             Ok(())
@@ -33,24 +35,19 @@ pub(crate) fn install() -> Result<()> {
 pub(crate) fn seed_commands() -> Result<()> {
     let pods = kubectl(&["get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=tetragon"])?;
     ensure!(pods.matches("Running").count() == 2, "two agents run:\n{pods}");
-    let compact = "tetra getevents -o compact --process-only";
-    let exec = format!("exec -n {NAMESPACE} ds/tetragon -c tetragon -- {compact}");
-    let words: Vec<&str> = exec.split(' ').collect();
-    let mut live = Command::new(program("KUBECTL")?)
-        .args(&words)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()?;
-    std::thread::sleep(Duration::from_secs(5));
-    for node in [HOST, GUEST] {
-        let pod = agent_pod(node)?;
-        kubectl(&["exec", "-n", NAMESPACE, &pod, "-c", "tetragon", "--", "tetra", "version"])?;
-    }
-    std::thread::sleep(Duration::from_secs(2));
-    live.kill()?;
-    let output = live.wait_with_output()?;
-    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    eprintln!("$ kubectl {exec}\n{}", lines.lines().take(12).collect::<Vec<_>>().join("\n"));
+    let live = [Live::start("ds/tetragon", &["--process-only"])?];
+    // Which of the agents it follows is kubectl's choice.
+    until_printed(&live, "/usr/bin/tetra version", || {
+        for node in [HOST, GUEST] {
+            let pod = agent_pod(node)?;
+            kubectl(&["exec", "-n", NAMESPACE, &pod, "-c", "tetragon", "--", "tetra", "version"])?;
+        }
+        Ok(())
+    })?;
+    let lines = live[0].printed();
+    let command =
+        format!("exec -n {NAMESPACE} ds/tetragon -c tetragon -- tetra getevents -o compact --process-only");
+    eprintln!("$ kubectl {command}\n{}", lines.lines().take(12).collect::<Vec<_>>().join("\n"));
     ensure!(
         lines.lines().any(|l| l.contains("process") && l.contains("/usr/bin/tetra")),
         "the exec of tetra is seen:\n{lines}"
@@ -89,7 +86,7 @@ scrape_configs:
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.join("log"))?)
         .spawn()?;
-    let asked = wait("prometheus has both", Duration::from_secs(30), || {
+    let asked = wait("prometheus has both", || {
         let up = query("up")?;
         let all = up["data"]["result"].as_array().cloned().unwrap_or_default();
         ensure!(all.len() == 2 && all.iter().all(|r| r["value"][1] == "1"), "{up}");

@@ -2,13 +2,12 @@
 //! getevents`, and the allow-list of the samples.
 
 use std::path::Path;
-use std::process::Child;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::bed::{
-    GUEST, agent_pod, apply, get, in_force, kubectl, live, new_namespace, root, try_kubectl, wait,
+    GUEST, Live, agent_pod, apply, get, in_force, kubectl, new_namespace, root, try_kubectl, until_printed,
+    wait,
 };
 use crate::workloads::{SLEEP, denied_events, exported, pod};
 
@@ -43,7 +42,7 @@ fn shops() -> Result<Vec<String>> {
 }
 
 fn rolled_out() -> Result<()> {
-    kubectl(&["rollout", "status", "-n", WHERE, "deployment/shop", "--timeout=120s"]).map(drop)
+    kubectl(&["rollout", "status", "-n", WHERE, "deployment/shop", "--timeout=600s"]).map(drop)
 }
 
 /// Init, ephemeral and usual containers of a Deployment's pods stand in events, also of the pods that come when
@@ -55,7 +54,7 @@ pub(crate) fn containers_of_all_kinds() -> Result<()> {
     rolled_out()?;
     kubectl(&["rollout", "restart", "-n", WHERE, "deployment/shop"])?;
     rolled_out()?;
-    wait("the old pods are gone", Duration::from_secs(60), || {
+    wait("the old pods are gone", || {
         ensure!(shops()?.len() == 2, "{:?}", shops()?);
         Ok(())
     })?;
@@ -65,7 +64,7 @@ pub(crate) fn containers_of_all_kinds() -> Result<()> {
         ["debug", "-n", WHERE, &name, image, "--container=probe", "--profile=general", "--", "/bin/id"];
     kubectl(&probe)?;
     for (binary, container) in [("/bin/uname", "prepare"), ("/bin/sleep", "main"), ("/bin/id", "probe")] {
-        wait(&format!("{binary} is of container {container}"), Duration::from_secs(60), || {
+        wait(&format!("{binary} is of container {container}"), || {
             let event = exported(GUEST, |e| {
                 let process = &e["process_exec"]["process"];
                 process["binary"] == binary && process["pod"]["name"] == name.as_str()
@@ -92,16 +91,16 @@ pub(crate) fn filters_find_their_events() -> Result<()> {
         &["--cel-expression", "process_exec.process.pod.pod_labels['app'] == 'shop'"],
     ];
     let agent = agent_pod(GUEST)?;
-    let clients: Vec<(String, Child)> =
-        filters.iter().map(|f| Ok((f.join(" "), live(&agent, f)?))).collect::<Result<_>>()?;
-    std::thread::sleep(Duration::from_secs(8));
-    for (name, binary) in [(shop.as_str(), "/bin/head"), ("lone", "/bin/tail")] {
-        kubectl(&["exec", "-n", WHERE, name, "--", binary, "-n1", "/etc/hostname"])?;
-    }
-    std::thread::sleep(Duration::from_secs(5));
-    for (filter, mut client) in clients {
-        client.kill()?;
-        let lines = String::from_utf8_lossy(&client.wait_with_output()?.stdout).into_owned();
+    let clients: Vec<Live> = filters.iter().map(|f| Live::start(&agent, f)).collect::<Result<_>>()?;
+    let exec = |name: &str, binary: &str| {
+        kubectl(&["exec", "-n", WHERE, name, "--", binary, "/etc/hostname"]).map(drop)
+    };
+    until_printed(&clients, "/bin/head", || exec(&shop, "/bin/head"))?;
+    exec("lone", "/bin/tail")?;
+    // What comes after it is shown, so that it would be.
+    until_printed(&clients, "/bin/cat", || exec(&shop, "/bin/cat"))?;
+    for (filter, client) in filters.iter().zip(&clients) {
+        let (filter, lines) = (filter.join(" "), client.printed());
         let source = format!("{WHERE}/{shop}");
         ensure!(
             lines.lines().any(|l| l.contains(&source) && l.contains("/bin/head")),
@@ -129,7 +128,7 @@ pub(crate) fn an_allow_list_per_workload() -> Result<()> {
     let pods = [of("listed", "web", SLEEP), of("unlisted", "web", "[/bin/uname]"), of("other", "db", SLEEP)];
     ensure!(apply(&pods.concat())?.code == Some(0), "the pods are taken");
     for name in ["pod/listed", "pod/other"] {
-        kubectl(&["wait", "--for=condition=Ready", name, "--timeout=120s"])?;
+        kubectl(&["wait", "--for=condition=Ready", name, "--timeout=600s"])?;
     }
     let exec = |pod: &str, binary: &str| try_kubectl(&["exec", pod, "--", binary, "/etc/hostname"]);
     for (pod, binary, may) in
@@ -139,7 +138,7 @@ pub(crate) fn an_allow_list_per_workload() -> Result<()> {
         ensure!((said.code == Some(0)) == may, "{binary} in {pod}: {}", said.all());
         ensure!(may || said.all().contains("operation not permitted"), "{}", said.all());
     }
-    wait("what is not listed has not started", Duration::from_secs(60), || {
+    wait("what is not listed has not started", || {
         let pod = get(&["pod", "unlisted"])?;
         let state = &pod["status"]["containerStatuses"][0]["state"];
         // What runc says when it cannot become the program.
@@ -152,7 +151,7 @@ pub(crate) fn an_allow_list_per_workload() -> Result<()> {
     ensure!(apply(&sample(&format!("{monitor}.yaml"))?)?.code == Some(0), "its twin is taken");
     in_force(monitor, "default")?;
     ensure!(exec("listed", "/bin/head")?.code == Some(0), "it only watches");
-    wait("what it would have denied is told", Duration::from_secs(30), || {
+    wait("what it would have denied is told", || {
         let events = denied_events(GUEST, monitor)?;
         let told = events.iter().find(|e| e.to_string().contains("/bin/head"));
         let event = told.ok_or_else(|| anyhow::anyhow!("{} events, none of them", events.len()))?;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
@@ -51,11 +50,11 @@ fn opens() -> Result<(u32, u32)> {
 
 pub(crate) fn upgrade() -> Result<()> {
     ensure!(apply(VICTIM)?.code == Some(0), "the victim starts");
-    kubectl(&["wait", "--for=condition=Ready", "pod/victim", "--timeout=90s"])?;
+    kubectl(&["wait", "--for=condition=Ready", "pod/victim", "--timeout=600s"])?;
     let (ok, tried) = opens()?;
     ensure!(ok == tried && tried == 50, "nothing is denied yet: {ok} of {tried}");
     ensure!(apply(DENY)?.code == Some(0), "the policy applies");
-    wait("the guest denies", Duration::from_secs(60), || {
+    wait("the guest denies", || {
         let object = get(&["tracingpolicy", "deny"])?;
         ensure!(object["status"]["nodes"]["loaded"].as_i64() >= Some(1), "{}", object["status"]);
         Ok(())
@@ -88,9 +87,9 @@ pub(crate) fn upgrade() -> Result<()> {
         "--set",
         "tetragon.enableProcessCred=true,rthooks.enabled=false,tetragon.cri.enabled=true",
     ])
-    .and_then(|_| kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=240s"]))
+    .and_then(|_| kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=600s"]))
     .and_then(|_| {
-        wait("another agent has the guest", Duration::from_secs(120), || {
+        wait("another agent has the guest", || {
             ensure!(agent_pod(GUEST)? != before, "the old pod is there");
             let object = get(&["tetragonnode", GUEST])?;
             ensure!(condition(&object, "Ready").is_some_and(|(s, _)| s == "True"), "{}", object["status"]);
@@ -106,7 +105,7 @@ pub(crate) fn upgrade() -> Result<()> {
     // The new value is in force. After the outages of the tests before, the kubelet may bring it late: then the
     // agent starts again with it.
     let pod = agent_pod(GUEST)?;
-    let export = wait("credentials stand in events", Duration::from_secs(150), || {
+    let export = wait("credentials stand in events", || {
         opens()?;
         let logs = kubectl(&["logs", "-n", NAMESPACE, &pod, "-c", "export-stdout", "--tail=200"])?;
         ensure!(logs.contains("\"process_credentials\"") || logs.contains("\"cap\""), "none yet");
@@ -121,7 +120,7 @@ pub(crate) fn upgrade() -> Result<()> {
         bail!("{e:#}; the agent's pod was given enable-process-cred={said}; its log:\n{agent}\n{events}");
     }
     kubectl(&["delete", "tracingpolicy", "deny"])?;
-    wait("the guest lets it go", Duration::from_secs(60), || {
+    wait("the guest lets it go", || {
         let (ok, tried) = opens()?;
         ensure!(ok == tried, "{ok} of {tried}");
         Ok(())
@@ -131,7 +130,7 @@ pub(crate) fn upgrade() -> Result<()> {
 }
 
 pub(crate) fn uninstall() -> Result<()> {
-    helm(&["uninstall", "tetragon", "-n", NAMESPACE, "--wait", "--timeout", "120s"])?;
+    helm(&["uninstall", "tetragon", "-n", NAMESPACE, "--wait", "--timeout", "600s"])?;
     for kind in ["daemonset", "deployment", "serviceaccount", "service", "configmap"] {
         let left = kubectl(&["get", kind, "-n", NAMESPACE, "-o", "name"])?;
         let ours: Vec<&str> =

@@ -1,14 +1,12 @@
 //! Pods: events name them, filters find them, and policies are for the pods that they choose, from a
 //! container's first instruction on.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::bed::{
-    GUEST, HOST, NAMESPACE, agent_pod, apply, get, in_force, kubectl, kubectl_quiet, live, metrics,
-    new_namespace, try_kubectl, wait,
+    GUEST, HOST, Live, NAMESPACE, agent_pod, apply, get, in_force, kubectl, kubectl_quiet, metrics,
+    new_namespace, try_kubectl, until_printed, wait,
 };
 
 /// Pods that are started at once in the guest, where one takes seconds.
@@ -67,13 +65,8 @@ pub(crate) fn ended(namespace: &str, app: &str) -> Result<Vec<(String, String, i
 }
 
 /// Waits until as many have ended.
-pub(crate) fn all_ended(
-    namespace: &str,
-    app: &str,
-    count: usize,
-    within: u64,
-) -> Result<Vec<(String, String, i64)>> {
-    wait("all containers have ended", Duration::from_secs(within), || {
+pub(crate) fn all_ended(namespace: &str, app: &str, count: usize) -> Result<Vec<(String, String, i64)>> {
+    wait("all containers have ended", || {
         let ended = ended(namespace, app)?;
         ensure!(ended.len() == count, "{} of {count}", ended.len());
         Ok(ended)
@@ -100,17 +93,19 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
     ensure!(apply(&all)?.code == Some(0), "the pods are taken");
     for (namespace, name, ..) in PODS {
         let pod = format!("pod/{name}");
-        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", &pod, "--timeout=120s"])?;
+        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", &pod, "--timeout=600s"])?;
     }
     for (node, namespace, name) in [(GUEST, "production", "web"), (HOST, "production", "elsewhere")] {
         let agent = agent_pod(node)?;
-        let mut live = live(&agent, &["--namespace", "production"])?;
-        std::thread::sleep(Duration::from_secs(4));
-        kubectl(&["exec", "-n", namespace, name, "--", "/bin/head", "-n1", "/etc/hostname"])?;
-        kubectl(&["exec", "-n", "staging", "web", "--", "/bin/tail", "-n1", "/etc/hostname"])?;
-        std::thread::sleep(Duration::from_secs(4));
-        live.kill()?;
-        let lines = String::from_utf8_lossy(&live.wait_with_output()?.stdout).into_owned();
+        let live = [Live::start(&agent, &["--namespace", "production"])?];
+        let exec = |namespace: &str, name: &str, binary: &str| {
+            kubectl(&["exec", "-n", namespace, name, "--", binary, "/etc/hostname"]).map(drop)
+        };
+        until_printed(&live, "/bin/head", || exec(namespace, name, "/bin/head"))?;
+        exec("staging", "web", "/bin/tail")?;
+        // What comes after it is shown, so that it would be.
+        until_printed(&live, "/bin/cat", || exec(namespace, name, "/bin/cat"))?;
+        let lines = live[0].printed();
         eprintln!("$ tetra getevents -o compact --namespace production\n{lines}");
         let source = format!("{namespace}/{name}");
         ensure!(
@@ -120,7 +115,7 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
         ensure!(lines.lines().all(|l| l.contains("production/")), "nothing else is shown:\n{lines}");
     }
     kubectl(&["exec", "-n", "production", "web", "--", "/bin/uname"])?;
-    wait("the exported event has everything", Duration::from_secs(20), || {
+    wait("the exported event has everything", || {
         let event = exported(GUEST, |e| e["process_exec"]["process"]["binary"] == "/bin/uname")?;
         let pod = &event["process_exec"]["process"]["pod"];
         let is = |path: &str, value: &str| pod.pointer(path).is_some_and(|v| v == value);
@@ -181,16 +176,16 @@ pub(crate) fn policies_choose_their_pods() -> Result<()> {
     // Labels change: the policy follows.
     for (label, may) in [("app=web", false), ("app=plain", true)] {
         kubectl(&["label", "pod", "-n", "production", "plain", "--overwrite", label])?;
-        wait(&format!("the policy follows {label}"), Duration::from_secs(2), || {
+        wait(&format!("the policy follows {label}"), || {
             ensure!(opens("production", "plain")? == may, "not yet");
             Ok(())
         })?;
     }
-    let event = wait("its event names the pod", Duration::from_secs(20), || {
+    let event = wait("its event names the pod", || {
         exported(GUEST, |e| e["process_lsm"]["policy_name"] == "web-files")
     })?;
     ensure!(event["process_lsm"]["process"]["pod"]["namespace"] == "production", "{event}");
-    wait("status counts its pods", Duration::from_secs(90), || {
+    wait("status counts its pods", || {
         let object = get(&policy)?;
         ensure!(object["status"]["workloads"]["pods"] == 1, "{}", object["status"]);
         Ok(())
@@ -205,10 +200,10 @@ pub(crate) fn first_instructions_are_judged() -> Result<()> {
     // The pod that sleeps is of the app as well.
     kubectl(&["delete", "pod", "-n", "production", "web"])?;
     ensure!(apply(&all)?.code == Some(0), "the pods are taken");
-    let ended = all_ended("production", "web", 2 * STARTED, 180)?;
+    let ended = all_ended("production", "web", 2 * STARTED)?;
     let through: Vec<_> = ended.iter().filter(|(.., code)| *code == 0).collect();
     ensure!(through.is_empty(), "{} of {} got through: {through:?}", through.len(), ended.len());
-    wait("each event has its pod", Duration::from_secs(30), || {
+    wait("each event has its pod", || {
         let denied = denied_events(GUEST, "web-files")?;
         let pods: Vec<&str> = denied
             .iter()
@@ -230,7 +225,7 @@ pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
         apply(&pod("named", "looks", "looks", GUEST, &[("main", SLEEP)]))?.code == Some(0),
         "the pod is taken"
     );
-    kubectl(&["wait", "-n", "named", "--for=condition=Ready", "pod/looks", "--timeout=120s"])?;
+    kubectl(&["wait", "-n", "named", "--for=condition=Ready", "pod/looks", "--timeout=600s"])?;
     // The kubelet reports a container's name long after it has done what is denied.
     let by_name = "containerSelector: {matchExpressions: [{key: name, operator: In, values: [main]}]}";
     ensure!(apply(&policy("named-files", "named", by_name))?.code == Some(0), "the policy is taken");
@@ -240,7 +235,7 @@ pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
     let all: String =
         (0..STARTED).map(|i| pod("named", &format!("twins-{i}"), "twins", GUEST, &twins)).collect();
     ensure!(apply(&all)?.code == Some(0), "the pods are taken");
-    let ended = all_ended("named", "twins", 2 * STARTED, 180)?;
+    let ended = all_ended("named", "twins", 2 * STARTED)?;
     let wrong: Vec<_> = ended.iter().filter(|(_, name, code)| (*code != 0) != (name == "main")).collect();
     ensure!(wrong.is_empty(), "main is to fail and side is not: {wrong:?}");
     let metrics = metrics(&["-n", "named", "looks"])?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 /// How long the server may take until it answers. On two busy cores it takes ten seconds.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_WITHIN: Duration = Duration::from_secs(300);
 
 /// What to install when it cannot run.
 const NEEDS: &str = "apt-get install maven openjdk-17-jdk-headless";

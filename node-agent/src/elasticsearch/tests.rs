@@ -80,7 +80,7 @@ impl Server {
     fn wait_until(&self, done: impl Fn(&Store) -> bool) {
         let since = Instant::now();
         while !done(&self.0.lock().unwrap()) {
-            assert!(since.elapsed() < Duration::from_secs(20), "{:?}", self.0.lock().unwrap());
+            assert!(since.elapsed() < Duration::from_secs(120), "{:?}", self.0.lock().unwrap());
             std::thread::sleep(Duration::from_millis(5));
         }
     }

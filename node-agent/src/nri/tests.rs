@@ -146,7 +146,7 @@ impl Agent {
 
     /// The next container that is held back.
     async fn held(&self) -> Hold {
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if let Some(hold) = self.told().1.pop() {
                 return hold;
             }

@@ -90,6 +90,8 @@ containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 volumePluginDir: /var/lib/kubelet/volume-plugins
 resolvConf: \"{etc}/resolv.conf\"
 cgroupDriver: cgroupfs
+# Tests look for events in the logs of agents, which `kubectl logs` shows the newest file of.
+containerLogMaxSize: 1Gi
 cgroupRoot: {cgroup}
 # Machines with cgroup v1 are nodes, too.
 failCgroupV1: false

@@ -22,7 +22,7 @@ const REFUSED: &str = "failed to load";
 const ENVIRONMENT: &[&str] =
     &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux"];
 /// Time for the agent to write out what it has and end.
-const STOP: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(120);
 
 /// Takes what a process wrote: stream, bytes.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(u8, &[u8]);

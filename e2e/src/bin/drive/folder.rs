@@ -64,7 +64,7 @@ pub(crate) fn run() -> Result<String> {
         let letter = if n % 2 == 0 { 'A' } else { 'B' };
         let said = agent.log().len();
         put("set.yaml", &set(letter, n < CHANGES / 2))?;
-        wait_for("the agent says that policies were changed", Duration::from_secs(20), || {
+        wait_for("the agent says that policies were changed", Duration::from_secs(120), || {
             agent.log().len() > said
         })?;
         match n {

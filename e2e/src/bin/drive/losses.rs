@@ -59,7 +59,7 @@ pub(crate) fn run() -> Result<String> {
     settle()?;
     // Losses are remembered over a change of policies.
     std::fs::write(format!("{}/other.yaml", agent::POLICIES), OTHER)?;
-    wait_for("policy `other` runs", Duration::from_secs(30), || {
+    wait_for("policy `other` runs", Duration::from_secs(120), || {
         agent::tetra(&["tracingpolicy", "list"]).is_ok_and(|l| l.contains("other"))
     })?;
     made += burst(&["lseek:100", "lseek:100"], CALLS / 5)?;

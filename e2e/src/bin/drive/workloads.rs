@@ -396,7 +396,7 @@ impl By {
     /// Waits for one more call that this policy judges: the last change is in force, and calls were made.
     fn wait_for_one(&self, policy: &str) -> Result<()> {
         let before = self.calls(policy);
-        bench::wait_for(&format!("a call judged by {policy}"), Duration::from_secs(20), || {
+        bench::wait_for(&format!("a call judged by {policy}"), Duration::from_secs(120), || {
             self.calls(policy) > before
         })
     }
