@@ -529,13 +529,16 @@ impl Control {
     /// Brings the kernel to what is wanted.
     fn apply(&mut self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        // A version that is refused leaves the one before, whose mode may have changed with it; where something
-        // went, there may be room for what was refused.
-        for _ in 0..3 {
+        // A version that is refused leaves the one before, whose mode may have changed with it.
+        for _ in 0..2 {
             self.publish();
             if !self.store.is_pending() || self.is_held() {
                 break;
             }
+            outcomes.extend(self.load_desired());
+        }
+        // Where something went, there may be room for what had none.
+        if outcomes.iter().any(|o| matches!(o, Outcome::Unloaded { .. })) && self.store.retry() {
             outcomes.extend(self.load_desired());
         }
         self.tell_applied();

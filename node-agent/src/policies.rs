@@ -97,6 +97,8 @@ pub struct Policy {
     wanted: Option<PolicyInput>,
     /// The engine refused `wanted`.
     refused: bool,
+    /// It did, and is asked again.
+    again: bool,
     running: Option<PolicyInput>,
     /// The running version in another mode, when `wanted` is refused.
     instead: Option<PolicyInput>,
@@ -248,6 +250,11 @@ fn errors(report: &PolicyReport) -> Option<String> {
         .filter_map(|h| h.error.as_ref().map(|error| format!("{}: {error}", h.field)))
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The same, as it is said of a policy. `kept`: a version before runs.
+fn refusal(report: &PolicyReport, kept: bool) -> Option<String> {
+    errors(report).map(|e| if kept { format!("{e}\nthe version before stays in force") } else { e })
 }
 
 /// What became of a policy in an apply.
@@ -461,6 +468,7 @@ impl Store {
                 plan: None,
                 wanted: None,
                 refused: false,
+                again: false,
                 running: None,
                 instead: None,
                 report: PolicyReport::default(),
@@ -513,25 +521,29 @@ impl Store {
             let policy = Arc::make_mut(policy);
             let known = policy.running.as_ref().is_some_and(|r| r.id == candidate.id);
             let key = policy.key.clone();
-            if let Some(error) = errors(found) {
+            let again = std::mem::take(&mut policy.again);
+            if errors(found).is_some() {
                 policy.refused = true;
                 if report.stopped.contains(&policy.id) {
                     policy.running = None;
                 }
                 let kept = policy.running.is_some();
-                policy.error =
-                    Some(if kept { format!("{error}\nthe version before stays in force") } else { error });
+                let error = refusal(found, kept);
+                let told = again && policy.error == error;
+                policy.error = error;
                 // Memory is that of what runs.
                 let kernel_memory = policy.report.kernel_memory;
                 policy.report = PolicyReport { kernel_memory, ..found.clone() };
-                outcomes.push(Outcome::Refused { key, report: found.clone(), kept });
+                if !told {
+                    outcomes.push(Outcome::Refused { key, report: found.clone(), kept });
+                }
                 // Its mode may have changed together with the version.
                 remode(policy, &mut self.last_input);
                 continue;
             }
             if policy.wanted.as_ref().is_some_and(|w| w.id == candidate.id) {
                 // An apply that failed as a whole had refused it.
-                if std::mem::take(&mut policy.refused) {
+                if std::mem::take(&mut policy.refused) || again {
                     policy.error = None;
                 }
                 policy.report = found.clone();
@@ -542,20 +554,21 @@ impl Store {
                 outcomes.push(Outcome::Loaded { key, report: found.clone() });
             }
         }
-        if outcomes.iter().any(|o| !matches!(o, Outcome::Refused { .. })) {
-            self.try_again();
-        }
         outcomes
     }
 
-    /// Something went, or has another size: what had no room beside it may have it now.
-    fn try_again(&mut self) {
+    /// What had no room is to be tried again; until then it is said to have none. False: there is no such policy.
+    pub fn retry(&mut self) -> bool {
         let full = |p: &Policy| p.refused && p.report.hooks.iter().any(|h| h.cause == Some(Cause::Full));
-        for policy in self.policies.values_mut().filter(|p| full(p)) {
+        // Where its file is broken meanwhile, that is what is wrong with it.
+        let waits = |p: &Policy| full(p) && p.error == refusal(&p.report, p.running.is_some());
+        let mut found = false;
+        for policy in self.policies.values_mut().filter(|p| waits(p)) {
             let policy = Arc::make_mut(policy);
-            policy.refused = false;
-            policy.error = None;
+            (policy.refused, policy.again) = (false, true);
+            found = true;
         }
+        found
     }
 }
 

@@ -198,9 +198,18 @@ fn what_has_no_room_is_tried_again_when_something_goes() {
     s.put_file(Path::new("/p/b"), &compiled("b", "security_file_open"));
     assert_eq!(names(&apply_to(&mut s, 1)), ["!b"]);
     assert!(!s.is_pending());
+    // Asked again in vain there is nothing new to be said.
+    assert!(s.retry());
+    assert!(names(&apply_to(&mut s, 1)).is_empty());
+    assert!(!s.is_pending());
+    // A file that is broken meanwhile is what is wrong.
+    s.fail_file(Path::new("/p/b"), &[], "b.yaml:1:1: error");
+    assert!(!s.retry());
+    s.put_file(Path::new("/p/b"), &compiled("b", "security_file_open"));
     s.remove_file(Path::new("/p/a"));
     assert_eq!(names(&apply_to(&mut s, 1)), ["-a"]);
-    assert!(s.is_pending());
+    assert!(s.retry());
+    assert_eq!(only(&s).error, "spec.kprobes[0]: too many selectors");
     assert_eq!(names(&apply_to(&mut s, 1)), ["+b"]);
     let row = only(&s);
     assert_eq!((row.state(), row.error.as_str()), (TracingPolicyState::TpStateEnabled, ""));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tetragon_abi::engine::{Act, Entry, Head, Set, Word};
 use tetragon_api::workload::Container;
 
-use super::link::{Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit};
+use super::link::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
 use super::object::{Constants, Load, ObjectError, Programs};
 use super::resolve::{Attach, Details};
 use super::sys::{self, Map, MapSpec, Plain};
@@ -273,6 +273,11 @@ impl Hook {
         call("cannot set an engine", self.engines.set_fd(slot as u32, s.program.as_raw_fd()))?;
         self.owners = Arc::new(body.linker.owners.clone());
         Ok(())
+    }
+
+    /// Where the selectors of what was written last lie.
+    pub fn layout(&self) -> Layout {
+        layout(&self.owners)
     }
 
     /// Takes the hook out of slot `slot`.

@@ -22,7 +22,7 @@ use super::btf::{Btf, BtfError};
 use super::cgroups::Hierarchy;
 use super::hook::{Hook, HookError, LINK, Shared};
 use super::kernel::{self, Kernel, MissingMember};
-use super::link::{Context, Linker, Unit};
+use super::link::{Context, Layout, Linker, Unit};
 use super::object::{Constants, ObjectError, Programs};
 use super::read::{History, Reader, lock};
 use super::resolve::{Attach, Details, Unavailable, resolve};
@@ -445,7 +445,7 @@ impl Engine {
         details: &Details,
         units: &[Arc<Unit>],
     ) -> Result<Hook, Vec<Failed>> {
-        let linker = build(self.context(attach, details), units)?;
+        let linker = build(self.context(attach, details), units, &Layout::new())?;
         let number = self.next_hook;
         self.next_hook += 1;
         let idle = self.idle();
@@ -483,9 +483,7 @@ impl Engine {
             let context =
                 Context { containers: self.containers.numbered(), ..hook.linker().context().clone() };
             // Where there is not room for all, what is new is refused, not what runs.
-            let mut ordered = units.to_vec();
-            ordered.sort_by_key(|u| !self.running.contains_key(&u.policy.id));
-            let linker = build(context, &ordered)?;
+            let linker = build(context, units, &hook.layout())?;
             hook.reshape(&self.shared, linker).map_err(|e| blame(&changed, &e))?;
         }
         let whom = if changed.is_empty() { units } else { &changed };
@@ -699,9 +697,16 @@ fn blame(units: &[Arc<Unit>], e: &HookError) -> Vec<Failed> {
     units.iter().map(|u| Failed { unit: u.clone(), why: why.clone(), cause: e.cause() }).collect()
 }
 
-/// A linker of these units, if all fit; if not, it is those at the end that fail.
-fn build(context: Context, units: &[Arc<Unit>]) -> Result<Linker, Vec<Failed>> {
-    let (linker, errors) = Linker::build(context, units);
+/// A linker of these units, if all fit.
+fn build(context: Context, units: &[Arc<Unit>], layout: &Layout) -> Result<Linker, Vec<Failed>> {
+    let (mut linker, mut errors) = Linker::build(context.clone(), units, layout);
+    if !errors.is_empty() && !layout.is_empty() {
+        // What is free may only lie scattered.
+        let anew = Linker::build(context, units, &Layout::new());
+        if anew.1.is_empty() {
+            (linker, errors) = anew;
+        }
+    }
     let find = |key| units.iter().find(|u| u.key() == key).cloned();
     let failed =
         |(key, e): (_, LinkError)| Some(Failed { unit: find(key)?, why: e.to_string(), cause: Cause::Full });

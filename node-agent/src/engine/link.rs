@@ -18,7 +18,7 @@ use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::format::Field;
-use super::shape::{LinkError, Needs, Shape};
+use super::shape::{LinkError, Needs, Position, Shape, bits, free};
 use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
 
@@ -168,6 +168,20 @@ pub struct Owner {
 /// By bit.
 pub type Owners = Vec<Option<Owner>>;
 
+/// Where the selectors of policies lie, and how many there are: by [`PolicyInput::policy`] and index of the hook in
+/// the plan.
+pub type Layout = HashMap<(u64, usize), (Position, usize)>;
+
+/// Of the owners' units.
+pub fn layout(owners: &Owners) -> Layout {
+    let of = |(bit, owner): (usize, &Option<Owner>)| {
+        let Owner { unit, .. } = owner.as_ref().filter(|o| o.selector == 0)?;
+        let at = ((bit / 64) as u8, (bit % 64) as u8);
+        Some(((unit.policy.policy, unit.hook), (at, unit.plan().selectors.len())))
+    };
+    owners.iter().enumerate().filter_map(of).collect()
+}
+
 /// A value to be put into an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NewKey {
@@ -230,27 +244,36 @@ pub struct Linker {
 pub const EMPTY: Set = Set { words: [0; MAX_WORDS] };
 
 impl Linker {
-    /// Links `units` from scratch into a shape that fits them with some room. Units that do not fit
-    /// are left out and returned with the reason.
-    pub fn build(context: Context, units: &[Arc<Unit>]) -> (Linker, Vec<(UnitKey, LinkError)>) {
+    /// Links `units` from scratch into a shape that fits them with some room. A unit whose policy has a position with
+    /// enough bits keeps it, before others get theirs: those that fitted together still do. Units that do not
+    /// fit are left out and returned with the reason.
+    pub fn build(
+        context: Context,
+        units: &[Arc<Unit>],
+        layout: &Layout,
+    ) -> (Linker, Vec<(UnitKey, LinkError)>) {
         let mut errors = Vec::new();
         let mut needs = Needs::default();
         let mut fit = Vec::new();
-        for u in units {
-            match needs.with(u, &context) {
-                Ok(n) => {
+        let kept = |u: &Arc<Unit>| {
+            let (at, room) = layout.get(&(u.policy.policy, u.hook))?;
+            (u.plan().selectors.len() <= *room).then_some(*at)
+        };
+        let (old, new): (Vec<_>, Vec<_>) = units.iter().map(|u| (u, kept(u))).partition(|(_, p)| p.is_some());
+        for (u, at) in old.into_iter().chain(new) {
+            let at = at.map_or_else(|| needs.room_for(u), Ok);
+            match at.and_then(|at| Ok((at, needs.with(u, at, &context)?))) {
+                Ok((at, n)) => {
                     needs = n;
-                    fit.push(u);
+                    fit.push((u, at));
                 }
                 Err(e) => errors.push((u.key(), e)),
             }
         }
         let shape = needs.shape(context.containers.len());
         let mut linker = Linker::empty(context, shape);
-        for u in fit {
-            if linker.insert(u).is_none() {
-                errors.push((u.key(), LinkError { what: "too many selectors", most: MAX_WORDS * 64 }));
-            }
+        for (u, at) in fit {
+            linker.insert(u, at);
         }
         // How many values lie in more than one word was not known before.
         linker.shape.sets = linker.shape.sets.max((linker.next_set as usize * 2).next_power_of_two());
@@ -317,7 +340,9 @@ impl Linker {
 
     /// Adds a policy. `false`: it needs another shape ([`Linker::build`] anew); nothing changed.
     pub fn add(&mut self, unit: &Arc<Unit>) -> bool {
-        let Ok(needs) = Needs::of(&self.shape).with(unit, &self.context) else { return false };
+        let active = self.tables.words.iter().map(|w| w.active);
+        let Some(at) = free(active, unit.plan().selectors.len()) else { return false };
+        let Ok(needs) = Needs::of(&self.shape).with(unit, at, &self.context) else { return false };
         if needs.args.len() > self.shape.args.len()
             || needs.dims.len() > self.shape.dims.len()
             || needs.lpm_bytes > self.shape.lpm_bytes
@@ -326,7 +351,8 @@ impl Linker {
         {
             return false;
         }
-        let fits = self.insert(unit).is_some() && self.next_set as usize <= self.shape.sets;
+        self.insert(unit, at);
+        let fits = self.next_set as usize <= self.shape.sets;
         if !fits {
             self.remove(unit.key());
         }
@@ -416,10 +442,9 @@ impl Linker {
         all
     }
 
-    /// Puts a unit whose dimensions exist into the tables. `None`: no room for its selectors.
-    fn insert(&mut self, unit: &Arc<Unit>) -> Option<()> {
+    /// Puts a unit whose dimensions exist into the tables, where there is room for its selectors.
+    fn insert(&mut self, unit: &Arc<Unit>, (word, first): Position) {
         let selectors = &unit.plan().selectors;
-        let (word, first) = self.place(selectors.len())?;
         let reading = |a: &Arg| {
             let (index, ty) = self.context.reading(a);
             let index = self.shape.args.iter().position(|r| *r == (index, ty)).unwrap_or(usize::MAX);
@@ -467,7 +492,6 @@ impl Linker {
         w.start |= 1 << first;
         w.top |= 1 << (first as usize + selectors.len() - 1);
         self.summarise();
-        Some(())
     }
 
     /// Takes a policy out. Its values stay in the indexes until [`Linker::take_old`].
@@ -482,7 +506,7 @@ impl Linker {
             self.tables.acts[at] = Act::default();
             self.owners[at] = None;
         }
-        let mask = (u64::MAX >> (64 - n)) << p.first;
+        let mask = bits(n) << p.first;
         let w = &mut self.tables.words[p.word as usize];
         for f in [
             &mut w.active,
@@ -497,22 +521,6 @@ impl Linker {
             *f &= !mask;
         }
         self.summarise();
-    }
-
-    /// A word with `n` free bits side by side.
-    fn place(&self, n: usize) -> Option<(u8, u8)> {
-        let mask = u64::MAX >> (64 - n);
-        for (w, word) in self.tables.words.iter().enumerate() {
-            if word.active.count_ones() as usize + n > 64 {
-                continue;
-            }
-            for first in 0..=(64 - n) {
-                if word.active & (mask << first) == 0 {
-                    return Some((w as u8, first as u8));
-                }
-            }
-        }
-        None
     }
 
     /// Turns one selector's bit on or off: in every dimension's default set and in the values that

@@ -15,7 +15,7 @@ use tetragon_api::workload::{Container, Pods, Workloads};
 use tetragon_compiler::interpret::{Call, Process, Value, Workload, matches};
 
 use super::PolicyInput;
-use super::link::{Context, Linker, NewKey, OldKey, Prefix, Tables, Unit};
+use super::link::{Context, Layout, Linker, NewKey, OldKey, Prefix, Tables, Unit, layout};
 use super::workloads::Numbered;
 
 const SEED: [u64; 2] = [3, 5];
@@ -342,7 +342,7 @@ fn there_is_room_for_containers_and_then_for_more() {
     let plan = Plan { workloads: Some(pods), ..Plan::new("p", vec![hook]) };
     let policy = Arc::new(PolicyInput { id: 1, policy: 1, plan: Arc::new(plan), enforce: true });
     let unit = Arc::new(Unit { policy, hook: 0 });
-    let mut l = Linker::build(context(), std::slice::from_ref(&unit)).0;
+    let mut l = Linker::build(context(), std::slice::from_ref(&unit), &Layout::new()).0;
     let c = Arc::new(container(0));
     let fit = (10..).take_while(|n| l.add_container(*n, &c)).count() as u64;
     assert!(fit > 1000 && l.is_nearly_full());
@@ -350,7 +350,7 @@ fn there_is_room_for_containers_and_then_for_more() {
     l.remove_container(10);
     l.take_old();
     assert!(l.add_container(9999, &c), "who goes makes room");
-    let mut larger = Linker::build(l.context().clone(), &[unit]).0;
+    let mut larger = Linker::build(l.context().clone(), &[unit], &Layout::new()).0;
     assert!(!larger.is_nearly_full() && larger.add_container(5000, &c));
 }
 
@@ -360,7 +360,7 @@ proptest! {
     #[test]
     fn tables_decide_as_the_interpreter(all in policies(), calls in prop::collection::vec(case(), 30), keep in any::<u64>()) {
         let units: Vec<Arc<Unit>> = all.into_iter().map(|policy| Arc::new(Unit { policy, hook: 0 })).collect();
-        let (mut l, errors) = Linker::build(context(), &units);
+        let (mut l, errors) = Linker::build(context(), &units, &Layout::new());
         // Too many different lineages and masks do not fit one hook; they are named.
         let mut there: Vec<_> = units.iter().filter(|u| errors.iter().all(|(k, _)| *k != u.key())).cloned().collect();
         let mut indexes = Indexes::default();
@@ -387,6 +387,12 @@ proptest! {
         for c in &calls {
             prop_assert_eq!(indexes.judge(&l, c), expected(&there, c, 6));
         }
+        // Linked anew, each is where it was.
+        let at = layout(&l.owners);
+        let others: Vec<_> = there.iter().rev().cloned().collect();
+        let (anew, errors) = Linker::build(l.context().clone(), &others, &at);
+        prop_assert!(errors.is_empty());
+        prop_assert_eq!(layout(&anew.owners), at);
         for u in &units {
             if !there.iter().any(|t| t.key() == u.key()) && l.add(u) {
                 there.push(u.clone());

@@ -51,6 +51,28 @@ const CONTAINERS: usize = 1024;
 /// kernel's allocator (64, 96, 128, 192 or 256 bytes).
 const LPM_BYTES: [usize; 5] = [20, 52, 84, 148, 212];
 
+/// Where a unit's selectors lie: word, and first bit.
+pub type Position = (u8, u8);
+
+/// So many bits, from the lowest on.
+pub fn bits(n: usize) -> u64 {
+    u64::MAX >> (64 - n)
+}
+
+/// The first word with `n` free bits side by side.
+pub fn free(active: impl Iterator<Item = u64>, n: usize) -> Option<Position> {
+    for (w, active) in active.enumerate() {
+        if active.count_ones() as usize + n > 64 {
+            continue;
+        }
+        let first = (0..=64 - n).find(|first| active & (bits(n) << first) == 0);
+        if let Some(first) = first {
+            return Some((w as u8, first as u8));
+        }
+    }
+    None
+}
+
 /// What some units need together.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
@@ -58,10 +80,8 @@ pub struct Needs {
     pub args: Vec<(u32, ArgType)>,
     /// The dimensions, as they came.
     pub dims: Vec<DimKey>,
-    selectors: usize,
-    /// Words, if every policy's selectors must stay together.
-    words: usize,
-    used: usize,
+    /// Bits of selectors that are taken, by word: every policy's stay together.
+    active: Vec<u64>,
     /// Values that are no workloads.
     pub values: usize,
     /// Bytes of the longest key of the prefix index.
@@ -77,8 +97,8 @@ impl Needs {
         Needs { args, dims, lpm_bytes: shape.lpm_bytes, limits: shape.limits, ..Needs::default() }
     }
 
-    /// With one more unit.
-    pub fn with(&self, unit: &Unit, context: &Context) -> Result<Needs, LinkError> {
+    /// With one more unit, whose selectors are at that position.
+    pub fn with(&self, unit: &Unit, at: Position, context: &Context) -> Result<Needs, LinkError> {
         let mut n = self.clone();
         let hook = unit.plan();
         for a in &hook.args {
@@ -108,16 +128,17 @@ impl Needs {
         if n.dims.len() > MAX_DIMS {
             return limit("too many different kinds of conditions", MAX_DIMS);
         }
-        n.selectors += hook.selectors.len();
-        if n.words == 0 || n.used + hook.selectors.len() > 64 {
-            n.words += 1;
-            n.used = 0;
-        }
-        n.used += hook.selectors.len();
-        if n.words > MAX_WORDS {
-            return limit("too many selectors", MAX_WORDS * 64);
-        }
+        let (word, first) = (usize::from(at.0), at.1);
+        n.active.resize(n.active.len().max(word + 1), 0);
+        n.active[word] |= bits(hook.selectors.len()) << first;
         Ok(n)
+    }
+
+    /// Where a unit's selectors have room.
+    pub fn room_for(&self, unit: &Unit) -> Result<Position, LinkError> {
+        let all = self.active.iter().copied().chain(std::iter::repeat(0)).take(MAX_WORDS);
+        let full = LinkError { what: "too many selectors", most: MAX_WORDS * 64 };
+        free(all, unit.plan().selectors.len()).ok_or(full)
     }
 
     /// A shape with room to grow, so that few additions need another.
@@ -129,7 +150,7 @@ impl Needs {
         let by_binary = matches!(self.dims.first(), Some(DimKey::Binary(TextOp::Equal, _)));
         let workloads = if asked == 0 { 0 } else { room(containers + containers / 4, CONTAINERS) };
         Shape {
-            words: room(self.words, 2).min(MAX_WORDS),
+            words: room(self.active.len(), 2).min(MAX_WORDS),
             // Arrays need no power of two.
             entries: (self.values + self.values / 2 + self.dims.len() + 1 + asked * workloads)
                 .next_multiple_of(64),

@@ -1,7 +1,7 @@
 //! A hook with as many selectors as it takes: a policy that grows or comes is refused and says why, what runs
 //! goes on, and where one goes there is room for another.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use tetragon_agent::engine::{ApplyReport, CallRecord, Cause, PolicyInput};
@@ -13,8 +13,13 @@ const SELECTORS: u64 = 4096;
 /// Of a policy.
 const EACH: u64 = 4;
 
-/// What was judged: (policy, lseek's third argument).
-type Seen = BTreeSet<(String, i64)>;
+/// A policy's manifest, around its name and its selectors.
+const HEAD: &str = "apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\n";
+const HOOK: &str =
+    "  kprobes:\n  - call: sys_lseek\n    syscall: true\n    args: [{index: 2, type: int}]\n    selectors:\n";
+
+/// What was judged, and how often: policy, lseek's third argument.
+type Seen = BTreeMap<(String, i64), u32>;
 
 fn note(seen: &mut Seen, c: &CallRecord) {
     for m in &c.matches {
@@ -22,7 +27,7 @@ fn note(seen: &mut Seen, c: &CallRecord) {
             Some(tetragon_agent::engine::ArgValue::Int(n)) => *n,
             _ => -1,
         };
-        seen.insert((m.policy.plan.name.clone(), whence));
+        *seen.entry((m.policy.plan.name.clone(), whence)).or_default() += 1;
     }
 }
 
@@ -31,10 +36,7 @@ fn of(id: u64, name: &str, values: impl Iterator<Item = u64>) -> Result<PolicyIn
     let selectors: String = values
         .map(|v| format!("    - matchArgs: [{{index: 2, operator: Equal, values: [\"{v}\"]}}]\n"))
         .collect();
-    let head =
-        format!("apiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {{name: {name}}}\nspec:\n");
-    let hook = "  kprobes:\n  - call: sys_lseek\n    syscall: true\n    args: [{index: 2, type: int}]\n    selectors:\n";
-    policy(id, &format!("{head}{hook}{selectors}"))
+    policy(id, &format!("{HEAD}metadata: {{name: {name}}}\nspec:\n{HOOK}{selectors}"))
 }
 
 /// Exactly this one of the report is refused, for want of room, and nothing stopped.
@@ -56,15 +58,41 @@ fn call(values: &[u64]) {
     }
 }
 
+/// Policies that fill the gaps of others stay where they are when the hook's shape changes: in another order they
+/// would not fit.
+fn dense() -> Result<usize> {
+    let (large, small, each) = (40, 24, 60);
+    let mut bench = Bench::start(4 << 20, Seen::new(), note)?;
+    let policies = |from: u64, n: u64| -> Result<Vec<PolicyInput>> {
+        (from..from + each).map(|i| of(i + 1, &format!("p{i}"), i * 100..i * 100 + n)).collect()
+    };
+    let larges = policies(0, large)?;
+    bench.apply(&larges)?;
+    let mut all = policies(each, small)?;
+    all.extend(larges);
+    bench.apply(&all)?;
+    // Another kind of condition.
+    let selector = "matchBinaries: [{operator: In, values: [/bin/nobody]}]";
+    let yaml = format!("{HEAD}metadata: {{name: other}}\nspec:\n{HOOK}    - {selector}\n");
+    all.insert(0, policy(2 * each + 1, &yaml)?);
+    let report = bench.apply(&all)?;
+    ensure!(report.stopped.is_empty(), "policies that ran were stopped: {:?}", report.stopped);
+    call(&[large - 1, each * 100 + small - 1]);
+    let seen = bench.finish()?.seen;
+    ensure!(seen.len() == 2, "judged: {seen:?}");
+    Ok(all.len())
+}
+
 /// The scenario.
 pub(crate) fn run() -> Result<String> {
+    let dense = dense()?;
     let policies = SELECTORS / EACH;
     let mut bench = Bench::start(4 << 20, Seen::new(), note)?;
     let mut all = (0..policies)
         .map(|i| of(i + 1, &format!("p{i}"), i * EACH..(i + 1) * EACH))
         .collect::<Result<Vec<_>>>()?;
     bench.apply(&all)?;
-    // The first, which has room made for it before all others, wants one more.
+    // The first, which others would have to make room for, wants one more.
     let more = 10_000;
     let grown = of(policies + 1, "p0", (0..EACH).chain([more]))?;
     let small = std::mem::replace(&mut all[0], grown.clone());
@@ -88,8 +116,11 @@ pub(crate) fn run() -> Result<String> {
     let wanted: Seen = [("p0", 0), (&last, SELECTORS - 1), ("p0", 1), (&last, SELECTORS - 2), ("p0", 2)]
         .into_iter()
         .chain([("p0", more), ("other", more + 1)])
-        .map(|(name, v)| (name.to_owned(), v as i64))
+        .map(|(name, v)| ((name.to_owned(), v as i64), 1))
         .collect();
     ensure!(outcome.seen == wanted, "judged: {:?} instead of {wanted:?}", outcome.seen);
-    Ok(format!("{policies} policies with {SELECTORS} selectors, two refused, {} calls judged", wanted.len()))
+    Ok(format!(
+        "{policies} policies with {SELECTORS} selectors, two refused, {} calls judged; {dense} policies in each other's gaps",
+        wanted.len()
+    ))
 }

@@ -97,7 +97,7 @@ impl Engine {
         let units: Vec<Arc<Unit>> = hook.units().cloned().collect();
         let context = Context { containers, ..hook.linker().context().clone() };
         // What fitted before fits.
-        let (linker, _) = Linker::build(context, &units);
+        let (linker, _) = Linker::build(context, &units, &hook.layout());
         hook.reshape(&self.shared, linker)?;
         hook.load(&self.shared, idle)
     }
