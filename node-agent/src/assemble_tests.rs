@@ -64,6 +64,7 @@ fn start(a: &mut Assembler) {
         cwd: "/".into(),
         exe: "/bin/cat".into(),
         cgroup: String::new(),
+        environment: Vec::new(),
     };
     let events = run(a, &Record::Exec(Box::new(exec)));
     assert_eq!(events.len(), 1);

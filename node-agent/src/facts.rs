@@ -127,6 +127,8 @@ pub fn redact(message: &mut Process, options: &Options) -> Option<String> {
 /// The variables that are to be shown of a program, with what is to be hidden replaced.
 fn environment(variables: &[String], binary: &str, options: &Options) -> Vec<EnvVar> {
     let names = &options.environment_names;
+    // Programs that show their state as their name overwrite their environment with nothing.
+    let there = variables.iter().filter(|text| !text.is_empty());
     let variable = |text: &String| {
         let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
         if !names.is_empty() && !names.iter().any(|n| n == name) {
@@ -137,7 +139,7 @@ fn environment(variables: &[String], binary: &str, options: &Options) -> Vec<Env
         let (key, value) = text.split_once('=').unwrap_or(("invalid", &text));
         Some(EnvVar { key: key.to_owned(), value: value.to_owned() })
     };
-    variables.iter().filter_map(variable).collect()
+    there.filter_map(variable).collect()
 }
 
 /// What can be said of a process that is not known.

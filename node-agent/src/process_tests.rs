@@ -284,7 +284,7 @@ fn variables_are_chosen_by_name_then_hidden() {
     let mut c = Cache::new(options, Clock::fixed(0));
     let mut record = exec_record(0, (20, 110), "/bin/true", 0);
     record.environment =
-        ["PATH=/bin", "TOKEN=s3cret=", "EMPTY=", "not a variable"].map(str::to_owned).to_vec();
+        ["PATH=/bin", "TOKEN=s3cret=", "EMPTY=", "", "not a variable"].map(str::to_owned).to_vec();
     record.fixed.exec_flags = record::EXEC_ENVS_CUT;
     let m = c.exec(&record, Place::clone).message.clone();
     let shown: Vec<_> = m.environment_variables.iter().map(|v| (v.key.as_str(), v.value.as_str())).collect();

@@ -61,6 +61,7 @@ impl Bed {
             cwd: "/".into(),
             exe: "/bin/sh".into(),
             cgroup: cgroup.into(),
+            environment: Vec::new(),
         };
         self.record(&Record::Exec(Box::new(exec)))
     }
