@@ -11,6 +11,7 @@ use tetragon_api::event::EventType;
 use tetragon_daemon::flags::{LoadError, Settings, read_config_dir, weaker_arguments};
 use tetragon_daemon::log;
 use tetragon_filters::Shown;
+use tetragon_tls::server::Files;
 
 /// Where the agent keeps its sockets and what it tells clients about itself.
 pub const RUN_DIR: &str = "/var/run/tetragon";
@@ -204,6 +205,22 @@ pub struct Config {
     /// /var/run/tetragon/tetragon.sock is served too. Empty: nowhere.
     #[arg(long, env = "TETRAGON_SERVER_ADDRESS", value_name = "ADDRESS", default_value = "localhost:54321")]
     pub server_address: String,
+
+    /// The certificate of gRPC on HOST:PORT, PEM; with its key it switches TLS on. Files may change, and come later.
+    #[arg(long, env = "TETRAGON_SERVER_TLS_CERT_FILE", value_name = "FILE", default_value = "")]
+    pub server_tls_cert_file: String,
+
+    /// Its key, PEM.
+    #[arg(long, env = "TETRAGON_SERVER_TLS_KEY_FILE", value_name = "FILE", default_value = "")]
+    pub server_tls_key_file: String,
+
+    /// Authorities of clients, PEM.
+    #[arg(long, env = "TETRAGON_SERVER_TLS_CLIENT_CA_FILES", value_name = "FILES", value_delimiter = ',')]
+    pub server_tls_client_ca_files: Vec<PathBuf>,
+
+    /// Clients need a certificate of one of these authorities.
+    #[arg(long, env = "TETRAGON_SERVER_TLS_REQUIRE_CLIENT_CERT", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    pub server_tls_require_client_cert: bool,
 
     /// Where metrics are served (/metrics, /healthz, /readyz), such as :2112. Empty: nowhere.
     #[arg(long, env = "TETRAGON_METRICS_SERVER", value_name = "ADDRESS", default_value = "")]
@@ -463,10 +480,6 @@ const REFUSED: &[(&str, &str)] = &[
         "persist-grpc-policies-dir",
         "policies added over gRPC end with the agent; put them into --tracing-policy-dir",
     ),
-    ("server-tls-cert-file", "gRPC has no TLS yet; use a Unix socket"),
-    ("server-tls-client-ca-files", "gRPC has no TLS yet; use a Unix socket"),
-    ("server-tls-key-file", "gRPC has no TLS yet; use a Unix socket"),
-    ("server-tls-require-client-cert", "gRPC has no TLS yet; use a Unix socket"),
     ("use-perf-ring-buffer", "events come through the BPF ring buffer"),
 ];
 
@@ -510,12 +523,46 @@ impl Config {
         Ok(config)
     }
 
+    /// The files of gRPC's TLS, if it is switched on.
+    pub fn server_tls(&self) -> Option<Files> {
+        let (certificate, key) = (&self.server_tls_cert_file, &self.server_tls_key_file);
+        let files = || Files::new(certificate.into(), key.into(), self.server_tls_client_ca_files.clone());
+        (!certificate.is_empty()).then(files)
+    }
+
+    fn check_tls(&self) -> Result<()> {
+        let (certificate, key) =
+            (!self.server_tls_cert_file.is_empty(), !self.server_tls_key_file.is_empty());
+        if certificate != key {
+            bail!("--server-tls-cert-file and --server-tls-key-file belong together");
+        }
+        let (authorities, required) =
+            (!self.server_tls_client_ca_files.is_empty(), self.server_tls_require_client_cert);
+        if required && !(certificate && authorities) {
+            bail!(
+                "--server-tls-require-client-cert needs --server-tls-cert-file and --server-tls-client-ca-files"
+            );
+        }
+        if authorities && !required {
+            bail!("--server-tls-client-ca-files has no effect without --server-tls-require-client-cert");
+        }
+        if certificate && (self.server_address.is_empty() || self.server_address.starts_with("unix:")) {
+            bail!(
+                "--server-tls-cert-file: TLS is for --server-address HOST:PORT; a Unix socket has its permissions"
+            );
+        }
+        Ok(())
+    }
+
     /// Rules between flags, and values that clap cannot check.
     fn check(&self) -> Result<()> {
         if !self.enable_ancestors.is_empty() && !self.enable_ancestors.contains(&Ancestors::Base) {
             bail!("--enable-ancestors needs `base` too: ancestors are kept by the events of the base sensor");
         }
-        if !self.filter_environment_variables.is_empty() && !self.enable_process_environment_variables {
+        self.check_tls()?;
+        if self.filter_environment_variables.iter().any(|name| !name.is_empty())
+            && !self.enable_process_environment_variables
+        {
             bail!("--filter-environment-variables needs --enable-process-environment-variables");
         }
         if self.bpf_dir.is_empty() || self.bpf_dir.contains("..") || self.bpf_dir.starts_with('/') {
@@ -629,7 +676,7 @@ fn parse_ancestors(text: &str) -> Result<Ancestors, String> {
 }
 
 fn parse_variable(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains('=') {
+    if text.contains('=') {
         return Err("right would be names of variables, joined by commas, such as LD_PRELOAD,PATH".to_owned());
     }
     Ok(text.to_owned())
@@ -744,6 +791,16 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_for_tcp() {
+        let pair = ["--server-tls-cert-file", "/c", "--server-tls-key-file", "/k"];
+        assert!(load(&pair).unwrap().server_tls().is_some());
+        assert!(load(&[]).unwrap().server_tls().is_none());
+        let socket = ["--server-address", "unix:///run/t.sock"];
+        let error = load(&[&pair[..], &socket[..]].concat()).unwrap_err();
+        assert!(error.contains("HOST:PORT"), "{error}");
+    }
+
+    #[test]
     fn flags_of_tetragon_without_effect_are_refused_by_name() {
         let error = load(&["--enable-export-aggregation"]).unwrap_err();
         assert!(error.contains("every event is exported by itself"), "{error}");
@@ -764,6 +821,9 @@ mod tests {
             (["--enable-ancestors", "base,kprobe,uprobe"], "there are no uprobe events yet; leave it out"),
             (["--enable-ancestors", "base,exec"], "base, kprobe, tracepoint, lsm"),
             (["--filter-environment-variables", "PATH"], "needs --enable-process-environment-variables"),
+            (["--server-tls-cert-file", "/c"], "belong together"),
+            (["--server-tls-client-ca-files", "/ca"], "no effect without"),
+            (["--server-tls-require-client-cert", "--verbose=0"], "needs --server-tls-cert-file"),
             (["--filter-environment-variables", "A=b"], "names of variables"),
             (["--bpf-dir", "/sys/fs/bpf/x"], "below /sys/fs/bpf"),
             (["--log-level", "loud"], "trace, debug"),

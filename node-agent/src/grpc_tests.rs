@@ -32,7 +32,7 @@ async fn bed() -> Bed {
     let shown = Shown { capabilities: false, ancestors: Vec::new() };
     let service = Service::new(hub.clone(), Arc::default(), counters, control, hook).with_shown(shown);
     let (stop, stopped) = watch::channel(false);
-    serve_grpc(&[Address::Unix(path.clone())], service, &stopped).await.unwrap();
+    serve_grpc(&[Address::Unix(path.clone())], service, None, &stopped).await.unwrap();
     let channel =
         Endpoint::from_shared(format!("unix://{}", path.display())).unwrap().connect().await.unwrap();
     Bed { client: FineGuidanceSensorsClient::new(channel), hub, commands, _stop: stop, _dir: dir }

@@ -208,7 +208,7 @@ fn start(config: &Config) -> Result<(), Failure> {
         let (stop, stopped) = watch::channel(false);
         let mut signals = Signals::new()?;
         let left = "what was loaded stays in force, and the next agent takes it over";
-        serve_grpc(&addresses, service, &stopped).await.context(left)?;
+        serve_grpc(&addresses, service, config.server_tls(), &stopped).await.context(left)?;
         serve_http(config, &pages, &stopped).await.context(left)?;
         if let Some(asker) = asker {
             kubernetes::spawn("the container runtime's client", &alive, asker.run());
@@ -464,7 +464,12 @@ fn processes(
         ns: config.enable_process_ns,
         host_ns: procfs.host_namespaces(),
         redaction,
-        environment_names: config.filter_environment_variables.clone(),
+        environment_names: config
+            .filter_environment_variables
+            .iter()
+            .filter(|n| !n.is_empty())
+            .cloned()
+            .collect(),
     };
     let has = |kind| config.enable_ancestors.contains(&kind);
     let ancestors = AncestorKinds {
@@ -618,7 +623,8 @@ fn write_run_files(config: &Config) {
     let info = serde_json::json!({
         "pid": pid,
         "version": crate::grpc::VERSION,
-        "server_address": config.server_address,
+        // Beside TLS there is the socket, for which clients need no flags.
+        "server_address": if config.server_tls().is_some() { crate::config::DEFAULT_SOCKET } else { &config.server_address },
         "metrics_address": config.metrics_server,
         "export_filename": config.export_filename,
         "map_dir": Path::new(BPFFS).join(&config.bpf_dir),

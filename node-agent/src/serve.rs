@@ -13,8 +13,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::Stream;
 use tetragon_api::service::fine_guidance_sensors_server::FineGuidanceSensorsServer;
-use tokio::net::{TcpListener, UnixListener};
+use tetragon_tls::server::{Files, TlsListener, TlsStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
@@ -95,8 +97,14 @@ fn listen_unix(path: &Path) -> Result<UnixListener> {
     listen().with_context(|| format!("--server-address unix://{}: cannot listen", path.display()))
 }
 
-/// Serves gRPC until `stop`.
-pub async fn serve_grpc(addresses: &[Address], service: Service, stop: &watch::Receiver<bool>) -> Result<()> {
+/// Serves gRPC until `stop`; on TCP with TLS, if there is any.
+pub async fn serve_grpc(
+    addresses: &[Address],
+    service: Service,
+    tls: Option<Files>,
+    stop: &watch::Receiver<bool>,
+) -> Result<()> {
+    let tls = tls.map(Arc::new);
     let server = FineGuidanceSensorsServer::new(service);
     for address in addresses {
         let router = Server::builder().add_service(server.clone());
@@ -108,13 +116,36 @@ pub async fn serve_grpc(addresses: &[Address], service: Service, stop: &watch::R
                 tracing::info!("gRPC is served on unix://{}", path.display());
             }
             Address::Tcp(text) => {
-                let incoming = TcpListenerStream::new(listen_tcp("--server-address", text).await?);
-                tokio::spawn(report("gRPC", router.serve_with_incoming_shutdown(incoming, stopped)));
-                tracing::info!("gRPC is served on {text}");
+                let tcp = listen_tcp("--server-address", text).await?;
+                match &tls {
+                    Some(files) => {
+                        let incoming = with_tls(tcp, files.clone());
+                        tokio::spawn(report("gRPC", router.serve_with_incoming_shutdown(incoming, stopped)));
+                        let clients =
+                            if files.authorities.is_empty() { "" } else { ", to clients with a certificate" };
+                        tracing::info!("gRPC is served on {text} with TLS{clients}");
+                    }
+                    None => {
+                        let incoming = TcpListenerStream::new(tcp);
+                        tokio::spawn(report("gRPC", router.serve_with_incoming_shutdown(incoming, stopped)));
+                        tracing::info!("gRPC is served on {text}");
+                    }
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Connections whose handshake is done.
+fn with_tls(tcp: TcpListener, files: Arc<Files>) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
+    // What is wrong with the files is said now, not when the first client comes.
+    let _ = files.current();
+    let listener = TlsListener::new(tcp, Box::new(move || files.current()));
+    futures::stream::unfold(listener, async |mut listener| {
+        let (connection, _) = listener.accept().await;
+        Some((Ok(connection), listener))
+    })
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

@@ -27,20 +27,15 @@ use rcgen::{
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
+use tetragon_tls::provider;
 
 /// How long a certificate is good for.
 pub const LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Certificates begin this long before they are made: clocks of API servers may be behind.
 const BEFORE: Duration = Duration::from_secs(24 * 3600);
-
-/// The only crypto provider here.
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
 
 /// Makes it the process's, which the client of the API server asks for.
 pub fn install_provider() {

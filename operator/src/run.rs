@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use tetragon_daemon::late::Late;
+use tetragon_tls::server::TlsListener;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -35,7 +36,6 @@ use crate::metrics::Metrics;
 use crate::pod_info;
 use crate::serve::{self, Health};
 use crate::webhook::Webhook;
-use crate::webhook::tls::TlsListener;
 
 /// API servers may take this long to stop asking a replica that is not ready.
 const LINGER: Duration = Duration::from_secs(2);
@@ -148,7 +148,8 @@ impl Operator {
         }
         let webhook: Option<TcpListener> = serve::listen("--webhook-address", &flags.webhook_address).await?;
         if let (Some(listener), Some(served)) = (webhook, &self.served) {
-            let listener = TlsListener::new(listener, served.clone())?;
+            let config = Arc::new(served.config()?);
+            let listener = TlsListener::new(listener, Box::new(move || Some(config.clone())));
             let router = Webhook { index: self.index.clone(), metrics: self.metrics.clone() }.router();
             servers.spawn(serve::until_stopped(listener, router, stop.clone()));
         }

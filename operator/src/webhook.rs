@@ -5,11 +5,10 @@
 //! bytes -> review (an AdmissionReview?) -> check (compiler, annotation, nodes) -> warnings (limits) -> answer
 //! ```
 //!
-//! Nothing here has side effects, so a dry run is the same. [`tls`] carries it.
+//! Nothing here has side effects, so a dry run is the same. [`TlsListener`](tetragon_tls::server::TlsListener) carries it.
 
 mod check;
 mod review;
-pub mod tls;
 mod warnings;
 
 use std::sync::Arc;

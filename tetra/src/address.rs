@@ -44,7 +44,7 @@ pub(crate) fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
     let target = if address.starts_with("unix:") {
         address.to_owned()
     } else if address.starts_with("https://") {
-        bail!("{address}: TLS is not supported yet; use the agent's unix socket or plain HOST:PORT");
+        bail!("{address}: write HOST:PORT, and switch TLS on with --tls-ca-cert-files FILE");
     } else {
         let plain = ["http://", "dns:///", "passthrough:///"]
             .iter()
@@ -96,7 +96,7 @@ mod tests {
         }
         for (address, wanted) in [
             ("localhost", "has no port"),
-            ("https://a:1", "TLS is not supported"),
+            ("https://a:1", "switch TLS on with"),
             ("a b:1", "is not HOST:PORT"),
         ] {
             let error = endpoint(address).expect_err(address).to_string();

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use tetragon_api::event::EventType;
 
 use crate::duration;
+use crate::tls::Tls;
 
 /// Tetragon CLI
 #[derive(Debug, Parser)]
@@ -57,42 +58,7 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "BYTES", default_value_t = 10_485_760)]
     pub(crate) max_recv_size: usize,
     #[command(flatten)]
-    tls: Tls,
-}
-
-/// Tetragon's TLS flags, which exist to be refused by name.
-#[derive(Args, Debug)]
-struct Tls {
-    #[arg(long, global = true, hide = true)]
-    tls_cert_file: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    tls_key_file: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    tls_server_name: Option<String>,
-    #[arg(long, global = true, hide = true, value_delimiter = ',')]
-    tls_ca_cert_files: Vec<String>,
-    #[arg(long, global = true, hide = true)]
-    tls_skip_verify: bool,
-}
-
-impl Globals {
-    /// Fails if a TLS flag is given.
-    pub(crate) fn refuse_tls(&self) -> anyhow::Result<()> {
-        let tls = &self.tls;
-        let given = [
-            ("--tls-cert-file", tls.tls_cert_file.is_some()),
-            ("--tls-key-file", tls.tls_key_file.is_some()),
-            ("--tls-server-name", tls.tls_server_name.is_some()),
-            ("--tls-ca-cert-files", !tls.tls_ca_cert_files.is_empty()),
-            ("--tls-skip-verify", tls.tls_skip_verify),
-        ];
-        match given.iter().find(|(_, given)| *given) {
-            Some((flag, _)) => anyhow::bail!(
-                "{flag} is not supported yet: tetra speaks plain text only; use the agent's unix socket"
-            ),
-            None => Ok(()),
-        }
-    }
+    pub(crate) tls: Tls,
 }
 
 #[derive(Debug, Subcommand)]

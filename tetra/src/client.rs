@@ -13,7 +13,7 @@ use tonic::{Response, Status};
 
 use crate::address;
 use crate::cli::Globals;
-use crate::note;
+use crate::{note, tls};
 
 /// The agent's API.
 pub(crate) type Client = FineGuidanceSensorsClient<Channel>;
@@ -33,11 +33,18 @@ pub(crate) async fn connect(globals: &Globals) -> anyhow::Result<Client> {
         note(&format!("DEBUG: server address {address}"));
     }
     let endpoint = address::endpoint(&address)?;
+    let tls = globals.tls.connector(&address)?;
     let deadline = Instant::now() + globals.timeout;
     let mut pause = FIRST_PAUSE;
     let mut left = globals.retries;
     loop {
-        let error = match timeout_at(deadline, endpoint.connect()).await {
+        let connect = async {
+            match &tls {
+                Some(tls) => endpoint.connect_with_connector(tls.clone().service()).await,
+                None => endpoint.connect().await,
+            }
+        };
+        let error = match timeout_at(deadline, connect).await {
             Ok(Ok(channel)) => {
                 return Ok(Client::new(channel).max_decoding_message_size(globals.max_recv_size));
             }
@@ -47,7 +54,8 @@ pub(crate) async fn connect(globals: &Globals) -> anyhow::Result<Client> {
         let retry = Instant::now() + pause;
         if left == 0 || retry >= deadline {
             return Err(error.context(format!(
-                "failed to connect to {address} (is the agent running? --server-address says where it listens)"
+                "failed to connect to {address} (is the agent running? --server-address says where it listens){}",
+                tls::hint(&globals.tls)
             )));
         }
         if globals.debug {
@@ -69,7 +77,11 @@ where
         let client = connect(globals).await?;
         match timeout_at(deadline, make(client)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(refused(&status).context(format!("failed to {what}"))),
+            Ok(Err(status)) => {
+                // An error below the answer, and no answer of the agent.
+                let hint = if status.source().is_some() { tls::hint(&globals.tls) } else { "" };
+                Err(refused(&status).context(format!("failed to {what}{hint}")))
+            }
             Err(_) => Err(anyhow!("failed to {what}: no answer within {:?}", globals.timeout)),
         }
     })

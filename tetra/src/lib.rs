@@ -20,6 +20,7 @@ mod policy;
 mod recorded;
 mod table;
 mod tail;
+mod tls;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -79,7 +80,6 @@ fn closed_pipe(error: &anyhow::Error) -> bool {
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = cli.globals;
-    globals.refuse_tls()?;
     match cli.command {
         Command::Getevents(options) => events::run(&globals, &options)?,
         Command::Status => policies::status(&globals)?,

@@ -1,6 +1,6 @@
 //! The `tetra` binary against an agent of a few canned answers, on a unix socket and on TCP.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Error, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -8,12 +8,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tetragon_api::event::*;
 use tetragon_api::service::fine_guidance_sensors_server::{FineGuidanceSensors, FineGuidanceSensorsServer};
+use tetragon_tls::server::{Files, TlsListener};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
@@ -140,7 +142,7 @@ impl FineGuidanceSensors for Canned {
 
 /// A running agent. It ends with the test.
 struct Agent {
-    _runtime: Runtime,
+    runtime: Runtime,
     dir: tempfile::TempDir,
     address: String,
     asked: Asked,
@@ -158,7 +160,24 @@ impl Agent {
         let server = Server::builder().add_service(FineGuidanceSensorsServer::new(agent));
         runtime.spawn(server.serve_with_incoming(listener));
         drop(_guard);
-        Self { _runtime: runtime, address: format!("unix://{}", socket.display()), dir, asked }
+        Self { runtime, address: format!("unix://{}", socket.display()), dir, asked }
+    }
+
+    /// Serves with TLS too; on which port of the loopback.
+    fn serve_tls(&self, files: Files) -> u16 {
+        let agent = Canned { asked: self.asked.clone(), ..Canned::default() };
+        self.runtime.block_on(async {
+            let tcp = TcpListener::bind("localhost:0").await.expect("a port");
+            let port = tcp.local_addr().expect("an address").port();
+            let mut listener = TlsListener::new(tcp, Box::new(move || files.current()));
+            let (connections, incoming) = tokio::sync::mpsc::channel(1);
+            tokio::spawn(async move {
+                while connections.send(Ok::<_, Error>(listener.accept().await.0)).await.is_ok() {}
+            });
+            let server = Server::builder().add_service(FineGuidanceSensorsServer::new(agent));
+            tokio::spawn(server.serve_with_incoming(ReceiverStream::new(incoming)));
+            port
+        })
     }
 
     /// Runs `tetra` with these arguments, against this agent.
@@ -204,6 +223,81 @@ fn status_and_versions() {
     assert_eq!(stdout(&agent.tetra(&["status"])), "Health Status: running\n");
     let version = stdout(&agent.tetra(&["version", "--server"]));
     assert_eq!(version, format!("CLI version: {}\nServer version: v9.8.7\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// An authority; and a certificate of it with its key, as files.
+struct Authority(Issuer<'static, KeyPair>, String);
+
+impl Authority {
+    fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("signed").pem();
+        Authority(Issuer::new(params, key), pem)
+    }
+
+    fn certify(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        (params.signed_by(&key, &self.0).expect("signed").pem(), key.serialize_pem())
+    }
+}
+
+#[test]
+fn it_speaks_tls_with_whom_it_trusts() {
+    let agent = Agent::start(false);
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let ((server, server_key), (client, client_key)) = (ours.certify("localhost"), theirs.certify("tetra"));
+    let file = |name: &str, text: &str| agent.file(name, text);
+    let (ca, other_ca) = (file("ca.crt", &ours.1), file("other.crt", &theirs.1));
+    let (own, own_key) = (file("own.crt", &client), file("own.key", &client_key));
+    let files = Files::new(
+        file("tls.crt", &server).into(),
+        file("tls.key", &server_key).into(),
+        vec![other_ca.clone().into()],
+    );
+    let port = agent.serve_tls(files);
+    let status = |args: &[&str]| {
+        let address = format!("localhost:{port}");
+        tetra()
+            .args(["status", "--retries", "0", "--server-address", &address])
+            .args(args)
+            .output()
+            .expect("runs")
+    };
+    let me = ["--tls-cert-file", &own, "--tls-key-file", &own_key];
+    let with = |more: &[&str]| status(&[&me[..], more].concat());
+    for trust in [&["--tls-ca-cert-files", &ca][..], &["--tls-skip-verify"]] {
+        assert_eq!(stdout(&with(trust)), "Health Status: running\n");
+    }
+    let trust = ["--tls-ca-cert-files", &ca];
+    for (output, says) in [
+        (with(&["--tls-ca-cert-files", &other_ca]), "invalid peer certificate"),
+        (
+            with(&[&trust[..], &["--tls-server-name", "elsewhere"]].concat()),
+            "not valid for name \"elsewhere\"",
+        ),
+        (status(&trust), "does the agent ask its clients for a certificate?"),
+        (status(&[]), "failed to"),
+        (status(&["--tls-cert-file", &own]), "--tls-cert-file and --tls-key-file belong together"),
+        (
+            status(&["--tls-cert-file", &own, "--tls-key-file", &own]),
+            "own.crt: there is no private key in it",
+        ),
+        (status(&["--tls-ca-cert-files", "/nowhere"]), "/nowhere: cannot be read"),
+        (status(&[&trust[..], &["--tls-skip-verify"]].concat()), "leave one of them out"),
+        (agent.tetra(&["status", "--tls-skip-verify"]), "a Unix socket has no TLS"),
+    ] {
+        let text = error(&output);
+        assert!(text.contains(says), "{says}: {text}");
+    }
+    // A new certificate is in use from the next connection on.
+    let (next, next_key) = theirs.certify("localhost");
+    file("tls.crt", &next);
+    file("tls.key", &next_key);
+    assert!(error(&with(&trust)).contains("invalid peer certificate"));
+    assert_eq!(stdout(&with(&["--tls-ca-cert-files", &other_ca])), "Health Status: running\n");
 }
 
 #[test]
@@ -502,7 +596,6 @@ fn what_is_not_supported_is_refused_by_name() {
             &["getevents", "--cel-expression", "true"][..],
             "--cel-expression: `true`: line 1, column 1: it names no kind",
         ),
-        (&["status", "--tls-skip-verify"], "--tls-skip-verify is not supported yet"),
         (&["getevents", "-f", "proces"], "--include-fields: fields: there is no `proces` in an event"),
         (&["getevents", "--process", "("], "--process: not a regular expression"),
         (&["getevents", "-e", "EXEC"], "the types are PROCESS_EXEC"),

@@ -54,6 +54,7 @@ tetragon.cri.socketHostPath: it is missing; right would be such as /run/containe
 {{- if and $agent.cri.enabled (not $agent.enableK8sAPI) }}
 tetragon.cri.enabled: it needs tetragon.enableK8sAPI: without it no event waits for its pod
 {{- end }}
+{{- include "tetragon.tlsFindings" . }}
 {{- if hasKey $agent.livenessProbe "grpc" }}
 tetragon.livenessProbe.grpc: health is served over HTTP; right would be httpGet: {path: /healthz, port: {{ $agent.healthGrpc.port }}}
 {{- end }}
@@ -151,6 +152,30 @@ tetragonOperator.failoverLease.leaseDuration: {{ .leaseDuration }}: a Lease coun
 {{ index . 1 }}: {{ index . 2 }} is the port of {{ get $taken $place }} too; right would be another one
 {{- end }}
 {{- $_ := set $taken $place (index . 1) }}
+{{- end }}
+{{- end }}
+
+{{/* TLS of gRPC: whether it can be, and who makes its certificate. */}}
+{{- define "tetragon.tlsFindings" -}}
+{{- $grpc := .Values.tetragon.grpc }}
+{{- $tls := $grpc.tls }}
+{{- if and $tls.enabled (or (not $grpc.enabled) (hasPrefix "unix:" $grpc.address)) }}
+tetragon.grpc.tls.enabled: TLS is for HOST:PORT, and tetragon.grpc.address is {{ ternary $grpc.address "not served" $grpc.enabled }}; right would be such as :54321
+{{- end }}
+{{- if and $tls.requireClientCert (not $tls.enabled) }}
+tetragon.grpc.tls.requireClientCert: it has no effect without tetragon.grpc.tls.enabled
+{{- end }}
+{{- if and $tls.enabled (not $tls.auto.enabled) (not $tls.server.existingSecret) }}
+tetragon.grpc.tls.server.existingSecret: it is missing, and tetragon.grpc.tls.auto.enabled is false: nobody makes a certificate
+{{- end }}
+{{- if eq $tls.auto.method "cronJob" }}
+tetragon.grpc.tls.auto.method: cronJob is not supported: no certificates are made by a job; right would be helm, or certmanager, which renews them
+{{- end }}
+{{- if and $tls.enabled (eq $tls.auto.method "certmanager") (not $tls.server.existingSecret) (not $tls.auto.certManagerIssuerRef) }}
+tetragon.grpc.tls.auto.certManagerIssuerRef: it is missing; right would be such as {group: cert-manager.io, kind: ClusterIssuer, name: NAME}
+{{- end }}
+{{- if ne (empty $tls.ca.cert) (empty $tls.ca.key) }}
+tetragon.grpc.tls.ca: cert and key belong together
 {{- end }}
 {{- end }}
 

@@ -108,6 +108,11 @@ container.apparmor.security.beta.kubernetes.io/tetragon: unconfined
 - name: tetragon-config
   mountPath: /etc/tetragon/tetragon.conf.d/
   readOnly: true
+{{- if .Values.tetragon.grpc.tls.enabled }}
+- name: grpc-tls
+  mountPath: /etc/tetragon/grpc-tls
+  readOnly: true
+{{- end }}
 - name: bpf-maps
   mountPath: /sys/fs/bpf
   # Only a privileged container may hand a mount of its own to the node.

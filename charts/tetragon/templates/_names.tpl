@@ -8,6 +8,19 @@
 {{- printf "%s-config" (include "tetragon.name" .) | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- define "tetragon.grpcSecret" -}}
+{{- printf "%s-server-certs" (include "tetragon.name" . | trunc 50 | trimSuffix "-") }}
+{{- end }}
+
+{{- define "tetragon.grpcAuthoritySecret" -}}
+{{- printf "%s-ca" (include "tetragon.name" . | trunc 50 | trimSuffix "-") }}
+{{- end }}
+
+{{/* What Tetragon's clients expect in the certificate of every node: one Secret serves them all. */}}
+{{- define "tetragon.grpcName" -}}
+*.tetragon-grpc.cilium.io
+{{- end }}
+
 {{- define "tetragon.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (include "tetragon.name" .) }}
 {{- end }}

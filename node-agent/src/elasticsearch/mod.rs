@@ -12,7 +12,7 @@
 //! | `batch` | documents as the text of a request |
 //! | `queue` | what waits in memory |
 //! | `spool` | what waits on disk |
-//! | `service`, `tls` | the HTTP client |
+//! | `service` | the HTTP client |
 //! | `verdict` | what an answer means |
 //! | `sender` | the thread: when to send what, and when again |
 //! | `counts` | what became of the events |
@@ -25,7 +25,6 @@ mod sender;
 mod service;
 mod settings;
 mod spool;
-mod tls;
 mod verdict;
 
 use std::sync::Arc;

@@ -16,9 +16,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::RootCertStore;
+use tetragon_tls::add_authorities;
+use tetragon_tls::client::{Builder, system_roots, trusting, unchecked};
 
 use super::settings::{Account, Settings};
-use super::tls;
 use super::verdict::Reply;
 
 /// How long a connection may take to come about.
@@ -52,18 +54,21 @@ impl Service {
     /// A client that has sent nothing yet.
     pub fn new(settings: &Settings) -> Result<Service> {
         let plain = settings.endpoint.scheme_str() == Some("http");
-        let (roots, config) = match &settings.ca_file {
-            _ if plain => (Roots::Fixed, tls::no_roots()?),
-            _ if settings.skip_verify => (Roots::Fixed, tls::unchecked()?),
-            None => (Roots::Fixed, tls::system_roots()?),
+        let (roots, trust) = match &settings.ca_file {
+            _ if plain => (Roots::Fixed, trusting(RootCertStore::empty())?),
+            _ if settings.skip_verify => (Roots::Fixed, unchecked()?),
+            None => {
+                let hint = "name a file of certificates with --export-elasticsearch-ca-file";
+                (Roots::Fixed, trusting(system_roots().context(hint)?)?)
+            }
             Some(path) => {
                 let pem = read(path)?;
-                let config = tls::roots(&pem).with_context(|| in_file(path))?;
-                (Roots::File(path.clone(), pem), config)
+                let trust = trusting(roots(&pem, path)?)?;
+                (Roots::File(path.clone(), pem), trust)
             }
         };
         let (endpoint, account) = (settings.endpoint.clone(), settings.account.clone());
-        let service = Service { endpoint, account, roots, client: client(config) };
+        let service = Service { endpoint, account, roots, client: client(trust) };
         authorization(&service.account)?;
         Ok(service)
     }
@@ -106,7 +111,7 @@ impl Service {
         if let Roots::File(path, known) = &mut self.roots {
             let pem = read(path)?;
             if pem != *known {
-                self.client = client(tls::roots(&pem).with_context(|| in_file(path))?);
+                self.client = client(trusting(roots(&pem, path)?)?);
                 *known = pem;
             }
         }
@@ -114,12 +119,22 @@ impl Service {
     }
 }
 
-fn client(config: rustls::ClientConfig) -> Http {
+/// The authorities of a file.
+fn roots(pem: &[u8], path: &Path) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    add_authorities(&mut roots, pem).with_context(|| in_file(path))?;
+    Ok(roots)
+}
+
+fn client(trust: Builder) -> Http {
     let mut tcp = HttpConnector::new();
     tcp.set_connect_timeout(Some(CONNECT_WITHIN));
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
-    let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(trust.with_no_client_auth())
+        .https_or_http()
+        .enable_http1();
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(1)

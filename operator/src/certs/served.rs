@@ -4,12 +4,15 @@
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
+use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
+use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tetragon_tls::provider;
 use tokio::sync::watch;
 
 use super::{Certs, Host, Pair};
@@ -30,6 +33,14 @@ impl ResolvesServerCert for Served {
 }
 
 impl Served {
+    /// With the certificate that there is when a client connects.
+    pub fn config(self: &Arc<Served>) -> Result<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .context("TLS cannot be set up")?;
+        Ok(builder.with_no_client_auth().with_cert_resolver(self.clone()))
+    }
+
     /// There is one.
     pub fn ready(&self) -> bool {
         self.pair.borrow().is_some()

@@ -15,7 +15,7 @@ use tetragon_operator::certs::served::Served;
 use tetragon_operator::metrics::Metrics;
 use tetragon_operator::serve::until_stopped;
 use tetragon_operator::webhook::Webhook;
-use tetragon_operator::webhook::tls::TlsListener;
+use tetragon_tls::server::TlsListener;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -47,7 +47,8 @@ async fn start(client: Client, life: Duration) -> Parts {
     let router = Webhook { index: Arc::default(), metrics }.router();
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let listener = TlsListener::new(listener, served.clone()).unwrap();
+    let config = Arc::new(served.config().unwrap());
+    let listener = TlsListener::new(listener, Box::new(move || Some(config.clone())));
     tasks.spawn(async move { until_stopped(listener, router, stopping).await.unwrap() });
     tasks.spawn(async move { keeper.keep().await });
     let follower = served.clone();

@@ -17,7 +17,7 @@ pub async fn connect(address: &str, bundle: &str) -> Result<TlsStream<TcpStream>
     for certificate in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         roots.add(certificate.map_err(Error::other)?).map_err(Error::other)?;
     }
-    let config = ClientConfig::builder_with_provider(tetragon_operator::certs::provider())
+    let config = ClientConfig::builder_with_provider(tetragon_tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(Error::other)?
         .with_root_certificates(roots)

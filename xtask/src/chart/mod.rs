@@ -10,6 +10,7 @@ mod objects;
 mod reference;
 mod rules;
 mod server;
+mod tls;
 mod values;
 
 use std::time::Instant;
@@ -41,6 +42,7 @@ const TESTS: &[Test] = &[
     ("no role has more than it needs", objects::least_privilege),
     ("every key of a ConfigMap is a flag", objects::keys_are_flags),
     ("every value does something", values::do_something),
+    ("helm makes certificates that clients take", tls::helm_makes_certificates),
     ("typos are refused with their path", values::typos_are_refused),
     ("what is not supported is refused, and its default accepted", values::unsupported),
     ("values that contradict each other are refused", values::contradictions_are_refused),

@@ -9,13 +9,19 @@ use serde_json::{Value, json};
 
 use super::helm::{Chart, NAMESPACE, name};
 use crate::cluster;
-use crate::tools::{command, output, root, run};
+use crate::tools::{command, output, root};
 
-/// Where ServiceMonitor, PodMonitor and PrometheusRule are defined.
-const MONITORING: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
-/// The folder with their definitions.
-const DEFINITIONS: &str = "example/prometheus-operator-crd";
-const DEFINED: [&str; 3] = ["servicemonitors", "podmonitors", "prometheusrules"];
+/// Kinds of others that the chart makes objects of: a Go module and its file that defines one, and its name.
+const DEFINITIONS: [(&str, &str, &str); 4] = [
+    (PROMETHEUS, "monitoring.coreos.com_servicemonitors.yaml", "servicemonitors.monitoring.coreos.com"),
+    (PROMETHEUS, "monitoring.coreos.com_podmonitors.yaml", "podmonitors.monitoring.coreos.com"),
+    (PROMETHEUS, "monitoring.coreos.com_prometheusrules.yaml", "prometheusrules.monitoring.coreos.com"),
+    (CERT_MANAGER, "crd-certificates.yaml", "certificates.cert-manager.io"),
+];
+/// A module, and its folder.
+const PROMETHEUS: &str =
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0 example/prometheus-operator-crd";
+const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager@v1.18.2 deploy/crds";
 
 pub(super) fn takes_every_object(chart: &Chart) -> Result<()> {
     if std::env::var_os("KUBECONFIG").is_none_or(|k| k.is_empty()) {
@@ -25,7 +31,7 @@ pub(super) fn takes_every_object(chart: &Chart) -> Result<()> {
         return Ok(());
     }
     let version = server_version()?;
-    monitoring()?;
+    define_kinds()?;
     // Custom resources are no part of the chart, but their kinds are asked for by its roles.
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     kubectl(&["apply", "-f", "-"], &namespace.to_string())?;
@@ -86,19 +92,21 @@ struct Module {
     folder: std::path::PathBuf,
 }
 
-/// Prometheus' kinds, from the Go module that defines them.
-fn monitoring() -> Result<()> {
-    let said = output(&mut cluster::go(&["mod", "download", "-json", MONITORING])?)
-        .with_context(|| format!("asking the Go module proxy for {MONITORING}"))?;
-    let folder = serde_json::from_str::<Module>(&said)?.folder.join(DEFINITIONS);
-    for kind in DEFINED {
-        let file = folder.join(format!("monitoring.coreos.com_{kind}.yaml"));
+/// Kinds of others, from the Go modules that define them.
+fn define_kinds() -> Result<()> {
+    let mut wait =
+        vec!["wait".to_owned(), "--for=condition=Established".to_owned(), "--timeout=60s".to_owned()];
+    for (place, file, name) in DEFINITIONS {
+        let (module, folder) = place.split_once(' ').context("a module and a folder")?;
+        let said = output(&mut cluster::go(&["mod", "download", "-json", module])?)
+            .with_context(|| format!("asking the Go module proxy for {module}"))?;
+        let path = serde_json::from_str::<Module>(&said)?.folder.join(folder).join(file);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        // One of them is a template; its labels are all that Helm would fill in.
+        let plain: Vec<&str> = text.lines().filter(|line| !line.contains("'{{")).collect();
         // They are longer than the annotation of a client-side apply.
-        let mut apply = command(cluster::program("kubectl")?, ["apply", "--server-side", "-f"]);
-        run(apply.arg(&file).stdout(std::io::stderr()))?;
+        kubectl(&["apply", "--server-side", "-f", "-"], &plain.join("\n"))?;
+        wait.push(format!("crd/{name}"));
     }
-    let names = DEFINED.map(|kind| format!("crd/{kind}.monitoring.coreos.com"));
-    let mut wait = vec!["wait", "--for=condition=Established", "--timeout=60s"];
-    wait.extend(names.iter().map(String::as_str));
-    kubectl(&wait, "").map(|_| ())
+    kubectl(&wait.iter().map(String::as_str).collect::<Vec<_>>(), "").map(|_| ())
 }

@@ -21,8 +21,8 @@ const SOCKET: &str = "unix:///var/run/tetragon/tetragon.sock";
 const METRICS: &str = "127.0.0.1:2112";
 const READY: &str = "Listening for events";
 /// A start takes seconds: the kernel checks the programs, and the guest is emulated.
-const START: Duration = Duration::from_secs(60);
-const STOP: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(300);
+const STOP: Duration = Duration::from_secs(120);
 
 /// The folder of policies.
 pub(crate) const POLICIES: &str = "/etc/tetragon/tetragon.tp.d";
@@ -57,9 +57,9 @@ impl Agent {
     pub(crate) fn start(more: &[&str]) -> Result<Agent> {
         let mut child = Command::new(PROGRAM)
             .args(["--tracing-policy-dir", POLICIES, "--export-filename", EVENTS])
-            .args(["--export-file-max-size-mb", "1024", "--server-address", SOCKET])
-            .args(["--metrics-server", METRICS])
+            .args(["--export-file-max-size-mb", "1024", "--metrics-server", METRICS])
             .args(more)
+            .env("TETRAGON_SERVER_ADDRESS", SOCKET)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -208,9 +208,14 @@ impl Metrics {
     }
 }
 
-/// Runs `tetra`: standard output, if it succeeds.
+/// Runs `tetra` with the agent's socket: standard output, if it succeeds.
 pub(crate) fn tetra(args: &[&str]) -> Result<String> {
-    let out = Command::new(TETRA).args(["--server-address", SOCKET]).args(args).stdin(Stdio::null()).output();
+    tetra_alone(&[&["--server-address", SOCKET], args].concat())
+}
+
+/// The same, where the arguments say how the agent is reached, or nothing does.
+pub(crate) fn tetra_alone(args: &[&str]) -> Result<String> {
+    let out = Command::new(TETRA).args(["--timeout", "300s"]).args(args).stdin(Stdio::null()).output();
     let out = out.with_context(|| format!("cannot start {TETRA}"))?;
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
     ensure!(out.status.success(), "tetra {}: {}: {}", args.join(" "), out.status, text(&out.stderr));
@@ -249,7 +254,7 @@ impl Following {
     /// Executes a program until it is printed: from the first time on events are seen, and those before are
     /// printed.
     fn wait_for(&self, mark: &str) -> Result<()> {
-        wait_for("tetra getevents prints an event", Duration::from_secs(60), || {
+        wait_for("tetra getevents prints an event", Duration::from_secs(300), || {
             let ran = Command::new("/bin/true").arg(mark).status().is_ok_and(|s| s.success());
             ran && self.printed().contains(&format!("/bin/true {mark}"))
         })

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-use crate::agent::{self, Agent, Following, Metrics, tetra};
+use crate::agent::{self, Agent, Following, Metrics, tetra, tetra_alone};
 use crate::hammer::{self, Hammer};
 
 const POLICY: &str = r#"apiVersion: cilium.io/v1alpha1
@@ -19,6 +20,9 @@ spec:
       matchActions: [{action: Override, argError: -13}]
 "#;
 const FILE: &str = "/tmp/over-grpc.yaml";
+/// Certificates.
+const TLS: &str = "/run/tls";
+const ADDRESS: &str = "127.0.0.1:54321";
 
 /// The scenario.
 pub(crate) fn run() -> Result<String> {
@@ -85,7 +89,85 @@ pub(crate) fn run() -> Result<String> {
         );
     }
     agent.stop()?;
-    Ok(format!("{} steps, {} compact lines", steps.len(), compact.lines().count()))
+    let connections = with_tls()?;
+    Ok(format!(
+        "{} steps, {} compact lines, {connections} connections with TLS",
+        steps.len(),
+        compact.lines().count()
+    ))
+}
+
+/// gRPC on TCP with TLS, for clients with a certificate. The files come late and change.
+fn with_tls() -> Result<usize> {
+    let file = |name: &str| format!("{TLS}/{name}");
+    let put = |name: &str, text: &str| std::fs::write(file(name), text).context("writing a certificate");
+    std::fs::create_dir_all(TLS)?;
+    let [certificate, own_key, ca] = ["tls.crt", "tls.key", "ca.crt"].map(file);
+    let agent = Agent::start(&[
+        "--server-address",
+        ADDRESS,
+        "--server-tls-cert-file",
+        &certificate,
+        "--server-tls-key-file",
+        &own_key,
+        "--server-tls-client-ca-files",
+        &ca,
+        "--server-tls-require-client-cert",
+    ])?;
+    // The socket beside it needs no flags.
+    ensure!(tetra_alone(&["status"])?.contains("running"), "the socket is not served");
+    let [cert, key] = ["client.crt", "client.key"].map(file);
+    let trust = ["--server-address", ADDRESS, "--tls-ca-cert-files", &ca];
+    let own = [&trust[..], &["--tls-cert-file", &cert, "--tls-key-file", &key]].concat();
+    let status = |flags: &[&str]| tetra_alone(&[&["status", "--retries", "0"], flags].concat());
+    let mut connections = 0;
+    for round in 0..2 {
+        let authority = Authority::new()?;
+        let ((server, server_key), (client, client_key)) = (authority.certify()?, authority.certify()?);
+        put("ca.crt", &authority.pem)?;
+        put("client.crt", &client)?;
+        put("client.key", &client_key)?;
+        // Not yet the agent's.
+        ensure!(status(&own).is_err(), "round {round}: the agent has a certificate that nobody gave it");
+        put("tls.crt", &server)?;
+        put("tls.key", &server_key)?;
+        ensure!(status(&own)?.contains("running"), "round {round}: the agent does not answer");
+        let refused = status(&trust).err().context("a client without a certificate is served")?.to_string();
+        ensure!(
+            refused.contains("does the agent ask its clients for a certificate?"),
+            "a client without a certificate: {refused}"
+        );
+        connections += 3;
+    }
+    let log = agent.stop()?;
+    ensure!(
+        log.contains("no client can connect until the files are in order"),
+        "nothing is said of TLS:\n{log}"
+    );
+    Ok(connections)
+}
+
+/// Signs for this machine.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Result<Authority> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Authority { issuer: Issuer::new(params, key), pem })
+    }
+
+    /// A certificate and its key, PEM.
+    fn certify(&self) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+    }
 }
 
 /// The seed's four names are served, and two that count nearly the same thing agree: of processes that
