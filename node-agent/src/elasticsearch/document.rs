@@ -142,6 +142,8 @@ struct ProcessFields<'a> {
     args_count: Option<usize>,
     #[serde(skip_serializing_if = "String::is_empty")]
     command_line: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_vars: Vec<String>,
     #[serde(skip_serializing_if = "str::is_empty")]
     working_directory: &'a str,
     #[serde(skip_serializing_if = "Option::is_none", with = "timestamp")]
@@ -342,6 +344,11 @@ impl<'a> ProcessFields<'a> {
             args_count: Some(args.len()).filter(|n| *n > 0),
             args,
             command_line,
+            env_vars: process
+                .environment_variables
+                .iter()
+                .map(|v| format!("{}={}", v.key, v.value))
+                .collect(),
             working_directory: &process.cwd,
             start: process.start_time,
             user: user(process),

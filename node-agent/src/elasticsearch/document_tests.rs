@@ -42,6 +42,7 @@ fn pods_and_connections_have_their_fields() {
         "process_kprobe": {
             "process": {
                 "binary": "/usr/bin/curl", "pid": 4, "docker": "abc",
+                "environment_variables": [{"Key": "LANG", "Value": "C"}, {"Key": "EMPTY"}],
                 "pod": {
                     "namespace": "shop", "name": "cart-1", "uid": "u1", "workload": "cart",
                     "container": {"id": "containerd://abcdef", "name": "cart", "image": {"id": "i", "name": "cart:1"}}
@@ -64,6 +65,7 @@ fn pods_and_connections_have_their_fields() {
             json!({"type": "kubernetes", "cluster": {"name": "c1"}, "namespace": "shop", "resource": {"type": "pod", "id": "u1", "name": "cart-1"}}),
         ),
         ("/container", json!({"id": "containerd://abcdef", "name": "cart", "image": {"name": "cart:1"}})),
+        ("/process/env_vars", json!(["LANG=C", "EMPTY="])),
         ("/source", json!({"ip": "10.0.0.1", "port": 1234})),
         ("/destination", json!({"ip": "::1", "port": 443})),
         ("/event/kind", json!("alert")),
