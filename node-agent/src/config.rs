@@ -216,7 +216,7 @@ pub struct Config {
 
     /// Authorities of clients, PEM.
     #[arg(long, env = "TETRAGON_SERVER_TLS_CLIENT_CA_FILES", value_name = "FILES", value_delimiter = ',')]
-    pub server_tls_client_ca_files: Vec<PathBuf>,
+    pub server_tls_client_ca_files: Vec<String>,
 
     /// Clients need a certificate of one of these authorities.
     #[arg(long, env = "TETRAGON_SERVER_TLS_REQUIRE_CLIENT_CERT", value_name = "BOOL", default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
@@ -526,7 +526,8 @@ impl Config {
     /// The files of gRPC's TLS, if it is switched on.
     pub fn server_tls(&self) -> Option<Files> {
         let (certificate, key) = (&self.server_tls_cert_file, &self.server_tls_key_file);
-        let files = || Files::new(certificate.into(), key.into(), self.server_tls_client_ca_files.clone());
+        let authorities = self.server_tls_client_ca_files.iter().filter(|file| !file.is_empty());
+        let files = || Files::new(certificate.into(), key.into(), authorities.map(PathBuf::from).collect());
         (!certificate.is_empty()).then(files)
     }
 
@@ -536,8 +537,10 @@ impl Config {
         if certificate != key {
             bail!("--server-tls-cert-file and --server-tls-key-file belong together");
         }
-        let (authorities, required) =
-            (!self.server_tls_client_ca_files.is_empty(), self.server_tls_require_client_cert);
+        let (authorities, required) = (
+            self.server_tls_client_ca_files.iter().any(|f| !f.is_empty()),
+            self.server_tls_require_client_cert,
+        );
         if required && !(certificate && authorities) {
             bail!(
                 "--server-tls-require-client-cert needs --server-tls-cert-file and --server-tls-client-ca-files"
@@ -794,7 +797,7 @@ mod tests {
     fn tls_is_for_tcp() {
         let pair = ["--server-tls-cert-file", "/c", "--server-tls-key-file", "/k"];
         assert!(load(&pair).unwrap().server_tls().is_some());
-        assert!(load(&[]).unwrap().server_tls().is_none());
+        assert!(load(&["--server-tls-client-ca-files="]).unwrap().server_tls().is_none());
         let socket = ["--server-address", "unix:///run/t.sock"];
         let error = load(&[&pair[..], &socket[..]].concat()).unwrap_err();
         assert!(error.contains("HOST:PORT"), "{error}");

@@ -537,8 +537,8 @@ impl Control {
             }
             outcomes.extend(self.load_desired());
         }
-        // Where something went, there may be room for what had none.
-        if outcomes.iter().any(|o| matches!(o, Outcome::Unloaded { .. })) && self.store.retry() {
+        // Where something went, or has another size, there may be room for what had none.
+        if outcomes.iter().any(|o| !matches!(o, Outcome::Refused { .. })) && self.store.retry() {
             outcomes.extend(self.load_desired());
         }
         self.tell_applied();

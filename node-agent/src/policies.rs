@@ -481,7 +481,7 @@ impl Store {
         policy.source = source.to_owned();
         if policy.plan == plan && plan.is_some() {
             // It may have been broken in between.
-            policy.error = errors(&policy.report).filter(|_| policy.refused);
+            policy.error = refusal(&policy.report, policy.running.is_some()).filter(|_| policy.refused);
             return;
         }
         policy.error = None;

@@ -217,6 +217,32 @@ fn what_has_no_room_is_tried_again_when_something_goes() {
 }
 
 #[test]
+fn a_version_that_has_no_room_waits_beside_the_one_before() {
+    let mut s = Store::default();
+    let file = Path::new(FILE);
+    s.put_file(file, &compiled("a", "security_file_open"));
+    apply_to(&mut s, 1);
+    s.put_file(file, &compiled("a", "security_file_permission"));
+    // Of what is desired the new version has no room; the one before is not asked for.
+    let wanted = s.desired()[0].id;
+    let hook = HookReport {
+        error: Some("too many selectors".into()),
+        cause: Some(Cause::Full),
+        ..HookReport::default()
+    };
+    let mut report = ApplyReport { state: 1, ..ApplyReport::default() };
+    report.policies.insert(wanted, PolicyReport { hooks: vec![hook], kernel_memory: 0 });
+    assert_eq!(names(&s.applied(&report)), ["!a kept"]);
+    let error = only(&s).error;
+    // The same plan again changes nothing.
+    s.put_file(file, &compiled("a", "security_file_permission"));
+    assert_eq!(only(&s).error, error);
+    assert!(s.retry());
+    assert_eq!(s.desired()[0].id, wanted);
+    assert_eq!(names(&apply_to(&mut s, 1)), ["+a"]);
+}
+
+#[test]
 fn what_has_to_go_is_not_said_to_run() {
     let mut s = Store::default();
     s.put_file(Path::new(FILE), &compiled("a", "security_file_open"));

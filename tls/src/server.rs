@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -91,7 +91,6 @@ impl axum::serve::Listener for TlsListener {
 
 /// Files that a server's TLS comes from. They may change, and need not be there yet: each client is greeted
 /// with what they have when it connects, or with what they had last when they were in order.
-#[derive(Debug)]
 pub struct Files {
     /// The server's certificate, and those between it and its authority.
     pub certificate: PathBuf,
@@ -102,7 +101,7 @@ pub struct Files {
     last: Mutex<Last>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Last {
     /// The files, in their order, as they were when they were in order.
     texts: Vec<Vec<u8>>,
@@ -171,6 +170,11 @@ impl Files {
         let pair = || format!("{} and {} do not fit", self.certificate.display(), self.key.display());
         let mut config = builder.with_single_cert(chain, own).with_context(pair)?;
         config.alpn_protocols = vec![b"h2".to_vec()];
+        if !self.authorities.is_empty() {
+            // A client that comes again shows its certificate again: it may have run out.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(config)
     }
 }

@@ -169,7 +169,7 @@ tetragon.grpc.tls.requireClientCert: it has no effect without tetragon.grpc.tls.
 tetragon.grpc.tls.server.existingSecret: it is missing, and tetragon.grpc.tls.auto.enabled is false: nobody makes a certificate
 {{- end }}
 {{- if eq $tls.auto.method "cronJob" }}
-tetragon.grpc.tls.auto.method: cronJob is not supported: no certificates are made by a job; right would be helm, or certmanager, which renews them
+tetragon.grpc.tls.auto.method: cronJob is not supported: no certificates are made by a job; right would be certmanager, or tetragon.grpc.tls.server.existingSecret: {{ include "tetragon.grpcSecret" . }} for the Secret that a job has made
 {{- end }}
 {{- if and $tls.enabled (eq $tls.auto.method "certmanager") (not $tls.server.existingSecret) (not $tls.auto.certManagerIssuerRef) }}
 tetragon.grpc.tls.auto.certManagerIssuerRef: it is missing; right would be such as {group: cert-manager.io, kind: ClusterIssuer, name: NAME}

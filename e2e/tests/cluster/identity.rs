@@ -149,12 +149,13 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     xtask("stop-apiserver")?;
     // One may have come since they were counted: it is the next but one that comes while nobody answers.
     let before = before.lines().count();
-    wait("containers come", || {
+    let come = wait("containers come", || {
         let now = on_node(HOST, &["cat", &file])?.stdout.lines().count();
         ensure!(now > before + 1, "{before} notes before, {now} now");
         Ok(())
-    })?;
+    });
     xtask("start-apiserver")?;
+    come?;
     let after = wait("the API server answers", notes)?;
     let after = after.lines().collect::<Vec<_>>();
     ensure!(after.iter().all(|l| *l == "shut"), "a container that came has opened the file: {after:?}");
@@ -171,9 +172,10 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     xtask("stop-apiserver")?;
     kill_agent()?;
     std::thread::sleep(Duration::from_secs(15));
-    wait("the agent is killed again", kill_agent)?;
+    let again = wait("the agent is killed again", kill_agent);
     std::thread::sleep(Duration::from_secs(15));
     xtask("start-apiserver")?;
+    again?;
     wait("the agent is back", || {
         let now = restarts()?;
         ensure!(now >= killed_before + 2, "restarted {now} times, {killed_before} before");

@@ -483,7 +483,9 @@ impl Engine {
             let context =
                 Context { containers: self.containers.numbered(), ..hook.linker().context().clone() };
             // Where there is not room for all, what is new is refused, not what runs.
-            let linker = build(context, units, &hook.layout())?;
+            let mut ordered = units.to_vec();
+            ordered.sort_by_key(|u| !self.running.contains_key(&u.policy.id));
+            let linker = build(context, &ordered, &hook.layout())?;
             hook.reshape(&self.shared, linker).map_err(|e| blame(&changed, &e))?;
         }
         let whom = if changed.is_empty() { units } else { &changed };

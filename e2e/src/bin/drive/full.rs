@@ -83,9 +83,37 @@ fn dense() -> Result<usize> {
     Ok(all.len())
 }
 
+/// A hook reads at most eight different arguments: a version that wants a ninth is refused, though it stands first
+/// and has no more selectors than before.
+fn readings() -> Result<()> {
+    let kinds = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "size_t"];
+    let of = |id: u64, name: &str, kind: &str| {
+        let args = format!("args: [{{index: 2, type: {kind}}}]");
+        let selector = "matchArgs: [{index: 2, operator: Equal, values: [\"7\"]}]";
+        let yaml = format!("{HEAD}metadata: {{name: {name}}}\nspec:\n{HOOK}    - {selector}\n");
+        policy(id, &yaml.replace("args: [{index: 2, type: int}]", &args))
+    };
+    let mut bench = Bench::start(4 << 20, Seen::new(), note)?;
+    let mut all = vec![of(1, "first", kinds[0])?];
+    for (id, kind) in (2..).zip(&kinds[..8]) {
+        all.push(of(id, kind, kind)?);
+    }
+    bench.apply(&all)?;
+    all[0] = of(100, "first", kinds[8])?;
+    let report = bench.engine.apply(&all, &mut |_| ());
+    ensure!(report.stopped.is_empty(), "policies that ran were stopped: {:?}", report.stopped);
+    let refused: Vec<_> = report.policies.iter().filter(|(_, p)| p.error().is_some()).collect();
+    ensure!(refused.len() == 1 && *refused[0].0 == 100, "refused instead of the first: {refused:?}");
+    call(&[7]);
+    let seen = bench.finish()?.seen;
+    ensure!(seen.len() == all.len(), "judged: {seen:?}");
+    Ok(())
+}
+
 /// The scenario.
 pub(crate) fn run() -> Result<String> {
     let dense = dense()?;
+    readings()?;
     let policies = SELECTORS / EACH;
     let mut bench = Bench::start(4 << 20, Seen::new(), note)?;
     let mut all = (0..policies)
