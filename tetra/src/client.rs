@@ -53,9 +53,13 @@ pub(crate) async fn connect(globals: &Globals) -> anyhow::Result<Client> {
         };
         let retry = Instant::now() + pause;
         if left == 0 || retry >= deadline {
+            // Where the agent's certificate is not trusted, that is all.
+            let hint = match error.to_string() {
+                text if text.contains("invalid peer certificate") => "",
+                _ => tls::hint(&globals.tls),
+            };
             return Err(error.context(format!(
-                "failed to connect to {address} (is the agent running? --server-address says where it listens){}",
-                tls::hint(&globals.tls)
+                "failed to connect to {address} (is the agent running? --server-address says where it listens){hint}"
             )));
         }
         if globals.debug {

@@ -37,7 +37,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn new(output: &Output) -> Said {
+    pub(crate) fn new(output: &Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { stdout: text(&output.stdout), stderr: text(&output.stderr), code: output.status.code() }
     }

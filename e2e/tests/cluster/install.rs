@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::bed::{
-    GUEST, HOST, Live, NAMESPACE, agent_pod, condition, get, helm, kubectl, program, root, until_printed,
-    wait,
+    GUEST, HOST, Live, NAMESPACE, Said, agent_pod, condition, get, helm, kubectl, kubectl_quiet, program,
+    root, until_printed, wait,
 };
 
 /// Values of the bed: images that were built here, a network without Services.
@@ -61,6 +61,42 @@ pub(crate) fn seed_commands() -> Result<()> {
     let line = logs.lines().next().unwrap_or_default();
     let event: Value = serde_json::from_str(line)?;
     ensure!(event["node_name"].is_string(), "the exported events stand in the container's log: {logs}");
+    Ok(())
+}
+
+/// What Helm has made for gRPC, decoded.
+pub(crate) fn certificate(key: &str) -> Result<String> {
+    let template = format!("{{{{index .data \"{key}\" | base64decode}}}}");
+    kubectl_quiet(&[
+        "get",
+        "secret",
+        "tetragon-server-certs",
+        "-n",
+        NAMESPACE,
+        "-o",
+        &format!("go-template={template}"),
+    ])
+}
+
+/// The agent of this machine is reached over the network by who trusts its certificate, and by nobody without TLS.
+pub(crate) fn grpc_has_a_certificate() -> Result<()> {
+    let ca = root().join("target/cluster/ca.crt").display().to_string();
+    std::fs::write(&ca, certificate("ca.crt")?)?;
+    let tetra = |flags: &[&str]| -> Result<Said> {
+        let output = Command::new(root().join("target/dist/tetra"))
+            .args(["status", "--retries", "0", "--server-address", "127.0.0.1:54321"])
+            .args(flags)
+            .output()?;
+        let said = Said::new(&output);
+        eprintln!("$ tetra status --server-address 127.0.0.1:54321 {}\n{}", flags.join(" "), said.all());
+        Ok(said)
+    };
+    let trust = ["--tls-ca-cert-files", &ca, "--tls-server-name"];
+    let good = tetra(&[&trust[..], &["host1.tetragon-grpc.cilium.io"]].concat())?;
+    ensure!(good.stdout.contains("Health Status: running"), "{}", good.all());
+    let other = tetra(&[&trust[..], &["host1.example.org"]].concat())?;
+    ensure!(other.code == Some(1) && other.stderr.contains("not valid for name"), "{}", other.all());
+    ensure!(tetra(&[])?.code == Some(1), "without TLS nothing is told");
     Ok(())
 }
 

@@ -27,6 +27,7 @@ type Test = (&'static str, fn() -> anyhow::Result<()>);
 const TESTS: &[Test] = &[
     ("install", install::install),
     ("the_seeds_commands", install::seed_commands),
+    ("grpc_has_a_certificate", install::grpc_has_a_certificate),
     ("policies_tell_the_truth", policies::truth),
     ("bad_policies_are_explained", policies::bad),
     ("a_policy_changes_and_goes", policies::change),

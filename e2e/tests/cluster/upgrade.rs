@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use crate::bed::{
     GUEST, NAMESPACE, agent_pod, apply, condition, get, helm, kubectl, on_node, try_kubectl, wait,
 };
-use crate::install::VALUES;
+use crate::install::{VALUES, certificate};
 
 /// Opening the file fails on nodes whose kernel can deny.
 const DENY: &str = "
@@ -76,6 +76,7 @@ pub(crate) fn upgrade() -> Result<()> {
         }
     });
     let before = agent_pod(GUEST)?;
+    let certificate_before = certificate("tls.crt")?;
     let upgraded = helm(&[
         "upgrade",
         "tetragon",
@@ -99,6 +100,7 @@ pub(crate) fn upgrade() -> Result<()> {
     done.store(true, Ordering::Release);
     let seen = watcher.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
     upgraded?;
+    ensure!(certificate("tls.crt")? == certificate_before, "the upgrade has made another certificate");
     let (ok, tried) = seen?;
     ensure!(ok == 0, "{ok} of {tried} opens got through while the agent was replaced");
     eprintln!("  {tried} opens while the agents were replaced, each denied");
@@ -131,10 +133,11 @@ pub(crate) fn upgrade() -> Result<()> {
 
 pub(crate) fn uninstall() -> Result<()> {
     helm(&["uninstall", "tetragon", "-n", NAMESPACE, "--wait", "--timeout", "600s"])?;
-    for kind in ["daemonset", "deployment", "serviceaccount", "service", "configmap"] {
+    for kind in ["daemonset", "deployment", "serviceaccount", "service", "configmap", "secret"] {
         let left = kubectl(&["get", kind, "-n", NAMESPACE, "-o", "name"])?;
-        let ours: Vec<&str> =
-            left.lines().filter(|l| l.contains("tetragon") && !l.contains("tetragon-plan-")).collect();
+        // Plans are the policies', and the webhook's certificate is the operator's, which would make another.
+        let stays = |l: &str| l.contains("tetragon-plan-") || l == "secret/tetragon-operator-webhook";
+        let ours: Vec<&str> = left.lines().filter(|l| l.contains("tetragon") && !stays(l)).collect();
         ensure!(ours.is_empty(), "{ours:?} are left");
     }
     for kind in ["clusterrole", "clusterrolebinding", "validatingwebhookconfiguration"] {

@@ -117,7 +117,7 @@ impl Case {
     /// How many policies are put into a running agent's folder; none: the agent must start with them, or with
     /// other flags, or after what the case sets up.
     pub(crate) fn for_running_agent(&self) -> Option<usize> {
-        let starts = self.load_error || self.any_process || !self.agent_args.is_empty();
+        let starts = self.any_process || !self.agent_args.is_empty();
         self.policies.filter(|_| !starts)
     }
 
@@ -252,7 +252,7 @@ upstream: same
         for (text, policies, wanted) in [
             ("trigger: x", Some(2), Some(2)),
             ("trigger: x", None, None),
-            ("load: error", Some(1), None),
+            ("load: error", Some(1), Some(1)),
             ("any_process: true", Some(1), None),
             ("agent_args: [--x]", Some(1), None),
         ] {

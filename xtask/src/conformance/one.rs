@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Shared;
@@ -56,6 +56,14 @@ pub(super) fn run(
         attempt.reasons.extend(attempt.complaints());
     }
     (attempt.backends(), attempt.reasons)
+}
+
+/// Nothing is wrong with the policy in itself.
+fn compiles(guest: &Guest, policy: &Path) -> Result<bool> {
+    const COPY: &str = "/tmp/compiled.yaml";
+    guest.put_path(policy, COPY, Some(0o644))?;
+    let (status, _) = guest.run(&session::process(["/usr/bin/tetra", "policy", "check", COPY]))?;
+    Ok(status.code() == 0)
 }
 
 struct Attempt<'a> {
@@ -140,10 +148,22 @@ impl Attempt<'_> {
         let log = &mut self.agent_log;
         let mut sink = |_: u8, bytes: &[u8]| log.extend_from_slice(bytes);
         match (running, &self.case.policy, self.case.for_running_agent()) {
-            (Some(mut agent), Some(policy), Some(policies)) => {
-                agent.load(guest, policy, policies, &mut sink).map(|()| agent)
+            (Some(mut agent), Some(policy), Some(policies))
+                if !self.case.load_error || compiles(guest, policy)? =>
+            {
+                // What must be refused is looked for in the agent's list.
+                let loaded = agent.load(guest, policy, policies, &mut sink)?;
+                ensure!(
+                    loaded || self.case.load_error,
+                    "the agent did not load the policy; its log says why"
+                );
+                Ok(agent)
             }
-            (_, policy, _) => {
+            (running, policy, _) => {
+                // An agent refuses to start with a policy that is wrong in itself.
+                if let Some(running) = running {
+                    running.stop(guest, &mut |_, _| ())?;
+                }
                 if let Some(policy) = policy {
                     guest.put_path(policy, &format!("{POLICIES}/policy.yaml"), Some(0o644))?;
                 }

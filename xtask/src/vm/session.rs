@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tetragon_guest::Run;
 
 use super::guest::{Guest, Happened, Process, Status};
@@ -113,9 +113,15 @@ impl Running {
         self.process.id
     }
 
-    /// Puts a file with so many policies into the agent's folder and waits until they are loaded. A
-    /// [`NotReady`] is among the errors.
-    pub(crate) fn load(&mut self, guest: &Guest, file: &Path, policies: usize, log: Sink<'_>) -> Result<()> {
+    /// Puts a file with so many policies into the agent's folder and waits until they are loaded. False: one was
+    /// refused, the log says why. A [`NotReady`] is among the errors.
+    pub(crate) fn load(
+        &mut self,
+        guest: &Guest,
+        file: &Path,
+        policies: usize,
+        log: Sink<'_>,
+    ) -> Result<bool> {
         guest.put_path(file, &format!("{POLICIES}/policy.yaml"), Some(0o644))?;
         let mut text = String::new();
         while text.matches(LOADED).count() < policies {
@@ -123,13 +129,15 @@ impl Running {
                 Happened::Output(stream, bytes) => {
                     log(stream, &bytes);
                     text += &String::from_utf8_lossy(&bytes);
-                    ensure!(!text.contains(REFUSED), "the agent did not load the policy; its log says why");
+                    if text.contains(REFUSED) {
+                        return Ok(false);
+                    }
                 }
                 Happened::Exit(status) => return Err(NotReady { status }.into()),
                 Happened::Nothing => {}
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Passes on what the agent has said meanwhile.
