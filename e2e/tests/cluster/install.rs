@@ -80,7 +80,7 @@ pub(crate) fn certificate(key: &str) -> Result<String> {
 
 /// The agent of this machine is reached over the network by who trusts its certificate, and by nobody without TLS.
 pub(crate) fn grpc_has_a_certificate() -> Result<()> {
-    let ca = root().join("target/cluster/ca.crt").display().to_string();
+    let ca = root().join("target/cluster-grpc-ca.crt").display().to_string();
     std::fs::write(&ca, certificate("ca.crt")?)?;
     let tetra = |flags: &[&str]| -> Result<Said> {
         let output = Command::new(root().join("target/dist/tetra"))
