@@ -464,12 +464,7 @@ fn processes(
         ns: config.enable_process_ns,
         host_ns: procfs.host_namespaces(),
         redaction,
-        environment_names: config
-            .filter_environment_variables
-            .iter()
-            .filter(|n| !n.is_empty())
-            .cloned()
-            .collect(),
+        environment_names: config.environment_names().cloned().collect(),
     };
     let has = |kind| config.enable_ancestors.contains(&kind);
     let ancestors = AncestorKinds {

@@ -13,7 +13,7 @@ use tonic::{Response, Status};
 
 use crate::address;
 use crate::cli::Globals;
-use crate::{note, tls};
+use crate::note;
 
 /// The agent's API.
 pub(crate) type Client = FineGuidanceSensorsClient<Channel>;
@@ -56,7 +56,7 @@ pub(crate) async fn connect(globals: &Globals) -> anyhow::Result<Client> {
             // Where the agent's certificate is not trusted, that is all.
             let hint = match error.to_string() {
                 text if text.contains("invalid peer certificate") => "",
-                _ => tls::hint(&globals.tls),
+                _ => globals.tls.hint(),
             };
             return Err(error.context(format!(
                 "failed to connect to {address} (is the agent running? --server-address says where it listens){hint}"
@@ -83,7 +83,7 @@ where
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => {
                 // An error below the answer, and no answer of the agent.
-                let hint = if status.source().is_some() { tls::hint(&globals.tls) } else { "" };
+                let hint = if status.source().is_some() { globals.tls.hint() } else { "" };
                 Err(refused(&status).context(format!("failed to {what}{hint}")))
             }
             Err(_) => Err(anyhow!("failed to {what}: no answer within {:?}", globals.timeout)),

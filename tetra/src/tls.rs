@@ -39,13 +39,26 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
+    fn is_on(&self) -> bool {
+        let own = self.tls_cert_file.is_some() || self.tls_key_file.is_some();
+        own || !self.tls_ca_cert_files.is_empty() || self.tls_server_name.is_some() || self.tls_skip_verify
+    }
+
+    /// What may be the matter when an agent ends a connection: it says so only once the handshake is over.
+    pub(crate) fn hint(&self) -> &'static str {
+        if self.is_on() && self.tls_cert_file.is_none() {
+            " (does the agent ask its clients for a certificate? --tls-cert-file and --tls-key-file give it one)"
+        } else {
+            ""
+        }
+    }
+
     /// How to connect to an address with TLS; `None`: without.
     pub(crate) fn connector(&self, address: &str) -> anyhow::Result<Option<Connector>> {
-        let authorities = !self.tls_ca_cert_files.is_empty();
-        let own = self.tls_cert_file.is_some() || self.tls_key_file.is_some();
-        if !(own || authorities || self.tls_server_name.is_some() || self.tls_skip_verify) {
+        if !self.is_on() {
             return Ok(None);
         }
+        let authorities = !self.tls_ca_cert_files.is_empty();
         if address.starts_with("unix:") {
             bail!(
                 "{address}: a Unix socket has no TLS; --server-address HOST:PORT has, or leave the --tls flags out"
@@ -81,16 +94,6 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let name = self.tls_server_name.as_ref().map(|name| server_name(name)).transpose()?;
         Ok(Some(Connector { tls: TlsConnector::from(Arc::new(config)), name }))
-    }
-}
-
-/// What may be the matter when an agent ends a connection: it says so only once the handshake is over.
-pub(crate) fn hint(tls: &Tls) -> &'static str {
-    let on = !tls.tls_ca_cert_files.is_empty() || tls.tls_server_name.is_some() || tls.tls_skip_verify;
-    if on && tls.tls_cert_file.is_none() {
-        " (does the agent ask its clients for a certificate? --tls-cert-file and --tls-key-file give it one)"
-    } else {
-        ""
     }
 }
 

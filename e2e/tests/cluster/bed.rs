@@ -1,13 +1,13 @@
 //! The tools that the tests use, as a person would, and what they say.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use tetragon_e2e::Printed;
 
 /// Where everything is installed.
 pub(crate) const NAMESPACE: &str = "kube-system";
@@ -167,7 +167,7 @@ pub(crate) fn metrics(pod: &[&str]) -> Result<String> {
 /// A live `tetra getevents -o compact`.
 pub(crate) struct Live {
     child: Child,
-    printed: Arc<Mutex<String>>,
+    printed: Printed,
 }
 
 impl Live {
@@ -181,20 +181,13 @@ impl Live {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()?;
-        let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let printed = Arc::new(Mutex::new(String::new()));
-        let to = printed.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&(line + "\n"));
-            }
-        });
+        let printed = Printed::of(child.stdout.take().context("no output")?);
         Ok(Live { child, printed })
     }
 
     /// What it has printed.
     pub(crate) fn printed(&self) -> String {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.printed.text()
     }
 }
 

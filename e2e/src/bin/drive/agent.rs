@@ -1,15 +1,15 @@
 //! The agent as a process of this guest, and `tetra`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use tetragon_e2e::Printed;
 
 use crate::bench::wait_for;
 use crate::stuck;
@@ -34,7 +34,7 @@ pub(crate) const PINS: &str = "/sys/fs/bpf/tetragon";
 /// A running agent. Dropped, it is ended, so that a scenario that fails leaves nothing in force.
 pub(crate) struct Agent {
     child: Child,
-    log: Arc<Mutex<String>>,
+    log: Printed,
     /// How long it took to be ready.
     pub(crate) start: Duration,
 }
@@ -64,16 +64,7 @@ impl Agent {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {PROGRAM}"))?;
-        let log = Arc::new(Mutex::new(String::new()));
-        let lines = BufReader::new(child.stderr.take().context("no standard error")?).lines();
-        let kept = log.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
+        let log = Printed::of(child.stderr.take().context("no standard error")?);
         let mut agent = Agent { child, log, start: Duration::ZERO };
         let begin = Instant::now();
         while !agent.log().contains(READY) {
@@ -94,7 +85,7 @@ impl Agent {
 
     /// What it has said.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log.text()
     }
 
     /// Sends it a signal.
@@ -225,7 +216,7 @@ pub(crate) fn tetra_alone(args: &[&str]) -> Result<String> {
 /// A `tetra getevents` that runs while something happens: what it printed.
 pub(crate) struct Following {
     child: Child,
-    printed: Arc<Mutex<String>>,
+    printed: Printed,
 }
 
 impl Following {
@@ -238,14 +229,7 @@ impl Following {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {TETRA}"))?;
-        let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let printed = Arc::new(Mutex::new(String::new()));
-        let to = printed.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                to.lock().unwrap_or_else(PoisonError::into_inner).push_str(&(line + "\n"));
-            }
-        });
+        let printed = Printed::of(child.stdout.take().context("no output")?);
         let following = Following { child, printed };
         following.wait_for("first")?;
         Ok(following)
@@ -256,12 +240,8 @@ impl Following {
     fn wait_for(&self, mark: &str) -> Result<()> {
         wait_for("tetra getevents prints an event", Duration::from_secs(300), || {
             let ran = Command::new("/bin/true").arg(mark).status().is_ok_and(|s| s.success());
-            ran && self.printed().contains(&format!("/bin/true {mark}"))
+            ran && self.printed.text().contains(&format!("/bin/true {mark}"))
         })
-    }
-
-    fn printed(&self) -> String {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends it, once it has printed what happened.
@@ -269,7 +249,7 @@ impl Following {
         self.wait_for("last")?;
         self.child.kill()?;
         self.child.wait()?;
-        Ok(self.printed())
+        Ok(self.printed.text())
     }
 }
 
