@@ -42,8 +42,12 @@ const CLUSTER_PROGRAMS: &[(&str, &str)] = &[
 const LLVM: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
 
+/// What everything writes into the repository's folder on a fresh machine, in GB.
+const DISK: u64 = 20;
+
 /// Installs what is missing, and says what.
 pub(crate) fn install() -> Result<()> {
+    room()?;
     let mut changes = packages(PACKAGES)?;
     let missing = CLUSTER_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
     changes |= packages(&missing.map(|(_, package)| *package).collect::<Vec<_>>())?;
@@ -51,6 +55,25 @@ pub(crate) fn install() -> Result<()> {
     changes |= bpf_linker()?;
     if !changes {
         say("set-up: everything is there");
+    }
+    Ok(())
+}
+
+/// Says so before long work when the disk may become full.
+fn room() -> Result<()> {
+    let disk = rustix::fs::statvfs(root()).context("asking how much room the disk has")?;
+    let free = disk.f_bavail * disk.f_frsize / 1_000_000_000;
+    let ours = || -> Result<u64> {
+        let folders = ["target", ".cache"].map(|f| root().join(f)).into_iter().filter(|f| f.is_dir());
+        let said = output(command("du", ["-sxc", "--block-size=1GB"]).args(folders))?;
+        let total = said.lines().last().and_then(|l| l.split_whitespace().next());
+        total.and_then(|t| t.parse().ok()).context("du does not say a total")
+    };
+    if free < DISK && free + ours()? < DISK {
+        say(&format!(
+            "set-up: WARNING: {} has {free} GB free; building and testing everything takes {DISK} GB",
+            root().display()
+        ));
     }
     Ok(())
 }
@@ -212,6 +235,10 @@ fn rust_source_of_debian(sysroot: &Path) -> Result<()> {
     let link = sysroot.join("lib/rustlib/src/rust");
     if let Some(folder) = link.parent() {
         fs::create_dir_all(folder)?;
+    }
+    // One that was made when there was another cache leads nowhere now.
+    if link.is_symlink() {
+        fs::remove_file(&link)?;
     }
     std::os::unix::fs::symlink(&source, &link)
         .with_context(|| format!("linking {} to {}", link.display(), source.display()))

@@ -173,6 +173,7 @@ fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
         for name in missing {
             fs::rename(new.join(name), to.join(name))?;
         }
+        forget_build()?;
         Ok(fs::remove_dir(new)?)
     })
 }
@@ -245,7 +246,8 @@ fn helm() -> Result<PathBuf> {
             major.trim_start_matches('v')
         );
         let mut install = go(&["install", "-ldflags", &flags, &format!("{package}/cmd/helm@{HELM}")])?;
-        retry(|| run(install.env("GOBIN", &to).stdout(std::io::stderr())))
+        retry(|| run(install.env("GOBIN", &to).stdout(std::io::stderr())))?;
+        forget_build()
     })
 }
 
@@ -272,12 +274,22 @@ pub(crate) fn go(arguments: &[&str]) -> Result<Command> {
         None => go_of_debian()?,
     };
     let mut go = command(program, arguments);
-    go.env("GOCACHE", folder().join("go-build")).env("CGO_ENABLED", "0");
+    go.env("GOCACHE", go_build()).env("CGO_ENABLED", "0");
     go.env("GOFLAGS", "-mod=mod -trimpath -buildvcs=false");
     if std::env::var_os("GOTOOLCHAIN").is_none() {
         go.env("GOTOOLCHAIN", "auto");
     }
     Ok(go)
+}
+
+fn go_build() -> PathBuf {
+    folder().join("go-build")
+}
+
+/// Removes what a build leaves besides the programs: gigabytes that no later build needs, as each program is
+/// built once.
+fn forget_build() -> Result<()> {
+    fs::remove_dir_all(go_build()).context("removing what the build leaves")
 }
 
 /// Go 1.21 is the first that fetches newer ones; Debian 12's own is older.
