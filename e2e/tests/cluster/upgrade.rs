@@ -133,13 +133,22 @@ pub(crate) fn upgrade() -> Result<()> {
 
 pub(crate) fn uninstall() -> Result<()> {
     helm(&["uninstall", "tetragon", "-n", NAMESPACE, "--wait", "--timeout", "600s"])?;
-    for kind in ["daemonset", "deployment", "serviceaccount", "service", "configmap", "secret"] {
+    let ours = |kind: &str| -> Result<Vec<String>> {
         let left = kubectl(&["get", kind, "-n", NAMESPACE, "-o", "name"])?;
-        // Plans are the policies', and the webhook's certificate is the operator's, which would make another.
-        let stays = |l: &str| l.contains("tetragon-plan-") || l == "secret/tetragon-operator-webhook";
-        let ours: Vec<&str> = left.lines().filter(|l| l.contains("tetragon") && !stays(l)).collect();
-        ensure!(ours.is_empty(), "{ours:?} are left");
+        // Plans are the policies'.
+        let ours = |l: &&str| l.contains("tetragon") && !l.contains("tetragon-plan-");
+        Ok(left.lines().filter(ours).map(str::to_owned).collect())
+    };
+    for kind in ["daemonset", "deployment", "serviceaccount", "service", "configmap"] {
+        let left = ours(kind)?;
+        ensure!(left.is_empty(), "{left:?} are left");
     }
+    // The operator's own is not helm's: it goes with the webhook's configuration.
+    wait("the Secrets are gone", || {
+        let left = ours("secret")?;
+        ensure!(left.is_empty(), "{left:?} are left");
+        Ok(())
+    })?;
     for kind in ["clusterrole", "clusterrolebinding", "validatingwebhookconfiguration"] {
         let left = kubectl(&["get", kind, "-o", "name"])?;
         ensure!(!left.contains("tetragon"), "{left}");

@@ -10,9 +10,10 @@ use futures::StreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -49,10 +50,15 @@ pub struct Keeper {
 }
 
 /// What API servers trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Trust {
-    /// The authorities of this bundle.
-    Bundle(String),
+    /// The authorities of this bundle, as the configuration says.
+    Bundle {
+        /// The bundle in PEM.
+        bundle: String,
+        /// The configuration. The Secret goes with it: only there the certificate is of use.
+        owner: OwnerReference,
+    },
     /// There is no configuration, so that nobody asks.
     Missing,
     /// It is not this operator's matter.
@@ -119,25 +125,32 @@ impl Keeper {
         });
         let published =
             certs.as_ref().is_some_and(|c| memory.published_for(&c.bundle()) >= Some(self.spread));
+        let trust = self.trust().await?;
         let now = SystemTime::now();
         let next = step(certs.as_ref(), &self.host, now, self.life, published);
         let certs = take(&next, certs.as_ref(), &self.host, now, self.life)?;
-        if next != Step::Keep {
-            self.write(&certs, secret.as_ref()).await?;
+        let owner = match &trust {
+            Trust::Bundle { owner, .. } => Some(owner),
+            Trust::Missing | Trust::Unknown => None,
+        };
+        let owned = |o| secret.as_ref().is_some_and(|s| s.owner_references().contains(o));
+        if next != Step::Keep || !owner.is_none_or(owned) {
+            self.write(&certs, secret.as_ref(), owner).await?;
             tracing::info!(secret = %self.secret, "{}", told(&next));
         }
-        let wait = self.publish(&certs, memory).await?;
+        let wait = self.publish(&certs, &trust, memory).await?;
         Ok(if certs.next.is_some() { wait.min(self.spread) } else { wait.min(self.life / 16) })
     }
 
     /// Writes the Secret; `old` is what was read.
-    async fn write(&self, certs: &Certs, old: Option<&Secret>) -> Result<()> {
+    async fn write(&self, certs: &Certs, old: Option<&Secret>, owner: Option<&OwnerReference>) -> Result<()> {
         let api = self.secrets();
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.secret.clone()),
                 // Another operator that wrote since is not overwritten.
                 resource_version: old.and_then(|s| s.metadata.resource_version.clone()),
+                owner_references: owner.map(|o| vec![o.clone()]),
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),
@@ -169,9 +182,9 @@ impl Keeper {
     }
 
     /// Puts the authorities into the configuration. Says when to look again.
-    async fn publish(&self, certs: &Certs, memory: &mut Memory) -> Result<Duration> {
+    async fn publish(&self, certs: &Certs, trust: &Trust, memory: &mut Memory) -> Result<Duration> {
         let bundle = certs.bundle();
-        match self.trust().await? {
+        match trust {
             Trust::Missing => {
                 if !std::mem::replace(&mut memory.told_missing, true) {
                     tracing::warn!(
@@ -183,12 +196,12 @@ impl Keeper {
                 memory.publish(&bundle);
                 return Ok(MISSING);
             }
-            Trust::Bundle(known) if known != bundle => {
+            Trust::Bundle { bundle: known, .. } if *known != bundle => {
                 memory.published = None;
                 self.patch(&bundle).await?;
                 tracing::info!(configuration = %self.configuration, "API servers are told the webhook's authorities");
             }
-            Trust::Bundle(_) | Trust::Unknown => {}
+            Trust::Bundle { .. } | Trust::Unknown => {}
         }
         memory.told_missing = false;
         memory.publish(&bundle);
@@ -201,12 +214,15 @@ impl Keeper {
         }
         let found = self.configurations().get_opt(&self.configuration).await.map_err(kube_error);
         let found = found.context("reading the ValidatingWebhookConfiguration")?;
-        let webhook = found.and_then(|c| c.webhooks?.into_iter().find(|w| w.name == WEBHOOK));
-        Ok(match webhook {
+        let found = found.and_then(|c| {
+            let owner = c.owner_ref(&())?;
+            Some((owner, c.webhooks?.into_iter().find(|w| w.name == WEBHOOK)?))
+        });
+        Ok(match found {
             None => Trust::Missing,
-            Some(webhook) => {
+            Some((owner, webhook)) => {
                 let ByteString(bundle) = webhook.client_config.ca_bundle.unwrap_or_default();
-                Trust::Bundle(String::from_utf8(bundle).unwrap_or_default())
+                Trust::Bundle { bundle: String::from_utf8(bundle).unwrap_or_default(), owner }
             }
         })
     }
@@ -255,7 +271,7 @@ async fn changed<K>(event: Event<K>) -> Option<()> {
 
 fn told(step: &Step) -> &'static str {
     match step {
-        Step::Keep => "the webhook's certificate is kept",
+        Step::Keep => "the webhook's certificate is kept, and goes with the configuration from now on",
         Step::Replace => "a certificate for the webhook is made",
         Step::Prepare => "a new certificate for the webhook is made, to be used once API servers trust it",
         Step::Promote => "the new certificate of the webhook is used from now on",
