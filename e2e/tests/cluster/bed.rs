@@ -118,7 +118,8 @@ pub(crate) fn get(args: &[&str]) -> Result<Value> {
 /// How long is waited for anything: machines may be slow and busy, and only what never comes is to fail.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Asks again until the answer is yes. The last `Err` is told when patience is at its end.
+/// Asks again until the answer is yes, less and less often, which takes at most a fifth longer. The last `Err` is
+/// told when patience is at its end.
 pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     loop {
@@ -130,7 +131,10 @@ pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<
             Err(e) if begin.elapsed() > PATIENCE => {
                 bail!("{what}: not within {} s: {e:#}", PATIENCE.as_secs());
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(500)),
+            Err(_) => {
+                let pause = begin.elapsed() / 5;
+                std::thread::sleep(pause.clamp(Duration::from_millis(500), Duration::from_secs(5)));
+            }
         }
     }
 }

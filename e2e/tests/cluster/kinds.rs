@@ -6,14 +6,15 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use crate::bed::{
-    GUEST, Live, agent_pod, apply, get, in_force, kubectl, new_namespace, root, try_kubectl, until_printed,
-    wait,
+    GUEST, HOST, Live, agent_pod, apply, get, in_force, kubectl, new_namespace, root, try_kubectl,
+    until_printed, wait,
 };
 use crate::workloads::{SLEEP, denied_events, exported, pod};
 
-/// Where the Deployment is.
+/// The Deployment's namespace.
 const WHERE: &str = "kinds";
 
+/// Its pods have many containers, each of which takes a guest many seconds: they are on this machine's node.
 const SHOP: &str = "---
 apiVersion: apps/v1
 kind: Deployment
@@ -24,7 +25,7 @@ spec:
   template:
     metadata: {labels: {app: shop}}
     spec:
-      nodeName: guest1
+      nodeName: host1
       hostNetwork: true
       terminationGracePeriodSeconds: 0
       initContainers:
@@ -49,7 +50,7 @@ fn rolled_out() -> Result<()> {
 /// it is rolled out again.
 pub(crate) fn containers_of_all_kinds() -> Result<()> {
     new_namespace(WHERE)?;
-    let lone = pod(WHERE, "lone", "lone", GUEST, &[("main", SLEEP)]);
+    let lone = pod(WHERE, "lone", "lone", HOST, &[("main", SLEEP)]);
     ensure!(apply(&format!("{SHOP}{lone}"))?.code == Some(0), "the Deployment is taken");
     rolled_out()?;
     kubectl(&["rollout", "restart", "-n", WHERE, "deployment/shop"])?;
@@ -65,7 +66,7 @@ pub(crate) fn containers_of_all_kinds() -> Result<()> {
     kubectl(&probe)?;
     for (binary, container) in [("/bin/uname", "prepare"), ("/bin/sleep", "main"), ("/bin/id", "probe")] {
         wait(&format!("{binary} is of container {container}"), || {
-            let event = exported(GUEST, |e| {
+            let event = exported(HOST, |e| {
                 let process = &e["process_exec"]["process"];
                 process["binary"] == binary && process["pod"]["name"] == name.as_str()
             })?;
@@ -90,7 +91,7 @@ pub(crate) fn filters_find_their_events() -> Result<()> {
         &["--cel-expression", "process_exec.process.pod.workload_kind == 'Deployment'"],
         &["--cel-expression", "process_exec.process.pod.pod_labels['app'] == 'shop'"],
     ];
-    let agent = agent_pod(GUEST)?;
+    let agent = agent_pod(HOST)?;
     let clients: Vec<Live> = filters.iter().map(|f| Live::start(&agent, f)).collect::<Result<_>>()?;
     let exec = |name: &str, binary: &str| {
         kubectl(&["exec", "-n", WHERE, name, "--", binary, "/etc/hostname"]).map(drop)

@@ -22,7 +22,6 @@ const GUESTS: &[(&str, &str, &[&str])] = &[
     ("5.10", "", &["base", "grpc", "outlive", "workloads"]),
     ("6.12", "preempt=full", &["preempt", "grpc"]),
     ("7.3", "", &["losses", "base"]),
-    ("6.1", "", &["outlive", "folder"]),
     ("6.18", "", &["base", "grpc", "full"]),
 ];
 
