@@ -1,6 +1,7 @@
-//! A server's side: handshakes run beside each other, so that a client that connects and says nothing keeps
-//! nobody waiting, and certificates may change while it runs.
+//! A server's side: handshakes run beside each other, so that clients that connect and say nothing keep nobody
+//! waiting, and certificates may change while it runs.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 pub use tokio_rustls::server::TlsStream;
@@ -20,7 +21,7 @@ use crate::{add_authorities, certificates, key, provider, read};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Most handshakes at a time.
+/// Most handshakes at a time: the one that has taken longest gives way to the next client.
 const MOST: usize = 256;
 
 /// What the next client is greeted with; `None`: there is nothing to greet it with.
@@ -31,12 +32,14 @@ pub struct TlsListener {
     tcp: TcpListener,
     current: Current,
     handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+    /// Those that go on, the oldest first.
+    going_on: VecDeque<AbortHandle>,
 }
 
 impl TlsListener {
     /// With what `current` says when a client connects.
     pub fn new(tcp: TcpListener, current: Current) -> TlsListener {
-        TlsListener { tcp, current, handshakes: JoinSet::new() }
+        TlsListener { tcp, current, handshakes: JoinSet::new(), going_on: VecDeque::new() }
     }
 
     /// The next connection whose handshake is done.
@@ -48,7 +51,7 @@ impl TlsListener {
                         return connection;
                     }
                 }
-                connection = self.tcp.accept(), if self.handshakes.len() < MOST => match connection {
+                connection = self.tcp.accept() => match connection {
                     Ok((tcp, from)) => self.shake(tcp, from),
                     Err(error) => {
                         // No file descriptors are left, most likely: some come back.
@@ -62,8 +65,14 @@ impl TlsListener {
 
     fn shake(&mut self, tcp: TcpStream, from: SocketAddr) {
         let Some(config) = (self.current)() else { return };
+        self.going_on.retain(|handshake| !handshake.is_finished());
+        if self.going_on.len() >= MOST
+            && let Some(longest) = self.going_on.pop_front()
+        {
+            longest.abort();
+        }
         let acceptor = TlsAcceptor::from(config);
-        self.handshakes.spawn(async move {
+        let handshake = self.handshakes.spawn(async move {
             // Answers are small and waited for.
             let _ = tcp.set_nodelay(true);
             match timeout(HANDSHAKE, acceptor.accept(tcp)).await {
@@ -73,6 +82,7 @@ impl TlsListener {
             }
             None
         });
+        self.going_on.push_back(handshake);
     }
 }
 
@@ -190,6 +200,43 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
         (own.pem(), key.serialize_pem())
+    }
+
+    #[tokio::test]
+    async fn clients_that_say_nothing_keep_nobody_waiting() {
+        let (certificate, own) = pair();
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(certificates(certificate.as_bytes()).unwrap(), key(own.as_bytes()).unwrap());
+        let server = Arc::new(server.unwrap());
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let mut listener = TlsListener::new(tcp, Box::new(move || Some(server.clone())));
+        let begin = std::time::Instant::now();
+        let client = async {
+            let mut silent = Vec::new();
+            for _ in 0..2 * MOST {
+                silent.push(TcpStream::connect(address).await.unwrap());
+            }
+            let mut roots = RootCertStore::empty();
+            add_authorities(&mut roots, certificate.as_bytes()).unwrap();
+            let config = rustls::ClientConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let tcp = TcpStream::connect(address).await.unwrap();
+            let own = tcp.local_addr().unwrap();
+            connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+            (own, silent)
+        };
+        let ((_, from), (own, _silent)) = tokio::join!(listener.accept(), client);
+        assert_eq!(from, own);
+        assert!(begin.elapsed() < HANDSHAKE, "nobody's time was up: {:?}", begin.elapsed());
+        assert!(listener.going_on.len() <= MOST, "{}", listener.going_on.len());
     }
 
     #[test]

@@ -173,7 +173,8 @@ fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
         for name in missing {
             fs::rename(new.join(name), to.join(name))?;
         }
-        forget_build()?;
+        // Gigabytes, and each program is built once.
+        fs::remove_dir_all(go_build()).context("removing what the build leaves")?;
         Ok(fs::remove_dir(new)?)
     })
 }
@@ -246,8 +247,7 @@ fn helm() -> Result<PathBuf> {
             major.trim_start_matches('v')
         );
         let mut install = go(&["install", "-ldflags", &flags, &format!("{package}/cmd/helm@{HELM}")])?;
-        retry(|| run(install.env("GOBIN", &to).stdout(std::io::stderr())))?;
-        forget_build()
+        retry(|| run(install.env("GOBIN", &to).stdout(std::io::stderr())))
     })
 }
 
@@ -284,12 +284,6 @@ pub(crate) fn go(arguments: &[&str]) -> Result<Command> {
 
 fn go_build() -> PathBuf {
     folder().join("go-build")
-}
-
-/// Removes what a build leaves besides the programs: gigabytes that no later build needs, as each program is
-/// built once.
-fn forget_build() -> Result<()> {
-    fs::remove_dir_all(go_build()).context("removing what the build leaves")
 }
 
 /// Go 1.21 is the first that fetches newer ones; Debian 12's own is older.
