@@ -118,8 +118,8 @@ pub(crate) fn get(args: &[&str]) -> Result<Value> {
 /// How long is waited for anything: machines may be slow and busy, and only what never comes is to fail.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Asks again until the answer is yes, less and less often, which takes at most a fifth longer. The last `Err` is
-/// told when patience is at its end.
+/// Asks again until the answer is yes, less and less often: after half a second, later a fifth of the time so far.
+/// The last `Err` is told when patience is at its end.
 pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let begin = Instant::now();
     loop {

@@ -68,8 +68,9 @@ impl Options {
     }
 }
 
-/// Of all that decides how hooks are attached and judged, the others have what one of these has.
-const IN_TURN: [&str; 2] = ["5.10", "7.3"];
+/// The oldest and the newest: of all that decides how hooks are attached and judged, the others have what one of
+/// these has.
+const IN_TURN: [&str; 2] = [kernels::BED[0], kernels::BED[kernels::BED.len() - 1]];
 
 /// What came of one case on one kernel.
 #[derive(Debug)]
