@@ -2,60 +2,14 @@
 //! two steps undo each other's work.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::arch::Arch;
+use crate::progress::{self, Counting};
 use crate::tools::{cache, command, root, run};
 
-/// This machine's target. Guests may have another: [`Arch::target`].
-pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
-const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
-
-/// cargo with the flags of everything that is built for a target.
-pub(crate) fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = command(program, args);
-    for arch in Arch::ALL {
-        let target = arch.target().replace('-', "_").to_uppercase();
-        command.env(format!("CARGO_TARGET_{target}_RUSTFLAGS"), FLAGS);
-        // Examples in the documentation are linked with the same crates.
-        command.env(format!("CARGO_TARGET_{target}_RUSTDOCFLAGS"), FLAGS);
-        if arch != Arch::Amd64 {
-            command.env(format!("CARGO_TARGET_{target}_LINKER"), arch.tool("gcc"));
-        }
-    }
-    command
-        .current_dir(root())
-        // These would replace the flags above.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTDOCFLAGS")
-        // Standard output belongs to results.
-        .stdout(Stdio::from(std::io::stderr()));
-    // Set by `cargo run` for this program; cargo would rebuild dependencies that look at them.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
-    command
-}
-
-/// cargo for all crates together, for the target. What one step builds the others use: with a choice of
-/// crates, cargo would build what they need anew with other features. The workspace's own crates are compiled
-/// by clippy, which is rustc with more lints: `cargo clippy` would check every dependency a second time.
-pub(crate) fn workspace<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
-    workspace_for(Arch::Amd64, args)
-}
-
-fn workspace_for<'a>(arch: Arch, args: impl IntoIterator<Item = &'a str>) -> Command {
-    let mut command = cargo(args);
-    command.args(["--workspace", "--target", arch.target()]).env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
-    command
-}
+pub(crate) use setup::cargo::{TARGET, cargo, workspace, workspace_for};
 
 /// Writes the custom resources of `config/crd/`.
 pub(crate) fn crds() -> Result<()> {
@@ -70,9 +24,12 @@ fn output_folder(arch: Arch, profile: &str) -> PathBuf {
 
 /// The guest's first process and `trig`.
 pub(crate) fn guest_programs(arch: Arch) -> Result<(PathBuf, PathBuf)> {
-    let common = ["--quiet", "--package", "tetragon-guest", "--profile", "guest", "--target", arch.target()];
-    run(cargo(["build"]).args(common).args(["--bin", "guest-init"]))?;
-    run(cargo(["rustc"]).args(common).args(["--bin", "trig", "--", "-C", "link-arg=-nostartfiles"]))?;
+    let common = ["--package", "tetragon-guest", "--profile", "guest", "--target", arch.target()];
+    let what = "building the guest's own programs";
+    progress::run(what, cargo(["build"]).args(common).args(["--bin", "guest-init"]), Counting::Cargo)?;
+    let mut trig = cargo(["rustc"]);
+    trig.args(common).args(["--bin", "trig", "--", "-C", "link-arg=-nostartfiles"]);
+    progress::run(what, &mut trig, Counting::Cargo)?;
     let folder = output_folder(arch, "guest");
     Ok((folder.join("guest-init"), folder.join("trig")))
 }
@@ -93,11 +50,11 @@ impl Agent {
 
 /// Builds the agent and `tetra` of this repository.
 pub(crate) fn agent(arch: Arch, release: bool) -> Result<Agent> {
-    let mut build = workspace_for(arch, ["build", "--quiet", "--bin", "tetragon", "--bin", "tetra"]);
+    let mut build = workspace_for(arch, ["build", "--bin", "tetragon", "--bin", "tetra"]);
     if release {
         build.arg("--release");
     }
-    run(&mut build)?;
+    progress::run("building the agent and tetra", &mut build, Counting::Cargo)?;
     let folder = output_folder(arch, if release { "release" } else { "debug" });
     Agent::copied(&folder.join("tetragon"), Some(&folder.join("tetra")))
 }
@@ -138,10 +95,9 @@ pub(crate) fn stripped(program: &Path) -> Result<PathBuf> {
     if linker {
         std::fs::remove_file(&new)?;
         bail!(
-            "{} is dynamically linked, and a guest has no libraries; right would be RUSTFLAGS=\"{FLAGS}\" with \
-             --target {}, as `cargo xtask` builds it",
-            program.display(),
-            arch.target()
+            "{} is dynamically linked, and a guest has no libraries; right would be one that \
+             `cargo build` has built in this repository",
+            program.display()
         );
     }
     std::fs::rename(&new, &copy)?;

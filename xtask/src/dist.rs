@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::build::{TARGET, workspace};
+use crate::progress::{self, Counting};
 use crate::tools::{cache, command, find, root, run, say};
 
 /// The programs.
@@ -39,13 +40,12 @@ pub(crate) fn image(options: Options) -> Result<i32> {
 /// Builds the programs, static, and gives the folder with them.
 fn programs(options: Options) -> Result<PathBuf> {
     let profile = if options.release { "release" } else { "debug" };
-    say(&format!("building the programs ({profile})"));
-    let mut build = workspace(["build", "--quiet"]);
+    let mut build = workspace(["build"]);
     build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
     if options.release {
         build.arg("--release");
     }
-    run(&mut build)?;
+    progress::run(&format!("building the programs ({profile})"), &mut build, Counting::Cargo)?;
     let to = root().join("target/dist");
     fs::create_dir_all(&to)?;
     for program in PROGRAMS {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{Apt, retry};
+use crate::apt::Apt;
 use crate::arch::Arch;
 use crate::build::wants_interpreter;
 use crate::kernels::Kernel;
@@ -149,8 +149,9 @@ fn foreign_busybox(arch: Arch) -> Result<PathBuf> {
     let new = folder.with_extension("new");
     let _ = fs::remove_dir_all(&new);
     let apt = Apt::of(arch, &["trixie"], &new)?;
-    retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
-    retry(|| run(&mut apt.command("apt-get", &["-q", "download", "busybox-static"])))?;
+    let what = format!("busybox for {}", arch.debian());
+    apt.update(&what)?;
+    apt.download(&what, ["busybox-static".to_owned()])?;
     for package in fs::read_dir(&new)? {
         run(command("dpkg-deb", ["-x"]).arg(package?.path()).arg(new.join("tree")))?;
     }

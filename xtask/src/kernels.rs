@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{Apt, retry};
+use crate::apt::Apt;
 use crate::arch::Arch;
 use crate::modules;
 use crate::tools::{cache, command, output, run, say};
@@ -158,7 +158,8 @@ fn download(series: &str, arch: Arch) -> Result<Vec<PathBuf>> {
     for suites in [expected, SUITES] {
         say(&format!("kernel {kernel}: asking Debian's index ({})", suites.join(", ")));
         let apt = Apt::of(arch, suites, &packages_folder())?;
-        retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
+        let what = format!("kernel {kernel}");
+        apt.update(&what)?;
         let Some(image) = newest_image(&apt, series, arch)? else { continue };
         let depends = output(&mut apt.command("apt-cache", &["depends", &image]))?;
         let parts = depends.lines().filter_map(|l| l.trim().strip_prefix("Depends: "));
@@ -168,10 +169,8 @@ fn download(series: &str, arch: Arch) -> Result<Vec<PathBuf>> {
                 .filter(|n| n.starts_with("linux-binary-") || n.starts_with("linux-modules-"))
                 .map(str::to_owned),
         );
-        for name in &names {
-            say(&format!("kernel {kernel}: downloading {name}"));
-            retry(|| run(&mut apt.command("apt-get", &["-q", "download", name])))?;
-        }
+        say(&format!("kernel {kernel}: downloading {}", names.join(", ")));
+        apt.download(&what, names.iter().cloned())?;
         let packages = downloaded(series, arch)?;
         if packages.is_empty() {
             bail!(

@@ -1,7 +1,5 @@
 //! `cargo xtask`: what a developer of tetragon-rs runs.
 
-mod apt;
-mod arch;
 mod bench;
 mod build;
 mod chart;
@@ -9,17 +7,17 @@ mod cluster;
 mod conformance;
 mod demo;
 mod dist;
+mod ebpf;
 mod initramfs;
 mod kernels;
 mod modules;
-mod setup;
 mod suite;
 mod test;
-mod tools;
 mod vm;
 
 use std::process::ExitCode;
 
+use ::setup::{apt, arch, packages, progress, tools};
 use clap::Parser;
 
 /// What a developer of tetragon-rs runs.
@@ -39,8 +37,13 @@ enum Xtask {
     Crds,
     /// Install on a cluster of two kernels, apply policies, and watch; or the agent alone
     Demo(demo::Options),
+    /// Build what the second stage of the demo needs
+    #[command(hide = true)]
+    DemoNeeds,
     /// Build the programs that are delivered, static, into target/dist
     Dist(dist::Options),
+    /// Compile the eBPF programs and write the objects that are checked in
+    Ebpf(ebpf::Options),
     /// Build the images, into target/image
     Image(dist::Options),
     /// Install what is missing on this machine (Debian or Ubuntu, as root or with sudo)
@@ -75,9 +78,11 @@ impl Xtask {
             Xtask::Conformance(options) => conformance::run(&options),
             Xtask::Crds => build::crds().map(|()| 0),
             Xtask::Demo(options) => demo::run(&options),
+            Xtask::DemoNeeds => demo::make_needs(),
             Xtask::Dist(options) => dist::dist(options),
+            Xtask::Ebpf(options) => ebpf::run(options),
             Xtask::Image(options) => dist::image(options),
-            Xtask::Setup => setup::install().map(|()| 0),
+            Xtask::Setup => packages::install(packages::ALL).map(|()| 0),
             Xtask::Test(options) => test::run_all(&options),
             Xtask::Vm(vm) => vm.execute(),
         }

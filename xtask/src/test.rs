@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::build::{cargo, workspace};
 use crate::tools::{output, root, run, say};
-use crate::{chart, conformance, setup, suite};
+use crate::{chart, conformance, packages, suite};
 
 /// Which steps.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ impl Step {
 
     fn run(self) -> Result<()> {
         match self {
-            Step::Setup => setup::install(),
+            Step::Setup => packages::install(packages::ALL),
             Step::Fmt => fmt(),
             Step::Clippy => {
                 alike()?;

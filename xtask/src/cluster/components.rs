@@ -10,8 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::apt::{Apt, retry};
-use crate::tools::{cache, command, find, output, root, run, say};
+use super::download;
+use crate::apt::{retry, unpack};
+use crate::progress::{self, Counting};
+use crate::tools::{cache, command, find, output, root, say};
 
 /// The newest Kubernetes that the project is tested with.
 pub(crate) const NEWEST: &str = "v1.37.2";
@@ -90,6 +92,15 @@ pub(crate) fn build(version: &str, names: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What the demo's cluster runs.
+pub(crate) fn for_demo() -> Result<()> {
+    node_packages()?;
+    for name in ["etcd", API_SERVER, "helm"].iter().chain(OF_NEWEST) {
+        program(name, NEWEST)?;
+    }
+    Ok(())
+}
+
 fn all() -> Vec<&'static str> {
     let packages = PACKAGES.iter().map(|p| p.program);
     [API_SERVER]
@@ -160,23 +171,40 @@ fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
         let others = if version == NEWEST { OF_NEWEST } else { &[] };
         let group = [API_SERVER].into_iter().chain(others.iter().copied());
         let missing: Vec<_> = group.filter(|n| !to.join(n).exists()).collect();
-        say(&format!("cluster: building {} {version}; once, and minutes", missing.join(", ")));
-        let modules = kubernetes_modules(version)?;
         let new = to.join("new");
         // An interrupted build may have left something.
         let _ = fs::remove_dir_all(&new);
         fs::create_dir_all(&new)?;
-        let mut build = go(&["build"])?;
-        build.args(["-ldflags", &version_flags(version)]).arg("-o").arg(&new).current_dir(modules);
-        build.args(missing.iter().map(|n| format!("k8s.io/kubernetes/cmd/{n}")));
-        retry(|| run(build.stdout(std::io::stderr())))?;
+        let downloaded = missing.iter().map(|name| download::kubernetes(name, version, &new.join(name)));
+        if !downloaded.collect::<Result<Vec<_>>>()?.into_iter().all(|there| there) {
+            build_kubernetes(version, &missing, &new)?;
+        }
         for name in missing {
             fs::rename(new.join(name), to.join(name))?;
         }
         // Gigabytes, and each program is built once.
-        fs::remove_dir_all(go_build()).context("removing what the build leaves")?;
+        super::remove(&go_build()).context("removing what the build leaves")?;
         Ok(fs::remove_dir(new)?)
     })
+}
+
+fn build_kubernetes(version: &str, names: &[&str], to: &Path) -> Result<()> {
+    say(&format!("cluster: building {} {version}, once", names.join(", ")));
+    let modules = kubernetes_modules(version)?;
+    let packages: Vec<_> = names.iter().map(|n| format!("k8s.io/kubernetes/cmd/{n}")).collect();
+    let mut fetch = go(&["mod", "download"])?;
+    retry(|| progress::run("Kubernetes' modules", fetch.current_dir(&modules), Counting::Nothing))?;
+    let mut build = go(&["build", "-v", "-gcflags=all=-dwarf=false", "-ldflags", &version_flags(version)])?;
+    build.arg("-o").arg(to).args(&packages).current_dir(&modules);
+    go_run(&format!("building Kubernetes {version}"), &mut build, &modules, &packages)
+}
+
+/// Runs a build of Go packages that says how many of those that it needs are compiled.
+fn go_run(what: &str, build: &mut Command, folder: &Path, packages: &[String]) -> Result<()> {
+    let mut list = go(&["list", "-deps"])?;
+    let all = output(list.args(packages).current_dir(folder))?.lines().filter(|l| l.contains('/')).count();
+    // The compiler's memory is that of one package; what is collected meanwhile is a fifth of its time.
+    retry(|| progress::run(what, build.env("GOGC", "400"), Counting::Go(all)))
 }
 
 /// Without them every program says that it is version 0.0.0, and kubectl that it is too old.
@@ -238,7 +266,11 @@ fn requirements(original: &str, version: &str) -> Result<String> {
 fn helm() -> Result<PathBuf> {
     let to = folder().join(format!("helm-{HELM}"));
     made(&to.join("helm"), &format!("helm {HELM}"), || {
-        say(&format!("cluster: building helm {HELM}; once"));
+        fs::create_dir_all(&to)?;
+        if download::helm(HELM, &to.join("helm"))? {
+            return Ok(());
+        }
+        say(&format!("cluster: building helm {HELM}, once"));
         let package = "helm.sh/helm/v3";
         let (major, minor) = HELM_KUBERNETES;
         let flags = format!(
@@ -246,8 +278,10 @@ fn helm() -> Result<PathBuf> {
              -X {package}/pkg/chartutil.k8sVersionMajor={} -X {package}/pkg/chartutil.k8sVersionMinor={minor}",
             major.trim_start_matches('v')
         );
-        let mut install = go(&["install", "-ldflags", &flags, &format!("{package}/cmd/helm@{HELM}")])?;
-        retry(|| run(install.env("GOBIN", &to).stdout(std::io::stderr())))
+        let helm = format!("{package}/cmd/helm@{HELM}");
+        let mut install = go(&["install", "-v", "-gcflags=all=-dwarf=false", "-ldflags", &flags, &helm])?;
+        install.env("GOBIN", &to).env("GOGC", "400");
+        retry(|| progress::run("building helm", &mut install, Counting::Nothing))
     })
 }
 
@@ -262,7 +296,7 @@ pub(crate) fn search_jars() -> Result<PathBuf> {
         let mut maven = command("mvn", ["-q", "-B", "-f"]);
         maven.arg(project).arg("dependency:copy-dependencies");
         maven.arg(format!("-DoutputDirectory={}", new.display()));
-        retry(|| run(maven.stdout(std::io::stderr())))?;
+        retry(|| progress::run("downloading the search server", &mut maven, Counting::Nothing))?;
         Ok(fs::rename(new, folder().join("search-server"))?)
     })
 }
@@ -294,21 +328,21 @@ fn go_of_debian() -> Result<PathBuf> {
         packages: &["golang-1.24-go", "golang-1.24-src"],
         path: "usr/lib/go-1.24/bin/go",
     };
-    go.unpack()
+    go.tree()
 }
 
 impl Package {
     fn get(&self) -> Result<PathBuf> {
         let tree = folder().join(self.packages[0]);
-        let to = made(&tree, &self.packages.join(", "), || self.unpack().map(|_| ()))?;
+        let to = made(&tree, &self.packages.join(", "), || self.tree().map(|_| ()))?;
         Ok(to.join(self.path))
     }
 
     /// Downloads and unpacks. The caller holds the lock, or nobody else wants it.
-    fn unpack(&self) -> Result<PathBuf> {
+    fn tree(&self) -> Result<PathBuf> {
         let tree = folder().join(self.packages[0]);
         if !tree.exists() {
-            unpacked(self.suite, self.packages, &tree)?;
+            unpack(self.suite, self.packages, &tree)?;
         }
         Ok(tree.join(self.path))
     }
@@ -318,29 +352,7 @@ impl Package {
 pub(crate) fn node_packages() -> Result<PathBuf> {
     let packages = &["containerd", "runc", "containernetworking-plugins", "libc6", "libseccomp2"];
     let to = folder().join("node");
-    made(&to, "the packages of a guest node", || unpacked("sid", packages, &to))
-}
-
-/// Unpacks packages of a suite into a folder, which appears when it is complete.
-pub(crate) fn unpacked(suite: &str, packages: &[&str], to: &Path) -> Result<()> {
-    let new = to.with_extension("new");
-    let _ = fs::remove_dir_all(&new);
-    let apt = Apt::new(&[suite], &new.join("deb"))?;
-    say(&format!("cluster: downloading {} of Debian {suite}", packages.join(", ")));
-    retry(|| quiet(&apt, &["-q", "update"]))?;
-    for package in packages {
-        retry(|| quiet(&apt, &["-q", "download", &format!("{package}/{suite}")]))?;
-    }
-    for entry in fs::read_dir(new.join("deb"))? {
-        run(command("dpkg-deb", ["-x"]).arg(entry?.path()).arg(new.join("tree")))?;
-    }
-    fs::rename(new.join("tree"), to)?;
-    Ok(fs::remove_dir_all(new)?)
-}
-
-/// Standard output belongs to results.
-fn quiet(apt: &Apt, arguments: &[&str]) -> Result<()> {
-    run(apt.command("apt-get", arguments).stdout(std::io::stderr()))
+    made(&to, "the packages of a guest node", || unpack("sid", packages, &to))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod channel;
 mod components;
 mod control_plane;
 mod daemon;
+mod download;
 mod guest_disk;
 mod images;
 mod network;
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+
+use setup::supervise::CLUSTERS;
 
 use crate::tools::{itself, say};
 use components::NEWEST;
@@ -111,14 +114,23 @@ pub(crate) struct Up {
     /// Nodes to have, on this machine and in guests: `host:1,guest:2`
     #[arg(long, value_name = "KIND:N", value_delimiter = ',', value_parser = parse_nodes)]
     nodes: Vec<(NodeKind, u8)>,
-    /// The kernel of guests that are new
-    #[arg(long, value_name = "SERIES", default_value = "6.12")]
-    guest_kernel: String,
+    /// The kernels of guests that are new, in turn
+    #[arg(long, value_name = "SERIES", value_delimiter = ',', default_value = "6.12")]
+    guest_kernel: Vec<String>,
 }
 
 /// Where a program of the newest version is; it is built or unpacked if it is missing.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
     components::program(name, NEWEST)
+}
+
+/// Builds and unpacks what a cluster with guests on these kernels needs.
+pub(crate) fn prepare_demo(kernels: &[&str]) -> Result<()> {
+    let others = kernels.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let kernels =
+        std::thread::spawn(move || others.iter().try_for_each(|k| crate::kernels::get(k).map(drop)));
+    components::for_demo()?;
+    kernels.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Stops the controllers of a cluster.
@@ -191,6 +203,7 @@ fn up(options: &Up) -> Result<()> {
         );
     }
     let begin = Instant::now();
+    note_for_supervisor(&options.name.name)?;
     let version = components::version(&options.version)?;
     let mut state = match State::load(&options.name.name)? {
         Some(state) if state.version != version => bail!(
@@ -215,7 +228,8 @@ fn up(options: &Up) -> Result<()> {
 fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
     for (kind, count) in &options.nodes {
         for number in 1..=*count {
-            let kernel = (*kind == NodeKind::Guest).then(|| options.guest_kernel.clone());
+            let kernels = options.guest_kernel.iter().cycle();
+            let kernel = kernels.cloned().nth(usize::from(number) - 1).filter(|_| *kind == NodeKind::Guest);
             let node = Node { kind: *kind, number, kernel };
             state.nodes.entry(format!("{kind}{number}")).or_insert(node);
         }
@@ -252,6 +266,13 @@ fn heartbeat(state: &State, node: &str) -> String {
     let condition = "{range .status.conditions[?(@.type==\"Ready\")]}{.status} {.lastHeartbeatTime}{end}";
     let output = format!("jsonpath={condition}");
     control_plane::kubectl(state, &["get", "node", node, "-o", &output]).unwrap_or_default()
+}
+
+/// Whoever stops the work before it ends has this cluster taken down.
+fn note_for_supervisor(name: &str) -> Result<()> {
+    let Some(file) = std::env::var_os(CLUSTERS) else { return Ok(()) };
+    let mut file = std::fs::File::options().create(true).append(true).open(file)?;
+    Ok(writeln!(file, "{name}")?)
 }
 
 fn list() -> Result<()> {

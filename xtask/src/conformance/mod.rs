@@ -23,7 +23,7 @@ use crate::build::{self, Agent};
 use crate::tools::{cache, root, say};
 use crate::vm::machine::{Hardware, Machine};
 use crate::vm::saved::{self, Saved};
-use crate::{kernels, setup};
+use crate::{kernels, packages};
 use case::Case;
 
 /// Which cases, on what.
@@ -159,7 +159,7 @@ fn agents(options: &Options, kernels: &[String]) -> Result<BTreeMap<Arch, Agent>
         if agents.contains_key(&arch) {
             continue;
         }
-        setup::install_for(arch)?;
+        packages::install_for(arch)?;
         let agent = match &options.agent {
             Some(path) => build::given_agent(arch, path)?,
             None => build::agent(arch, options.release)

@@ -5,21 +5,24 @@ use anyhow::{Result, bail};
 
 /// An architecture, with Debian's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Arch {
+pub enum Arch {
+    /// This machine's own.
     Amd64,
+    /// Emulated, whatever the machine.
     Arm64,
 }
 
 impl Arch {
-    pub(crate) const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+    /// Both.
+    pub const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
 
     /// The series and the architecture of a kernel by its name: `6.12`, `6.12-arm64`.
-    pub(crate) fn of_kernel(name: &str) -> (&str, Arch) {
+    pub fn of_kernel(name: &str) -> (&str, Arch) {
         name.strip_suffix("-arm64").map_or((name, Arch::Amd64), |series| (series, Arch::Arm64))
     }
 
     /// A kernel's name.
-    pub(crate) fn kernel(self, series: &str) -> String {
+    pub fn kernel(self, series: &str) -> String {
         match self {
             Arch::Amd64 => series.to_owned(),
             Arch::Arm64 => format!("{series}-arm64"),
@@ -27,7 +30,7 @@ impl Arch {
     }
 
     /// What an ELF program is for.
-    pub(crate) fn of_program(elf: &[u8]) -> Option<Arch> {
+    pub fn of_program(elf: &[u8]) -> Option<Arch> {
         let machine = |arch: &Arch| match arch {
             Arch::Amd64 => [62, 0],
             Arch::Arm64 => [183, 0],
@@ -36,7 +39,7 @@ impl Arch {
     }
 
     /// Debian's name.
-    pub(crate) fn debian(self) -> &'static str {
+    pub fn debian(self) -> &'static str {
         match self {
             Arch::Amd64 => "amd64",
             Arch::Arm64 => "arm64",
@@ -44,7 +47,7 @@ impl Arch {
     }
 
     /// rustc's target.
-    pub(crate) fn target(self) -> &'static str {
+    pub fn target(self) -> &'static str {
         match self {
             Arch::Amd64 => "x86_64-unknown-linux-gnu",
             Arch::Arm64 => "aarch64-unknown-linux-gnu",
@@ -52,15 +55,24 @@ impl Arch {
     }
 
     /// A program of binutils or gcc for it.
-    pub(crate) fn tool(self, name: &str) -> String {
+    pub fn tool(self, name: &str) -> String {
         match self {
             Arch::Amd64 => name.to_owned(),
             Arch::Arm64 => format!("aarch64-linux-gnu-{name}"),
         }
     }
 
+    /// QEMU's program for it.
+    #[must_use]
+    pub fn qemu(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "qemu-system-x86_64",
+            Arch::Arm64 => "qemu-system-aarch64",
+        }
+    }
+
     /// Refuses what is there for this machine's own architecture only.
-    pub(crate) fn must_be_own(self, what: &str, kernel: &str) -> Result<()> {
+    pub fn must_be_own(self, what: &str, kernel: &str) -> Result<()> {
         if self != Arch::Amd64 {
             bail!(
                 "{what} with kernel {kernel}: that is there for amd64 only; kernels of arm64 can be used by \

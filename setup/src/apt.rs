@@ -10,14 +10,15 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::arch::Arch;
-use crate::tools::{cache, command, find, output, say};
+use crate::progress::{self, Counting};
+use crate::tools::{cache, command, find, output, run, say};
 
-/// Whoever signs Debian's suites; the package debian-archive-keyring.
+/// The keys that Debian's suites are signed with, of the package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const MIRROR: &str = "http://deb.debian.org";
 
 /// apt with its own sources and state.
-pub(crate) struct Apt {
+pub struct Apt {
     options: Vec<String>,
     /// Where it downloads to.
     folder: PathBuf,
@@ -25,12 +26,12 @@ pub(crate) struct Apt {
 
 impl Apt {
     /// For these suites of Debian, to download into a folder.
-    pub(crate) fn new(suites: &[&str], to: &Path) -> Result<Apt> {
+    pub fn new(suites: &[&str], to: &Path) -> Result<Apt> {
         Apt::of(Arch::Amd64, suites, to)
     }
 
     /// For packages of an architecture.
-    pub(crate) fn of(arch: Arch, suites: &[&str], to: &Path) -> Result<Apt> {
+    pub fn of(arch: Arch, suites: &[&str], to: &Path) -> Result<Apt> {
         if find("apt-get").is_none() {
             bail!(
                 "kernels come from Debian's packages, and there is no apt-get here: a Debian or Ubuntu machine is needed"
@@ -39,21 +40,22 @@ impl Apt {
         if !Path::new(KEYRING).exists() {
             bail!("{KEYRING} is missing: `cargo xtask setup` installs the package debian-archive-keyring");
         }
-        let folder = cache().join("apt");
+        // One folder for each choice of suites: apt locks it, and several download at once.
+        let arch = arch.debian();
+        let folder = cache().join("apt").join(format!("{}-{arch}", suites.join("-")));
         fs::create_dir_all(to)?;
         for sub in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(folder.join(sub))?;
         }
         let (main, security) = mirrors();
         let mut list = String::new();
-        let arch = arch.debian();
         for suite in suites {
             list += &format!("deb [arch={arch} signed-by={KEYRING}] {main} {suite} main\n");
             if !suite.contains("backports") && *suite != "sid" {
                 list += &format!("deb [arch={arch} signed-by={KEYRING}] {security} {suite}-security main\n");
             }
         }
-        let sources = folder.join(format!("{}-{arch}.list", suites.join("-")));
+        let sources = folder.join("sources.list");
         fs::write(&sources, list)?;
         let options = [
             format!("APT::Architecture={arch}"),
@@ -75,8 +77,22 @@ impl Apt {
         })
     }
 
+    /// Reads the index; `what` is shown when it lasts.
+    pub fn update(&self, what: &str) -> Result<()> {
+        retry(|| progress::run(what, &mut self.command("apt-get", &["-q", "update"]), Counting::Apt))
+    }
+
+    /// Downloads packages.
+    pub fn download(&self, what: &str, packages: impl IntoIterator<Item = String>) -> Result<()> {
+        for package in packages {
+            let download = ["-q", "download", package.as_str()];
+            retry(|| progress::run(what, &mut self.command("apt-get", &download), Counting::Apt))?;
+        }
+        Ok(())
+    }
+
     /// `apt-get`, `apt-cache` with these sources.
-    pub(crate) fn command(&self, program: &str, args: &[&str]) -> Command {
+    pub fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = command(program, &self.options);
         command.args(args).current_dir(&self.folder).env("LC_ALL", "C");
         command
@@ -101,8 +117,27 @@ fn mirrors() -> (String, String) {
     (site("/debian"), site("/debian-security"))
 }
 
+/// Downloads packages of a suite and unpacks them into a folder, which appears when it is complete.
+pub fn unpack(suite: &str, packages: &[&str], to: &Path) -> Result<()> {
+    let new = to.with_extension("new");
+    let _ = fs::remove_dir_all(&new);
+    let what = format!("downloading {} of Debian {suite}", packages.join(", "));
+    say(&what);
+    let apt = Apt::new(&[suite], &new.join("deb"))?;
+    apt.update(&what)?;
+    apt.download(&what, packages.iter().map(|p| format!("{p}/{suite}")))?;
+    for entry in fs::read_dir(new.join("deb"))? {
+        run(command("dpkg-deb", ["-x"]).arg(entry?.path()).arg(new.join("tree")))?;
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::rename(new.join("tree"), to)?;
+    Ok(fs::remove_dir_all(new)?)
+}
+
 /// Mirrors fail for moments; three attempts, with pauses.
-pub(crate) fn retry(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+pub fn retry(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
     for pause in [3, 15] {
         match attempt() {
             Ok(()) => return Ok(()),

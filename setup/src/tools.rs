@@ -7,33 +7,30 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, bail};
 
 /// The repository's root.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
 }
 
 /// What is downloaded and saved between runs; git ignores it.
-pub(crate) fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     root().join(".cache")
 }
 
 /// A command with its arguments.
-pub(crate) fn command<S: AsRef<OsStr>>(
-    program: impl AsRef<OsStr>,
-    args: impl IntoIterator<Item = S>,
-) -> Command {
+pub fn command<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);
     command.args(args);
     command
 }
 
 /// This program with other arguments.
-pub(crate) fn itself<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Command> {
+pub fn itself<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Command> {
     Ok(command(std::env::current_exe().context("this program's own path is not known")?, args))
 }
 
 /// Runs a command with this terminal as its output; fails unless it succeeds.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", describe(command)))?;
     if !status.success() {
         bail!("{} failed ({status})", describe(command));
@@ -42,7 +39,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs a command and gives its standard output; fails unless it succeeds.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let Output { status, stdout, stderr } =
         command.output().with_context(|| format!("cannot start {}", describe(command)))?;
     if !status.success() {
@@ -52,14 +49,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Runs a command and gives what it wrote to both outputs, however it ended.
-pub(crate) fn output_of_both(command: &mut Command) -> Result<String> {
+pub fn output_of_both(command: &mut Command) -> Result<String> {
     let Output { stdout, stderr, .. } =
         command.output().with_context(|| format!("cannot start {}", describe(command)))?;
     Ok([stdout, stderr].map(|s| String::from_utf8_lossy(&s).into_owned()).concat())
 }
 
 /// The command line, as one would type it.
-pub(crate) fn describe(command: &Command) -> String {
+pub fn describe(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|w| w.to_string_lossy().into_owned())
@@ -68,14 +65,14 @@ pub(crate) fn describe(command: &Command) -> String {
 }
 
 /// Where a program is, if it is in the search path.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(usual).map(|folder| folder.join(program)).find(|p| p.is_file())
 }
 
 /// Says what is being done, on standard error: standard output belongs to results.
-pub(crate) fn say(what: &str) {
+pub fn say(what: &str) {
     use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
         eprintln!("\x1b[1;32m==>\x1b[0m {what}");

@@ -1,85 +1,113 @@
-//! `cargo xtask setup`: what a fresh Debian or Ubuntu machine lacks, and nothing that it has.
+//! What a fresh Debian or Ubuntu machine lacks, and nothing that it has: by kind, so that a command installs only
+//! what it needs.
+//!
+//! A package manager is never interrupted: it runs in a process group of its own, which a terminal's Ctrl-C does
+//! not reach.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::apt::{Apt, retry};
 use crate::arch::Arch;
+use crate::machine::is_root;
+use crate::progress::{self, Counting, duration};
 use crate::tools::{cache, command, find, output, root, run, say};
 
-/// What the test bed and the build of the eBPF programs need. The first are small; LLVM's are 500 MB.
-const PACKAGES: &[&str] = &[
-    "binutils",
-    "busybox-static",
-    "ca-certificates",
-    "debian-archive-keyring",
-    "gcc",
-    "g++",
-    "libc6-dev",
-    "make",
-    "qemu-system-x86",
-    "xz-utils",
-    "zstd",
+/// What something is installed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Guests of this machine's architecture.
+    Guests,
+    /// The compiler of the eBPF programs: LLVM is 500 MB.
+    Ebpf,
+    /// Clusters and images.
+    Cluster,
+    /// The search server of the tests of the export.
+    Search,
+}
+
+/// All of them.
+pub const ALL: &[Kind] = &[Kind::Guests, Kind::Ebpf, Kind::Cluster, Kind::Search];
+
+/// A package, what it is for, and the program in the search path that makes it unnecessary.
+struct Wanted {
+    kind: Kind,
+    package: &'static str,
+    program: Option<&'static str>,
+}
+
+const fn package(kind: Kind, package: &'static str) -> Wanted {
+    Wanted { kind, package, program: None }
+}
+
+const fn program(kind: Kind, package: &'static str, program: &'static str) -> Wanted {
+    Wanted { kind, package, program: Some(program) }
+}
+
+const WANTED: &[Wanted] = &[
+    package(Kind::Guests, "binutils"),
+    package(Kind::Guests, "busybox-static"),
+    package(Kind::Guests, "ca-certificates"),
+    package(Kind::Guests, "debian-archive-keyring"),
+    package(Kind::Guests, "gcc"),
+    package(Kind::Guests, "libc6-dev"),
+    package(Kind::Guests, "make"),
+    package(Kind::Guests, "qemu-system-x86"),
+    package(Kind::Guests, "xz-utils"),
+    package(Kind::Guests, "zstd"),
+    program(Kind::Cluster, "buildah", "buildah"),
+    program(Kind::Cluster, "iproute2", "ip"),
+    program(Kind::Cluster, "e2fsprogs", "mke2fs"),
+    program(Kind::Cluster, "util-linux", "nsenter"),
+    program(Kind::Search, "default-jdk-headless", "javac"),
+    program(Kind::Search, "maven", "mvn"),
 ];
 /// For building bpf-linker, which links LLVM.
 const LLVM_PACKAGES: &[&str] =
-    &["llvm-22-dev", "libpolly-22-dev", "zlib1g-dev", "libzstd-dev", "libxml2-dev"];
+    &["g++", "llvm-22-dev", "libpolly-22-dev", "zlib1g-dev", "libzstd-dev", "libxml2-dev"];
 /// What guests of arm64 need besides.
 const ARM64_PACKAGES: &[&str] =
     &["binutils-aarch64-linux-gnu", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-system-arm"];
-/// For the cluster and the images: a program, and the package that has it.
-const CLUSTER_PROGRAMS: &[(&str, &str)] = &[
-    ("buildah", "buildah"),
-    ("ip", "iproute2"),
-    ("javac", "default-jdk-headless"),
-    ("mke2fs", "e2fsprogs"),
-    ("mvn", "maven"),
-    ("nsenter", "util-linux"),
-];
 const LLVM: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
+/// As in rust-toolchain.toml, outside of the repository.
+const TOOLCHAIN: &str = "1.95.0";
 
-/// Most that everything takes of the disk on a fresh machine, in GB: 13 measured, 6 of them while Kubernetes is built.
-const DISK: u64 = 15;
-
-/// Installs what is missing, and says what.
-pub(crate) fn install() -> Result<()> {
-    room()?;
-    let mut changes = packages(PACKAGES)?;
-    let missing = CLUSTER_PROGRAMS.iter().filter(|(program, _)| find(program).is_none());
-    changes |= packages(&missing.map(|(_, package)| *package).collect::<Vec<_>>())?;
-    changes |= rust_source()?;
-    changes |= bpf_linker()?;
+/// Installs what is missing for these kinds, and says what.
+pub fn install(kinds: &[Kind]) -> Result<()> {
+    let mut changes = packages(&wanted(kinds))?;
+    if kinds.contains(&Kind::Ebpf) {
+        changes |= rust_source()?;
+        changes |= bpf_linker()?;
+    }
     if !changes {
         say("set-up: everything is there");
     }
     Ok(())
 }
 
-/// Says so before long work when the disk may become full.
-fn room() -> Result<()> {
-    let disk = rustix::fs::statvfs(root()).context("asking how much room the disk has")?;
-    let free = disk.f_bavail * disk.f_frsize / 1_000_000_000;
-    let ours = || -> Result<u64> {
-        let folders = ["target", ".cache"].map(|f| root().join(f)).into_iter().filter(|f| f.is_dir());
-        let said = output(command("du", ["-sxc", "--block-size=1GB"]).args(folders))?;
-        let total = said.lines().last().and_then(|l| l.split_whitespace().next());
-        total.and_then(|t| t.parse().ok()).context("du does not say a total")
-    };
-    if free < DISK && free + ours()? < DISK {
-        say(&format!(
-            "set-up: WARNING: {} has {free} GB free; building and testing everything takes {DISK} GB",
-            root().display()
-        ));
+/// The packages that are missing for these kinds.
+#[must_use]
+pub fn missing(kinds: &[Kind]) -> Vec<&'static str> {
+    let mut wanted = wanted(kinds);
+    if kinds.contains(&Kind::Ebpf) && !has_bpf_linker() {
+        wanted.extend(LLVM_PACKAGES);
     }
-    Ok(())
+    if find("dpkg-query").is_none() { Vec::new() } else { missing_packages(&wanted).unwrap_or_default() }
+}
+
+fn wanted(kinds: &[Kind]) -> Vec<&'static str> {
+    let of_kind = WANTED.iter().filter(|w| kinds.contains(&w.kind));
+    of_kind.filter(|w| w.program.is_none_or(|p| find(p).is_none())).map(|w| w.package).collect()
 }
 
 /// Installs what guests of an architecture need besides, when the first is asked for.
-pub(crate) fn install_for(arch: Arch) -> Result<()> {
+pub fn install_for(arch: Arch) -> Result<()> {
     if arch == Arch::Amd64 {
         return Ok(());
     }
@@ -102,6 +130,7 @@ fn packages(wanted: &[&str]) -> Result<bool> {
         return Ok(false);
     }
     say(&format!("set-up: installing {}", missing.join(" ")));
+    let begin = Instant::now();
     if !missing.iter().all(|p| has_candidate(p)) {
         retry(|| run_as_root(&["apt-get", "-q", "update"]))?;
     }
@@ -125,6 +154,7 @@ fn packages(wanted: &[&str]) -> Result<bool> {
         retry(|| run_as_root(&["apt-get", "-q", "update"]))?;
         run_as_root(&install)?;
     }
+    say(&format!("set-up: {} packages installed in {}", missing.len(), duration(begin.elapsed())));
     Ok(true)
 }
 
@@ -169,17 +199,19 @@ fn without_apt() -> Result<bool> {
     Ok(false)
 }
 
+/// apt-get as root, in a process group of its own, with its output in a file.
 fn run_as_root(words: &[&str]) -> Result<()> {
-    // SAFETY: it takes nothing and cannot fail.
-    let root = unsafe { libc::geteuid() } == 0;
-    let mut command = if root {
+    let mut command = if is_root() {
         command(words[0], &words[1..])
     } else if find("sudo").is_some() {
-        command("sudo", ["DEBIAN_FRONTEND=noninteractive"].iter().chain(words))
+        // The password is asked for on the terminal, which only its foreground can read.
+        run(&mut command("sudo", ["-v"]))?;
+        command("sudo", ["-n", "DEBIAN_FRONTEND=noninteractive"].iter().chain(words))
     } else {
         bail!("`{}` must run as root, and there is no sudo", words.join(" "));
     };
-    run(command.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr()))
+    command.env("DEBIAN_FRONTEND", "noninteractive").process_group(0);
+    progress::run("Debian's packages", &mut command, Counting::Apt)
 }
 
 /// The source of Rust's core library, which is compiled for the eBPF target.
@@ -215,7 +247,7 @@ fn rust_source_of_debian(sysroot: &Path) -> Result<()> {
     say(&format!("set-up: rustup has no rust-src; taking Debian's of version {version}"));
     let to = cache().join("rust-src");
     let apt = Apt::new(&["trixie-backports", "sid"], &to)?;
-    retry(|| run(&mut apt.command("apt-get", &["-q", "update"])))?;
+    apt.update("rust-src")?;
     let known = output(&mut apt.command("apt-cache", &["madison", "rust-src"]))?;
     let package = known
         .lines()
@@ -225,7 +257,7 @@ fn rust_source_of_debian(sysroot: &Path) -> Result<()> {
                 .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
         })
         .with_context(|| format!("Debian has no rust-src of version {version} any more"))?;
-    retry(|| run(&mut apt.command("apt-get", &["-q", "download", &format!("rust-src={package}")])))?;
+    apt.download("rust-src", [format!("rust-src={package}")])?;
     let deb = files_of(&to)?
         .into_iter()
         .find(|p| p.extension().is_some_and(|e| e == "deb"))
@@ -248,14 +280,18 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?)
 }
 
+fn has_bpf_linker() -> bool {
+    let installed = Command::new("bpf-linker").arg("--version").output();
+    installed.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(BPF_LINKER))
+}
+
 /// The linker for eBPF, built here: it must have the compiler's LLVM.
 fn bpf_linker() -> Result<bool> {
-    let installed = Command::new("bpf-linker").arg("--version").output();
-    if installed.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(BPF_LINKER)) {
+    if has_bpf_linker() {
         return Ok(false);
     }
     packages(LLVM_PACKAGES)?;
-    say(&format!("set-up: building bpf-linker {BPF_LINKER} (about two minutes)"));
+    say(&format!("set-up: building bpf-linker {BPF_LINKER}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let install = [
         "install",
@@ -268,8 +304,12 @@ fn bpf_linker() -> Result<bool> {
         "llvm-22",
     ];
     let mut install = command(cargo, install);
-    install.current_dir(root()).env("LLVM_PREFIX", LLVM).stdout(std::io::stderr());
-    retry(|| run(&mut install))?;
+    // Elsewhere than in the repository, whose settings are for static programs.
+    install.current_dir(std::env::temp_dir()).env("LLVM_PREFIX", LLVM);
+    if std::env::var_os("RUSTUP_TOOLCHAIN").is_none() {
+        install.env("RUSTUP_TOOLCHAIN", TOOLCHAIN);
+    }
+    retry(|| progress::run("building bpf-linker", &mut install, Counting::Cargo))?;
     Ok(true)
 }
 
