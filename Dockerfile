@@ -11,12 +11,8 @@ ARG BINARIES=build
 # Compiles on the machine's own architecture, for the other one too.
 FROM --platform=$BUILDPLATFORM rust:1.95-bookworm AS build
 ARG TARGETARCH
-# LLVM must be rustc's; Debian 12 has it in its security suite.
-RUN apt-get -q update && apt-get -q -y install --no-install-recommends \
-        llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev \
-    && LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked \
-        --no-default-features --features llvm-22 \
-    && rustup component add rust-src
+# Lints are for those who develop.
+ENV CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER=""
 WORKDIR /src
 COPY . .
 RUN arch="${TARGETARCH:-$(dpkg --print-architecture)}" \
@@ -30,11 +26,10 @@ RUN arch="${TARGETARCH:-$(dpkg --print-architecture)}" \
     && if [ "$(uname -m)" != "$machine" ]; then \
         # On a machine of the other kind.
         gcc=$(echo "$machine-linux-gnu" | tr _ -) && tools=$machine-linux-gnu- \
-        && apt-get -q -y install --no-install-recommends "gcc-$gcc" "libc6-dev-$arch-cross" \
+        && apt-get -q update && apt-get -q -y install --no-install-recommends "gcc-$gcc" "libc6-dev-$arch-cross" \
         && rustup target add "$target" \
         && export "${variable}_LINKER=${tools}gcc"; fi \
-    && env "${variable}_RUSTFLAGS=-C target-feature=+crt-static -C relocation-model=static" \
-        cargo build --release --locked --target "$target" \
+    && cargo build --release --locked --target "$target" \
         --package tetragon-agent --package tetragon-operator --package tetra \
     && mkdir -p target/dist \
     && for program in tetragon tetragon-operator tetra; do \
