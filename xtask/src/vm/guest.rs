@@ -118,7 +118,8 @@ impl Guest {
         }
         // SAFETY: one system call between fork and exec.
         unsafe { command.pre_exec(end_with_parent) };
-        let mut qemu = command.spawn().with_context(|| format!("cannot start {}", machine.program()))?;
+        let mut qemu =
+            command.spawn().with_context(|| format!("cannot start {}", machine.program().display()))?;
         let sockets = connect(&mut qemu, folder);
         let (qmp, port) = match sockets {
             Ok(both) => both,

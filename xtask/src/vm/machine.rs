@@ -9,13 +9,11 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use super::qemu::Qemu;
 use crate::arch::Arch;
 use crate::kernels::{self, Kernel};
-use crate::tools::{command, find, output};
-use crate::{build, initramfs, setup};
-
-/// QEMU's program for this machine's own architecture.
-const QEMU: &str = "qemu-system-x86_64";
+use crate::tools::{command, find};
+use crate::{build, initramfs, packages};
 
 /// What can be chosen about a guest's hardware and kernel command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,27 +53,33 @@ pub(crate) struct Machine {
     pub(crate) initramfs: Vec<u8>,
     hardware: Hardware,
     accelerator: Accelerator,
+    qemu: Qemu,
 }
 
 impl Machine {
     /// Gets everything that a guest of that kernel needs.
     pub(crate) fn prepare(kernel: &str, hardware: &Hardware) -> Result<Machine> {
         let kernel = kernels::get(kernel)?;
-        setup::install_for(kernel.arch)?;
+        packages::install_for(kernel.arch)?;
         let (init, trig) = build::guest_programs(kernel.arch).context("building the guest's own programs")?;
         let initramfs = initramfs::build(&kernel, &init, &trig).context("making the guest's files")?;
         let foreign = kernel.arch != Arch::Amd64;
         let accelerator = if hardware.icount || foreign { Accelerator::Tcg } else { accelerator()? };
-        Ok(Machine { kernel, initramfs, hardware: hardware.clone(), accelerator })
+        let qemu = match accelerator {
+            // Instructions are counted with one virtual CPU, and the numbers are those of the machine's own QEMU.
+            Accelerator::Tcg if !hardware.icount => Qemu::for_emulation(kernel.arch)?,
+            _ => Qemu::installed(kernel.arch)?,
+        };
+        Ok(Machine { kernel, initramfs, hardware: hardware.clone(), accelerator, qemu })
     }
 
     /// A name for everything that a saved guest depends on.
     pub(crate) fn digest(&self) -> Result<String> {
         let mut digest = Sha256::new();
-        let version = output(&mut command(self.program(), ["--version"]))?;
         let image = std::fs::metadata(self.kernel.image())?;
         digest.update(format!(
-            "2 {version} {} {} {:?} {:?}",
+            "3 {} {} {} {:?} {:?}",
+            self.qemu.version,
             self.kernel.release,
             image.len(),
             self.hardware,
@@ -87,11 +91,8 @@ impl Machine {
     }
 
     /// QEMU's program.
-    pub(crate) fn program(&self) -> &'static str {
-        match self.kernel.arch {
-            Arch::Amd64 => QEMU,
-            Arch::Arm64 => "qemu-system-aarch64",
-        }
+    pub(crate) fn program(&self) -> &Path {
+        &self.qemu.program
     }
 
     /// QEMU with this hardware. `memory` is the file that is the guest's RAM; with `keep` the guest's writes
@@ -110,9 +111,12 @@ impl Machine {
         };
         match self.accelerator {
             Accelerator::Kvm => qemu.args(["-accel", "kvm"]),
-            // One thread for all virtual CPUs: with one each, guests crashed now and then.
+            Accelerator::Tcg if self.threads() => qemu.args(["-accel", "tcg,thread=multi"]),
             Accelerator::Tcg => qemu.args(["-accel", "tcg,thread=single"]),
         };
+        for folder in &self.qemu.firmware {
+            qemu.arg("-L").arg(folder);
+        }
         if self.hardware.icount {
             qemu.args(["-icount", "shift=0,sleep=off"]);
         }
@@ -145,6 +149,11 @@ impl Machine {
         }
         qemu.args(["-serial", "chardev:con"]);
         qemu
+    }
+
+    /// Whether each virtual CPU is emulated by a thread of its own.
+    fn threads(&self) -> bool {
+        self.qemu.has_threads() && !self.hardware.icount && self.kernel.arch == Arch::Amd64
     }
 
     /// Emulated without cmpxchg16b: a guest died in the kernel's allocator right after one, with a part of
@@ -192,9 +201,14 @@ fn accelerator() -> Result<Accelerator> {
     Ok(*FOUND.get_or_init(|| if kvm_works() { Accelerator::Kvm } else { Accelerator::Tcg }))
 }
 
-/// The device may be there and refuse to make a machine, or a machine with CPUs.
+/// The device may be there and refuse to make a machine, or a machine with CPUs. Without the processor's own
+/// virtualisation a kernel may offer it all the same, and emulate: guests died there at their first AVX instruction.
 fn kvm_works() -> bool {
     const CREATE_VM: libc::c_ulong = 0xAE01;
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if !processor.split_whitespace().any(|flag| matches!(flag, "vmx" | "svm")) {
+        return false;
+    }
     let Ok(device) = OpenOptions::new().read(true).write(true).open("/dev/kvm") else { return false };
     // SAFETY: this ioctl takes a number and gives a descriptor.
     let vm = unsafe { libc::ioctl(device.as_raw_fd(), CREATE_VM, 0) };
@@ -204,7 +218,7 @@ fn kvm_works() -> bool {
     // SAFETY: the descriptor is ours.
     unsafe { libc::close(vm) };
     let probe = ["-accel", "kvm", "-cpu", "max", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio"];
-    let Some(program) = find(QEMU) else { return false };
+    let Some(program) = find(Arch::Amd64.qemu()) else { return false };
     let child =
         command(program, probe).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = child else { return false };

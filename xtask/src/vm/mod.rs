@@ -2,6 +2,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod machine;
+mod qemu;
 pub(crate) mod qmp;
 mod run;
 pub(crate) mod saved;

@@ -123,6 +123,16 @@ impl Running {
         log: Sink<'_>,
     ) -> Result<bool> {
         guest.put_path(file, &format!("{POLICIES}/policy.yaml"), Some(0o644))?;
+        self.wait_until_loaded(guest, policies, log)
+    }
+
+    /// Waits until the agent has said of so many policies that they are loaded. False: one was refused.
+    pub(crate) fn wait_until_loaded(
+        &mut self,
+        guest: &Guest,
+        policies: usize,
+        log: Sink<'_>,
+    ) -> Result<bool> {
         let mut text = String::new();
         while text.matches(LOADED).count() < policies {
             match guest.wait(&self.process, None)? {
