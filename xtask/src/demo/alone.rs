@@ -1,21 +1,29 @@
-//! `cargo xtask demo alone`: a real kernel, the agent, four policies, and what each of them sees and does.
+//! `cargo xtask demo alone`, the first stage of the demo: a real kernel, the agent, policies from files, and what each
+//! of them sees and does.
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
+use super::acts::{ACTS, Act, PREPARE, Put};
 use crate::build;
+use crate::kernels;
+use crate::progress::duration;
 use crate::tools::{root, say};
 use crate::vm::guest::{Guest, Happened, Process};
 use crate::vm::machine::{Console, Hardware, Machine};
 use crate::vm::saved;
 use crate::vm::session::{self, POLICIES, Running};
 
+/// For the whole play, on a machine with much else to do.
+const PLAY: Duration = Duration::from_secs(1200);
+
 /// What is shown on.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// The kernel's series
     #[arg(long, value_name = "SERIES", default_value = "6.12")]
@@ -23,124 +31,63 @@ pub(crate) struct Options {
     /// Build and use the agent in release mode
     #[arg(long)]
     release: bool,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    color: Colour,
+    /// Write what is shown to a file, too: `cargo xtask picture` makes a picture of it
+    #[arg(long, value_name = "FILE")]
+    transcript: Option<PathBuf>,
 }
 
-/// One policy, and what provokes it.
-struct Act {
-    title: &'static str,
-    text: &'static str,
-    /// A policy to add first, by its file in config/samples.
-    add: Option<&'static str>,
-    /// The commands, each a process of its own, and the exit code that the policy leaves it.
-    commands: &'static [(&'static [&'static str], i32)],
-    /// A file that is not there at the end, because the policy stopped who would have written it.
-    absent: Option<&'static str>,
-    /// What to see at the end.
-    moral: &'static str,
+impl Default for Options {
+    fn default() -> Self {
+        Options { kernel: "6.12".into(), release: false, color: Colour::Auto, transcript: None }
+    }
 }
 
-/// The exit code of what SIGKILL ended.
-const KILLED: i32 = 137;
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+}
 
-const ACTS: &[Act] = &[
-    Act {
-        title: "monitor-sensitive-files",
-        text: "Reports who opens /etc/shadow and the cluster's keys. Nothing is stopped, and other files are\nnot reported.",
-        add: None,
-        commands: &[
-            (&["/bin/cat", "/etc/shadow"], 0),
-            (&["/bin/cat", "/etc/kubernetes/pki/ca.key"], 0),
-            (&["/bin/cat", "/etc/hostname"], 0),
-        ],
-        absent: None,
-        moral: "Two opens were reported; /etc/hostname was not.",
-    },
-    Act {
-        title: "detect-container-escape",
-        text: "A process in a PID namespace of its own (a container) that calls setns is killed. The same call\nfrom the host is let be.",
-        add: None,
-        commands: &[
-            (&["/bin/trig", "setns", "-1", "0x20000"], 9),
-            (
-                &[
-                    "/bin/unshare",
-                    "-p",
-                    "-f",
-                    "/bin/trig",
-                    "setns",
-                    "-1",
-                    "0x20000",
-                    ",",
-                    "exec",
-                    "/bin/touch",
-                    "/tmp/escaped",
-                ],
-                KILLED,
-            ),
-        ],
-        absent: Some("/tmp/escaped"),
-        moral: "The first call failed by itself (bad file descriptor); the second process is dead.",
-    },
-    Act {
-        title: "detect-privilege-escalation",
-        text: "Reports what su, sudo or passwd start inside a container.",
-        add: None,
-        commands: &[(
-            &["/bin/unshare", "-p", "-f", "/bin/su", "root", "-c", "/bin/true as-root; /bin/true"],
-            0,
-        )],
-        absent: None,
-        moral: "The exec that su made was reported.",
-    },
-    Act {
-        title: "block-cryptominers",
-        text: "matchBinaries on an exec hook is the program that *calls* exec: the miner itself starts, and is\nkilled when it starts something. The compiler warns of that.",
-        add: None,
-        commands: &[
-            (&["/tmp/xmrig", "getpid"], 0),
-            (&["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"], KILLED),
-        ],
-        absent: Some("/tmp/mined"),
-        moral: "The miner ran once; its second run was killed at its own exec.",
-    },
-    Act {
-        title: "block-cryptominers, corrected",
-        text: "The same with matchArgs on the program that is being executed, added while the agent runs: the\nminer is dead before its first instruction.",
-        add: Some("block-cryptominers-fixed.yaml"),
-        commands: &[(&["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"], KILLED)],
-        absent: Some("/tmp/mined"),
-        moral: "Killed before it ran; its start stands in the list because exec was under way.",
-    },
-];
+impl Colour {
+    pub(super) fn is_on(self) -> bool {
+        use std::io::IsTerminal;
+        match self {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+}
 
-/// What the acts need, done before the agent starts.
-const PREPARE: &str =
-    "mkdir -p /etc/kubernetes/pki && echo key > /etc/kubernetes/pki/ca.key && cp /bin/trig /tmp/xmrig";
-
-/// Runs the demo.
-pub(crate) fn run(options: &Options) -> Result<i32> {
-    let policies = root().join("config/samples/seed");
-    let files: Vec<PathBuf> = std::fs::read_dir(&policies)
-        .with_context(|| format!("the demo's policies are in {}", policies.display()))?
-        .map(|e| e.map(|e| e.path()))
-        .collect::<Result<_, _>>()?;
-    say("building the agent");
-    let machine = Machine::prepare(&options.kernel, &Hardware::default())?;
-    let agent = build::agent(machine.kernel.arch, options.release).context("building the agent")?;
+/// Runs the demo; `seen` is called when the first event is on the screen.
+pub(crate) fn run(options: &Options, seen: &mut dyn FnMut()) -> Result<i32> {
+    let begin = Instant::now();
+    let (machine, agent) = prepare(options)?;
     say(&format!("starting a guest with kernel {}", machine.kernel.release));
     let mut guest = saved::with_agent(&machine, &agent)?.resume(&machine, Console::File)?;
-    guest.set_deadline(Duration::from_secs(300));
-    for file in &files {
+    guest.set_deadline(PLAY);
+    for file in seeds()? {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        guest.put_path(file, &format!("{POLICIES}/{name}"), Some(0o644))?;
+        guest.put_path(&file, &format!("{POLICIES}/{name}"), Some(0o644))?;
     }
-    let (status, said) = guest.run(&session::shell(PREPARE))?;
+    let (status, printed) = guest.run(&session::shell(PREPARE))?;
     if status.code() != 0 {
-        bail!("preparing the guest: {status}: {said}");
+        bail!("preparing the guest: {status}: {printed}");
     }
     say("starting the agent; its log:");
     let running = Running::start(&guest, &[], &mut log)?;
-    let mut stage = Stage::open(&guest, running)?;
+    let screen = Screen::new(options.color.is_on(), options.transcript.as_deref())?;
+    let mut seen = || {
+        say(&format!("the first event, after {}", duration(begin.elapsed())));
+        seen();
+    };
+    let mut stage = Stage::open(&guest, running, screen, &mut seen)?;
     for (number, act) in ACTS.iter().enumerate() {
         stage.play(number + 1, act)?;
     }
@@ -149,9 +96,61 @@ pub(crate) fn run(options: &Options) -> Result<i32> {
     Ok(i32::from(!as_told))
 }
 
+/// The agent is compiled while the kernel is downloaded.
+fn prepare(options: &Options) -> Result<(Machine, build::Agent)> {
+    let arch = crate::arch::Arch::of_kernel(&options.kernel).1;
+    std::thread::scope(|scope| {
+        let kernel = scope.spawn(|| kernels::get(&options.kernel));
+        let agent = build::agent(arch, options.release).context("building the agent")?;
+        kernel.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((Machine::prepare(&options.kernel, &Hardware::default())?, agent))
+    })
+}
+
+/// The seed's policies, in the order of their names.
+fn seeds() -> Result<Vec<PathBuf>> {
+    let folder = root().join("config/samples/seed");
+    let entries = std::fs::read_dir(&folder)
+        .with_context(|| format!("the demo's policies are in {}", folder.display()))?;
+    let mut files = entries.map(|e| Ok(e?.path())).collect::<Result<Vec<PathBuf>>>()?;
+    files.sort();
+    Ok(files)
+}
+
 /// The agent's log goes to standard error.
 fn log(_: u8, bytes: &[u8]) {
     let _ = std::io::stderr().write_all(bytes);
+}
+
+/// Standard output, and the transcript of what it was given.
+struct Screen {
+    colour: bool,
+    transcript: Option<File>,
+}
+
+impl Screen {
+    fn new(colour: bool, transcript: Option<&Path>) -> Result<Screen> {
+        let create = |file: &Path| File::create(file).with_context(|| format!("writing {}", file.display()));
+        Ok(Screen { colour, transcript: transcript.map(create).transpose()? })
+    }
+
+    fn show(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()?;
+        if let Some(file) = &mut self.transcript {
+            file.write_all(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// A line in an ANSI style: 1 is bold, 2 dim.
+    fn line(&mut self, style: u8, text: &str) -> Result<()> {
+        if self.colour && style > 0 {
+            return self.show(format!("\x1b[{style}m{text}\x1b[0m\n").as_bytes());
+        }
+        self.show(format!("{text}\n").as_bytes())
+    }
 }
 
 /// The events on this terminal, live.
@@ -159,88 +158,143 @@ struct Stage<'a> {
     guest: &'a Guest,
     agent: Running,
     events: Process,
-    colour: bool,
+    screen: Screen,
+    /// Called at the first event.
+    seen: Option<&'a mut dyn FnMut()>,
     /// Everything went as the texts say.
     as_told: bool,
 }
 
 impl<'a> Stage<'a> {
-    fn open(guest: &'a Guest, agent: Running) -> Result<Stage<'a>> {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let when = if colour { "always" } else { "never" };
+    fn open(
+        guest: &'a Guest,
+        agent: Running,
+        screen: Screen,
+        seen: &'a mut dyn FnMut(),
+    ) -> Result<Stage<'a>> {
+        let when = if screen.colour { "always" } else { "never" };
         let watch = ["/usr/bin/tetra", "getevents", "-o", "compact", "--color", when];
         let events = guest.spawn(&session::process(watch))?;
-        let mut stage = Stage { guest, agent, events, colour, as_told: true };
-        // Its own start is the first that it shows.
-        stage.show(Duration::from_millis(1500), false)?;
+        let mut stage = Stage { guest, agent, events, screen, seen: Some(seen), as_told: true };
+        // The client's own start is the first event that it shows.
+        stage.skip_until(b"/usr/bin/tetra")?;
         Ok(stage)
     }
 
     fn play(&mut self, number: usize, act: &Act) -> Result<()> {
-        let (bold, dim, plain) = if self.colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-        println!("\n{bold}{number}. {}{plain}", act.title);
-        println!("{}", act.text);
-        if let Some(file) = act.add {
-            self.add(file)?;
+        self.screen.line(0, "")?;
+        self.screen.line(1, &format!("{number}. {}", act.title))?;
+        self.screen.line(0, act.text)?;
+        if let Some(put) = &act.put {
+            self.put(put)?;
         }
         for (command, code) in act.commands {
-            println!("{dim}$ {}{plain}", command.join(" "));
-            let (status, _) = self.guest.run(&session::process(command.iter().copied()))?;
-            self.show(Duration::from_millis(600), true)?;
-            println!("{dim}  ({status}){plain}");
-            self.check(status.code() == *code, &format!("it should have been exit code {code}"));
+            self.command(command, *code)?;
         }
-        println!("{bold}{}{plain}", act.moral);
+        self.screen.line(1, act.moral)?;
         if let Some(file) = act.absent {
-            let (status, _) = self.guest.run(&session::process(["/usr/bin/test", "-e", file]))?;
-            // The look itself makes events, too.
-            self.show(Duration::from_millis(400), false)?;
-            self.check(status.code() == 1, &format!("{file} was written, and should not have been"));
-            if status.code() == 1 {
-                println!("{bold}{file} was never written.{plain}");
+            self.is_absent(file)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a command and shows what it wrote and what was reported of it.
+    fn command(&mut self, command: &[&str], code: i32) -> Result<()> {
+        self.screen.line(2, &format!("$ {}", command.join(" ")))?;
+        let (status, printed) = self.guest.run(&session::process(command.iter().copied()))?;
+        self.screen.show(printed.as_bytes())?;
+        self.show_until_exit(command[0])?;
+        self.screen.line(2, &format!("  ({status})"))?;
+        self.check(status.code() == code, &format!("it should have been exit code {code}"))
+    }
+
+    fn check(&mut self, right: bool, wrong: &str) -> Result<()> {
+        if !right {
+            self.screen.line(0, &format!("NOT AS IT SHOULD BE: {wrong}"))?;
+            self.as_told = false;
+        }
+        Ok(())
+    }
+
+    fn is_absent(&mut self, file: &str) -> Result<()> {
+        let look = ["/usr/bin/test", "-e", file];
+        let (status, _) = self.guest.run(&session::process(look))?;
+        // The look makes events, too.
+        self.until_exit(look[0], |_| Ok(()))?;
+        self.check(status.code() == 1, &format!("{file} was written, and should not have been"))?;
+        if status.code() == 1 {
+            self.screen.line(1, &format!("{file} was never written."))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a policy into the agent's folder and waits until it is in force.
+    fn put(&mut self, put: &Put) -> Result<()> {
+        let path = root().join("config/samples").join(put.file);
+        let mut text =
+            std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let to = format!("{POLICIES}/{}", put.file);
+        match put.changed {
+            Some((from, into)) => {
+                text = text.replace(&format!("\"{from}\""), &format!("\"{into}\""));
+                self.screen.line(2, &format!("$ sed -i 's,\"{from}\",\"{into}\",' {to}"))?;
+            }
+            None => self.screen.line(2, &format!("$ cp {} {POLICIES}/", put.file))?,
+        }
+        self.guest.put(&to, 0o644, text.as_bytes())?;
+        if !self.agent.wait_until_loaded(self.guest, 1, &mut log)? {
+            bail!("{} was refused; the agent's log says why", put.file);
+        }
+        Ok(())
+    }
+
+    /// Shows events until the exit of a command's process is among them.
+    fn show_until_exit(&mut self, program: &str) -> Result<()> {
+        let mut shown = Vec::new();
+        self.until_exit(program, |bytes| {
+            shown.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        self.screen.show(&shown)?;
+        if let Some(seen) = self.seen.take() {
+            seen();
+        }
+        Ok(())
+    }
+
+    /// Passes on events until the exit of a program is among them.
+    fn until_exit(&mut self, program: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut text = String::new();
+        let is_exit = |line: &str| line.contains("exit") && line.contains(program);
+        while !text.lines().any(is_exit) {
+            match self.guest.wait(&self.events, None)? {
+                Happened::Output(1, bytes) => {
+                    text += &String::from_utf8_lossy(&bytes);
+                    each(&bytes)?;
+                }
+                Happened::Output(_, bytes) => std::io::stderr().write_all(&bytes)?,
+                Happened::Exit(status) => bail!("`tetra getevents` ended in the guest: {status}"),
+                Happened::Nothing => {}
             }
         }
         Ok(())
     }
 
-    fn check(&mut self, right: bool, wrong: &str) {
-        if !right {
-            println!("NOT AS IT SHOULD BE: {wrong}");
-            self.as_told = false;
-        }
-    }
-
-    fn add(&mut self, file: &str) -> Result<()> {
-        let path = format!("/tmp/{file}");
-        self.guest.put_path(&root().join("config/samples").join(file), &path, Some(0o644))?;
-        let add = ["/usr/bin/tetra", "tracingpolicy", "add", &path];
-        let (status, said) = self.guest.run(&session::process(add))?;
-        if status.code() != 0 {
-            bail!("adding {file}: {status}: {said}");
-        }
-        self.agent.pump(self.guest, Duration::ZERO, &mut log)?;
-        // The tool's own start and end are no part of the act.
-        self.show(Duration::from_millis(600), false)
-    }
-
-    /// Passes on events until none has come for a while.
-    fn show(&mut self, quiet: Duration, print: bool) -> Result<()> {
-        loop {
-            match self.guest.wait(&self.events, Some(quiet))? {
-                Happened::Output(1, bytes) if print => {
-                    let mut out = std::io::stdout().lock();
-                    out.write_all(&bytes)?;
-                    out.flush()?;
-                }
-                Happened::Output(2, bytes) => std::io::stderr().write_all(&bytes)?,
-                Happened::Output(..) => {}
+    /// Drops events until one has a word.
+    fn skip_until(&mut self, word: &[u8]) -> Result<()> {
+        let mut text = Vec::new();
+        while !text.windows(word.len()).any(|w| w == word) {
+            match self.guest.wait(&self.events, None)? {
+                Happened::Output(1, bytes) => text.extend(bytes),
+                Happened::Output(_, bytes) => std::io::stderr().write_all(&bytes)?,
                 Happened::Exit(status) => bail!("`tetra getevents` ended in the guest: {status}"),
-                Happened::Nothing => return Ok(()),
+                Happened::Nothing => {}
             }
         }
+        Ok(())
     }
 
-    /// Whether everything went as told.
+    /// Whether everything went as the texts say.
     fn close(self) -> Result<bool> {
         self.guest.signal(&self.events, libc::SIGTERM)?;
         let stopped = self.agent.stop(self.guest, &mut log)?;

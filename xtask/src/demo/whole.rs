@@ -4,6 +4,7 @@
 //!
 //! The nodes are guests: the machine's own kernel is not touched.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::cluster;
+use crate::packages::{self, Kind};
+use crate::progress::{Ticker, log_file};
 use crate::tools::{command, itself, output, root, run as run_command, say};
 
 /// How it is shown.
@@ -28,7 +31,7 @@ pub(crate) struct Options {
 /// Name of the cluster.
 const NAME: &str = "demo";
 /// What it has: a newer kernel, and an older one that lacks some hooks.
-const NODES: [(&str, &str); 2] = [("guest:1", "6.12"), ("guest:2", "5.10")];
+const KERNELS: [&str; 2] = ["6.12", "5.10"];
 /// The newer kernel.
 const NEW: &str = "guest1";
 /// Where the chart's bed values are; guests have no address of this machine's.
@@ -94,12 +97,59 @@ spec:
     command: [/bin/sleep, '36000']
 ";
 
-/// Runs the demo.
-pub(crate) fn run(options: &Options) -> Result<i32> {
-    this(&["image"])?;
-    for (nodes, kernel) in NODES {
-        this(&["cluster", "up", "--name", NAME, "--nodes", nodes, "--guest-kernel", kernel])?;
+/// What the cluster needs, in the making: at low priority, by a program of its own.
+pub(super) struct Needs {
+    program: Child,
+    log: PathBuf,
+}
+
+impl Needs {
+    /// Begins.
+    pub(super) fn start() -> Result<Needs> {
+        let log = log_file("what the cluster needs");
+        std::fs::create_dir_all(log.with_file_name(""))?;
+        let output = File::create(&log)?;
+        let mut program = command("nice", ["-n", "15"]);
+        program.arg(std::env::current_exe()?).arg("demo-needs");
+        program.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        say(&format!("what the cluster needs is built meanwhile; {} says how far it is", log.display()));
+        Ok(Needs { program: program.spawn().context("cannot start nice")?, log })
     }
+
+    /// Waits until all is there, and shows how far it is.
+    fn wait(mut self) -> Result<()> {
+        let mut ticker = Ticker::new("what the cluster needs");
+        let last = || {
+            let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+            text.lines().last().unwrap_or_default().trim_start_matches("==>").trim().to_owned()
+        };
+        loop {
+            match self.program.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    let text = std::fs::read_to_string(&self.log)?;
+                    bail!("what the cluster needs could not be made ({status}):\n{text}");
+                }
+                None => std::thread::sleep(Duration::from_millis(100)),
+            }
+            ticker.tick(last);
+        }
+    }
+}
+
+/// `cargo xtask demo-needs`: everything that the second stage runs.
+pub(crate) fn make_needs() -> Result<i32> {
+    packages::install(&[Kind::Cluster])?;
+    cluster::prepare_demo(&KERNELS)?;
+    this(&["image"])?;
+    Ok(0)
+}
+
+/// Runs the second stage.
+pub(super) fn run(options: &Options, needs: Needs) -> Result<i32> {
+    needs.wait()?;
+    let nodes = format!("guest:{}", KERNELS.len());
+    this(&["cluster", "up", "--name", NAME, "--nodes", &nodes, "--guest-kernel", &KERNELS.join(",")])?;
     let shown = Stage::open().and_then(|stage| stage.play());
     if options.keep {
         say(&format!(
