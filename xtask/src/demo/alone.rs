@@ -22,6 +22,9 @@ use crate::vm::session::{self, POLICIES, Running};
 /// For the whole play, on a machine with much else to do.
 const PLAY: Duration = Duration::from_secs(1200);
 
+/// An argument of processes that are no part of an act.
+const MARK: &str = "mark-of-the-demo";
+
 /// What is shown on.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
@@ -176,8 +179,7 @@ impl<'a> Stage<'a> {
         let watch = ["/usr/bin/tetra", "getevents", "-o", "compact", "--color", when];
         let events = guest.spawn(&session::process(watch))?;
         let mut stage = Stage { guest, agent, events, screen, seen: Some(seen), as_told: true };
-        // The client's own start is the first event that it shows.
-        stage.skip_until(b"/usr/bin/tetra")?;
+        stage.wait_for_client()?;
         Ok(stage)
     }
 
@@ -203,7 +205,7 @@ impl<'a> Stage<'a> {
         self.screen.line(2, &format!("$ {}", command.join(" ")))?;
         let (status, printed) = self.guest.run(&session::process(command.iter().copied()))?;
         self.screen.show(printed.as_bytes())?;
-        self.show_until_exit(command[0])?;
+        self.show_events()?;
         self.screen.line(2, &format!("  ({status})"))?;
         self.check(status.code() == code, &format!("it should have been exit code {code}"))
     }
@@ -220,7 +222,7 @@ impl<'a> Stage<'a> {
         let look = ["/usr/bin/test", "-e", file];
         let (status, _) = self.guest.run(&session::process(look))?;
         // The look makes events, too.
-        self.until_exit(look[0], |_| Ok(()))?;
+        self.events()?;
         self.check(status.code() == 1, &format!("{file} was written, and should not have been"))?;
         if status.code() == 1 {
             self.screen.line(1, &format!("{file} was never written."))?;
@@ -241,55 +243,61 @@ impl<'a> Stage<'a> {
             }
             None => self.screen.line(2, &format!("$ cp {} {POLICIES}/", put.file))?,
         }
-        self.guest.put(&to, 0o644, text.as_bytes())?;
+        // As cp and sed do it in effect: the agent never sees half a file.
+        let new = format!("/etc/tetragon/{}", put.file);
+        self.guest.put(&new, 0o644, text.as_bytes())?;
+        let rename = ["/bin/mv", &new, &to];
+        self.guest.run(&session::process(rename))?;
+        self.events()?;
         if !self.agent.wait_until_loaded(self.guest, 1, &mut log)? {
             bail!("{} was refused; the agent's log says why", put.file);
         }
         Ok(())
     }
 
-    /// Shows events until the exit of a command's process is among them.
-    fn show_until_exit(&mut self, program: &str) -> Result<()> {
-        let mut shown = Vec::new();
-        self.until_exit(program, |bytes| {
-            shown.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        self.screen.show(&shown)?;
-        if let Some(seen) = self.seen.take() {
+    /// Shows what was reported until now.
+    fn show_events(&mut self) -> Result<()> {
+        let events = self.events()?;
+        self.screen.show(events.as_bytes())?;
+        if let Some(seen) = self.seen.take().filter(|_| !events.is_empty()) {
             seen();
         }
         Ok(())
     }
 
-    /// Passes on events until the exit of a program is among them.
-    fn until_exit(&mut self, program: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    /// What was reported until now: up to the end of a process that is started for that.
+    fn events(&mut self) -> Result<String> {
+        self.guest.run(&session::process(["/bin/true", MARK]))?;
         let mut text = String::new();
-        let is_exit = |line: &str| line.contains("exit") && line.contains(program);
-        while !text.lines().any(is_exit) {
+        while !text.lines().any(|line| line.contains(MARK) && line.contains("exit")) || !text.ends_with('\n')
+        {
             match self.guest.wait(&self.events, None)? {
-                Happened::Output(1, bytes) => {
-                    text += &String::from_utf8_lossy(&bytes);
-                    each(&bytes)?;
-                }
+                Happened::Output(1, bytes) => text += &String::from_utf8_lossy(&bytes),
                 Happened::Output(_, bytes) => std::io::stderr().write_all(&bytes)?,
                 Happened::Exit(status) => bail!("`tetra getevents` ended in the guest: {status}"),
                 Happened::Nothing => {}
             }
         }
-        Ok(())
+        Ok(text.lines().filter(|line| !line.contains(MARK)).map(|line| format!("{line}\n")).collect())
     }
 
-    /// Drops events until one has a word.
-    fn skip_until(&mut self, word: &[u8]) -> Result<()> {
-        let mut text = Vec::new();
-        while !text.windows(word.len()).any(|w| w == word) {
-            match self.guest.wait(&self.events, None)? {
-                Happened::Output(1, bytes) => text.extend(bytes),
-                Happened::Output(_, bytes) => std::io::stderr().write_all(&bytes)?,
-                Happened::Exit(status) => bail!("`tetra getevents` ended in the guest: {status}"),
-                Happened::Nothing => {}
+    /// Makes events until the client shows one: it is connected then.
+    fn wait_for_client(&mut self) -> Result<()> {
+        let mut text = String::new();
+        let (mut made, mut ended) = (0, 0);
+        while ended == 0 || ended < made {
+            if ended == 0 {
+                self.guest.run(&session::process(["/bin/true", MARK]))?;
+                made += 1;
             }
+            while let Happened::Output(_, bytes) =
+                self.guest.wait(&self.events, Some(Duration::from_millis(200)))?
+            {
+                text += &String::from_utf8_lossy(&bytes);
+            }
+            let lines = |word: &str| text.lines().filter(|l| l.contains(word)).count();
+            // The first ones were before the client; of each that it shows the end comes, too.
+            (made, ended) = (lines("process"), lines("exit"));
         }
         Ok(())
     }
