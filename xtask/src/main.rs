@@ -50,6 +50,9 @@ enum Xtask {
     Setup,
     /// Everything that `make test` does
     Test(test::Options),
+    /// Download and build what the later steps of the tests need
+    #[command(hide = true)]
+    TestNeeds,
     /// Guests: stock Debian kernels in QEMU
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -84,6 +87,7 @@ impl Xtask {
             Xtask::Image(options) => dist::image(options),
             Xtask::Setup => packages::install(packages::ALL).map(|()| 0),
             Xtask::Test(options) => test::run_all(&options),
+            Xtask::TestNeeds => test::make_needs(),
             Xtask::Vm(vm) => vm.execute(),
         }
     }

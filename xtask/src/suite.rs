@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::build::workspace;
 use crate::cluster;
+use crate::test::LONG;
 use crate::tools::{itself, root, run, say};
 
 /// Kubernetes' versions that the parts are tested with, and the order of the tests: they mostly wait, so both
@@ -80,20 +81,27 @@ pub(crate) fn into_file(name: &str, args: &[&str]) -> Result<()> {
     shown_on_failure(&log, |shown| logged(&mut itself(args)?, shown))
 }
 
+/// The last line of a file.
+pub(crate) fn last_line(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().last().unwrap_or_default().trim().to_owned()
+}
+
 /// Runs a command whose output goes to a file.
 fn logged(command: &mut Command, log: &File) -> Result<()> {
     run(command.stdout(log.try_clone()?).stderr(log.try_clone()?))
 }
 
 /// Everything installed by helm on a node of this machine and one in a guest.
-pub(crate) fn whole() -> Result<()> {
+pub(crate) fn whole(long: bool) -> Result<()> {
     this(&["image"])?;
     with_cluster("whole", &["--nodes", "host:1,guest:1"], |env| {
         for image in ["tetragon", "tetragon-operator"] {
             let archive = root().join(format!("target/image/{image}.tar"));
             this(&["cluster", "load-image", "--name", "whole", &archive.display().to_string()])?;
         }
-        run(workspace(["test", "--test", "cluster"]).envs(env.iter().cloned()))
+        let mut tests = workspace(["test", "--test", "cluster"]);
+        run(tests.envs(env.iter().cloned()).env(LONG, if long { "1" } else { "" }))
     })
 }
 

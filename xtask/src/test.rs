@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that `make test` does, step by step, with a summary.
+//! `cargo xtask test`: everything that `make test` does, step by step, with a table at the end.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -11,8 +11,9 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::build::{cargo, workspace};
+use crate::progress::{self, Counting, Ticker, duration};
 use crate::tools::{output, root, run, say};
-use crate::{chart, conformance, packages, suite};
+use crate::{chart, cluster, conformance, ebpf, kernels, packages, suite};
 
 /// Which steps.
 #[derive(Debug, Args)]
@@ -20,6 +21,9 @@ pub(crate) struct Options {
     /// Only these steps, separated by commas; without it all but api
     #[arg(long, value_name = "STEPS", value_delimiter = ',')]
     only: Vec<Step>,
+    /// The long tests, too: every case and scenario on every kernel, all of the cluster's tests, and the step api
+    #[arg(long)]
+    long: bool,
 }
 
 /// Tests that run only when they are named: they need guests, an API server, a search server.
@@ -32,6 +36,8 @@ enum Step {
     Setup,
     /// Formatting
     Fmt,
+    /// The eBPF objects that are checked in are what their sources give
+    Ebpf,
     /// Compiles everything, with lints, all of them errors
     Clippy,
     /// Tests that need no guest
@@ -40,7 +46,7 @@ enum Step {
     Chart,
     /// The Elasticsearch export against a real search server
     Search,
-    /// Conformance cases on every kernel
+    /// Conformance cases
     Conformance,
     /// Tests of the whole in guests
     E2e,
@@ -52,15 +58,35 @@ enum Step {
 
 impl Step {
     /// Runs when no step is named. `api` needs a second version of Kubernetes' programs, which are built from
-    /// source the first time: with it a fresh machine would need about an hour.
-    fn is_default(self) -> bool {
-        self != Step::Api
+    /// source the first time.
+    fn is_chosen(self, options: &Options) -> bool {
+        match options.only.as_slice() {
+            [] => options.long || self != Step::Api,
+            only => only.contains(&self),
+        }
     }
 
-    fn run(self) -> Result<()> {
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
+    /// Of what a run without --long leaves out, and why.
+    fn left_out(self) -> &'static str {
+        match self {
+            Step::Conformance => {
+                "each case on one kernel, the oldest and the newest in turn; the seed's on all"
+            }
+            Step::E2e => "scenarios that another guest of the list shows as well",
+            Step::Api => "a second version of Kubernetes would be built",
+            _ => "",
+        }
+    }
+
+    fn run(self, long: bool) -> Result<()> {
         match self {
             Step::Setup => packages::install(packages::ALL),
             Step::Fmt => fmt(),
+            Step::Ebpf => ebpf::check(),
             Step::Clippy => {
                 alike()?;
                 // With --all-targets cargo does not look at names.
@@ -73,25 +99,29 @@ impl Step {
                 _ => bail!("the chart has failed"),
             },
             Step::Search => run(&mut workspace(["test", "--test", "search"])),
-            Step::Conformance => match conformance::run(&conformance::Options::quick())? {
+            Step::Conformance => match conformance::run(&conformance::Options::of_the_tests(long))? {
                 0 => Ok(()),
                 _ => bail!("cases failed"),
             },
-            // Built anew in there, this program would be gone when the next step starts it.
             Step::E2e => {
-                run(&mut workspace(["build", "--quiet"]))?;
-                run(workspace(["test", "--test", "e2e"]).env("XTASK", std::env::current_exe()?))
+                progress::run("building what runs in guests", &mut workspace(["build"]), Counting::Cargo)?;
+                let mut tests = workspace(["test", "--test", "e2e"]);
+                run(tests.env("XTASK", std::env::current_exe()?).env(LONG, if long { "1" } else { "" }))
             }
             Step::Api => suite::parts(),
-            Step::Cluster => suite::whole(),
+            Step::Cluster => suite::whole(long),
         }
     }
 }
 
-/// What cargo says while it builds.
+/// Set for tests that have a long form, which is wanted.
+pub(crate) const LONG: &str = "TETRAGON_LONG";
+
+/// A line that cargo writes for programs.
 #[derive(Deserialize)]
-struct Said {
+struct Line {
     message: Option<Message>,
+    package_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -103,13 +133,22 @@ struct Message {
 fn lint(targets: &[&str]) -> Result<()> {
     let mut build = workspace(["test", "--no-run", "--quiet", "--message-format=json"]);
     let mut build = build.args(targets).stdout(Stdio::piped()).spawn().context("starting cargo")?;
-    let mut warnings = 0;
-    for line in BufReader::new(build.stdout.take().context("cargo has no output")?).lines() {
-        let said: Said = serde_json::from_str(&line?).context("what cargo says")?;
-        if let Some(text) = said.message.and_then(|m| m.rendered) {
+    let lines = BufReader::new(build.stdout.take().context("cargo has no output")?).lines();
+    let (mut warnings, mut units, mut last) = (0, 0, String::new());
+    let mut ticker = Ticker::new("compiling everything");
+    for line in lines {
+        let line: Line = serde_json::from_str(&line?).context("what cargo says")?;
+        if let Some(text) = line.message.and_then(|m| m.rendered) {
+            ticker.end();
             eprintln!("{text}");
             warnings += 1;
         }
+        if let Some(id) = line.package_id {
+            units += 1;
+            last = id;
+        }
+        let name = last.rsplit(['/', '#']).next().unwrap_or_default();
+        ticker.tick(|| format!("{units} parts, the last of {name}"));
     }
     ensure!(build.wait()?.success() && warnings == 0, "{warnings} warnings and errors");
     Ok(())
@@ -144,60 +183,119 @@ fn fmt() -> Result<()> {
 struct Beside(JoinHandle<Result<Duration>>);
 
 impl Beside {
-    fn start() -> Beside {
-        Beside(std::thread::spawn(|| {
+    fn start(long: bool) -> Beside {
+        Beside(std::thread::spawn(move || {
             let begin = Instant::now();
-            suite::into_file("cluster", &["test", "--only", "cluster"]).map(|()| begin.elapsed())
+            let test: &[&str] =
+                if long { &["test", "--long", "--only", "cluster"] } else { &["test", "--only", "cluster"] };
+            suite::into_file("cluster", test).map(|()| begin.elapsed())
         }))
     }
 
     fn end(self) -> Result<Duration> {
+        let mut ticker = Ticker::new("the cluster's tests");
+        let log = root().join("target/cluster.log");
+        while !self.0.is_finished() {
+            std::thread::sleep(Duration::from_millis(100));
+            ticker.tick(|| suite::last_line(&log));
+        }
+        ticker.end();
         self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
+/// `cargo xtask test-needs`: kernels, and the programs of clusters and of the search server.
+pub(crate) fn make_needs() -> Result<i32> {
+    let kernels = std::thread::spawn(|| kernels::BED.iter().try_for_each(|k| kernels::get(k).map(drop)));
+    cluster::prepare_tests()?;
+    kernels.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    Ok(0)
+}
+
+/// Begins to make what later steps need, beside the first ones. A step that finds something missing makes it.
+fn start_needs(steps: &[Step]) {
+    if !steps.contains(&Step::Setup) || !steps.iter().any(|s| *s > Step::Unit) {
+        return;
+    }
+    std::thread::spawn(|| {
+        if let Err(error) = suite::into_file("test-needs", &["test-needs"]) {
+            eprintln!("error: what later steps need could not be made: {error:#}");
+        }
+    });
+}
+
+/// What came of a step.
+struct Row {
+    step: Step,
+    failed: bool,
+    time: Duration,
+}
+
 /// Runs the steps; gives the exit code. A failed step does not hide what the later ones find.
-fn run_steps(steps: &[Step]) -> i32 {
-    let mut summary = Vec::new();
+fn run_steps(steps: &[Step], long: bool) -> i32 {
+    let begin = Instant::now();
+    let mut rows = Vec::new();
     let mut beside = None;
-    for step in steps {
+    let mut needs_begun = false;
+    for (number, step) in steps.iter().enumerate() {
         // When everything is compiled, not alone, and not beside `api`, which judges what processes of this
         // machine do.
         let later = *step > Step::Unit && *step < Step::Cluster && steps.contains(&Step::Cluster);
         if later && beside.is_none() && !steps.contains(&Step::Api) {
-            beside = Some(Beside::start());
+            beside = Some(Beside::start(long));
             // The cluster's tests have times to keep; the other steps take what they leave.
             let _ = rustix::process::nice(10);
         }
-        say(&format!("{step:?}").to_lowercase());
-        let begin = Instant::now();
+        say(&format!(
+            "[{}/{}] {} (after {})",
+            number + 1,
+            steps.len(),
+            step.name(),
+            duration(begin.elapsed())
+        ));
+        if *step > Step::Setup && !std::mem::replace(&mut needs_begun, true) {
+            start_needs(steps);
+        }
+        let started = Instant::now();
         let ended = beside.take_if(|_| *step == Step::Cluster).map(Beside::end);
         let result = match ended {
             Some(result) => result,
-            None => step.run().map(|()| begin.elapsed()),
+            None => step.run(long).map(|()| started.elapsed()),
         };
         if let Err(error) = &result {
             eprintln!("error: {error:#}");
         }
         let failed = result.is_err();
-        summary.push((*step, failed, result.unwrap_or_else(|_| begin.elapsed())));
+        rows.push(Row { step: *step, failed, time: result.unwrap_or_else(|_| started.elapsed()) });
         if failed && *step == Step::Setup {
             break;
         }
     }
-    println!("\n{:<12} {:>8}  RESULT", "STEP", "TIME");
-    for (step, failed, time) in &summary {
-        let name = format!("{step:?}").to_lowercase();
-        println!("{name:<12} {:>7.1}s  {}", time.as_secs_f64(), if *failed { "FAIL" } else { "pass" });
+    table(&rows, long, begin.elapsed());
+    i32::from(rows.iter().any(|r| r.failed))
+}
+
+/// What came of each step, how long it took, and what was left out.
+fn table(rows: &[Row], long: bool, time: Duration) {
+    println!("\n{:<12} {:<6} {:>8}  LEFT OUT", "STEP", "RESULT", "TIME");
+    for row in rows {
+        let left_out = if long { "" } else { row.step.left_out() };
+        let result = if row.failed { "FAIL" } else { "pass" };
+        println!("{:<12} {result:<6} {:>7.1}s  {left_out}", row.step.name(), row.time.as_secs_f64());
     }
-    let failed = summary.iter().any(|(_, failed, _)| *failed);
-    println!("{}", if failed { "failed" } else { "all passed" });
-    i32::from(failed)
+    if !long {
+        let missing = Step::value_variants().iter().filter(|s| rows.iter().all(|r| r.step != **s));
+        for step in missing {
+            println!("{:<12} {:<6} {:>8}  {}", step.name(), "-", "", step.left_out());
+        }
+        println!("What is left out runs with `make test-long`.");
+    }
+    let failed = rows.iter().filter(|r| r.failed).count();
+    println!("{} passed, {failed} failed, in {}", rows.len() - failed, duration(time));
 }
 
 /// `cargo xtask test`.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
-    let chosen = |s: &&Step| if options.only.is_empty() { s.is_default() } else { options.only.contains(s) };
-    let steps: Vec<Step> = Step::value_variants().iter().filter(chosen).copied().collect();
-    Ok(run_steps(&steps))
+    let steps: Vec<Step> = Step::value_variants().iter().filter(|s| s.is_chosen(options)).copied().collect();
+    Ok(run_steps(&steps, options.long))
 }

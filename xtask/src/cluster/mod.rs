@@ -29,7 +29,7 @@ use clap::{Args, Subcommand};
 
 use setup::supervise::CLUSTERS;
 
-use crate::tools::{itself, say};
+use crate::tools::{PATIENCE, itself, say};
 use components::NEWEST;
 pub(crate) use components::go;
 use pki::Pki;
@@ -37,8 +37,6 @@ use state::{Node, NodeKind, State};
 
 /// How many nodes of one kind a cluster can have.
 const NODES: u8 = 4;
-/// A guest's start alone takes one and a half minutes.
-const NODE_READY: Duration = Duration::from_secs(300);
 
 /// What can be done with clusters.
 #[derive(Debug, Subcommand)]
@@ -122,6 +120,11 @@ pub(crate) struct Up {
 /// Where a program of the newest version is; it is built or unpacked if it is missing.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
     components::program(name, NEWEST)
+}
+
+/// Builds and unpacks what the tests need.
+pub(crate) fn prepare_tests() -> Result<()> {
+    components::build(NEWEST, &[])
 }
 
 /// Builds and unpacks what a cluster with guests on these kernels needs.
@@ -256,7 +259,7 @@ fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
             let now = heartbeat(state, name);
             now != before && now.starts_with("True ")
         };
-        state.wait_for(&daemon(name, node), NODE_READY, ready)?;
+        state.wait_for(&daemon(name, node), PATIENCE, ready)?;
     }
     Ok(())
 }

@@ -56,9 +56,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What `make test` runs.
-    pub(crate) fn quick() -> Options {
-        Options { quick: true, ..Options::default() }
+    /// What `make test` runs, and with `long` what `make test-long` runs.
+    pub(crate) fn of_the_tests(long: bool) -> Options {
+        Options { quick: !long, ..Options::default() }
     }
 
     /// Whether the case with this number is run on that kernel.
