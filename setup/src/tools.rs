@@ -3,8 +3,13 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+/// How long is waited for what has no reason to fail: machines may be slow and busy, and only what never comes is to
+/// fail.
+pub const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// The repository's root.
 pub fn root() -> PathBuf {

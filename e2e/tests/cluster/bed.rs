@@ -116,7 +116,7 @@ pub(crate) fn get(args: &[&str]) -> Result<Value> {
 }
 
 /// How long is waited for anything: machines may be slow and busy, and only what never comes is to fail.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Asks again until the answer is yes, less and less often: after half a second, later a fifth of the time so far.
 /// The last `Err` is told when patience is at its end.
@@ -129,7 +129,7 @@ pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<
                 return Ok(answer);
             }
             Err(e) if begin.elapsed() > PATIENCE => {
-                bail!("{what}: not within {} s: {e:#}", PATIENCE.as_secs());
+                bail!("{what}: not within {} s: {e:#}\n{}", PATIENCE.as_secs(), slow_parts());
             }
             Err(_) => {
                 let pause = begin.elapsed() / 5;
@@ -137,6 +137,15 @@ pub(crate) fn wait<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<
             }
         }
     }
+}
+
+/// How busy this machine and the guest are, and with what: whether something was slow, and which part.
+fn slow_parts() -> String {
+    let look = "echo load $(cat /proc/loadavg); cat /proc/pressure/cpu 2>/dev/null; top -b -n 1 | head -n 15";
+    let here = Command::new("sh").args(["-c", look]).output();
+    let here = here.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stdout).into_owned());
+    let guest = on_node(GUEST, &["/bin/sh", "-c", look]).map_or_else(|e| format!("{e:#}"), |said| said.all());
+    format!("this machine:\n{here}\n{GUEST}:\n{guest}")
 }
 
 /// The status of a condition, and its reason.

@@ -16,8 +16,8 @@ pub(crate) const VALUES: &str = "e2e/tests/cluster/values.yaml";
 pub(crate) fn install() -> Result<()> {
     helm(&["lint", "charts/tetragon", "-f", VALUES])?;
     helm(&["install", "tetragon", "charts/tetragon", "-n", NAMESPACE, "-f", VALUES])?;
-    kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=600s"])?;
-    kubectl(&["rollout", "status", "-n", NAMESPACE, "deploy/tetragon-operator", "--timeout=600s"])?;
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=1800s"])?;
+    kubectl(&["rollout", "status", "-n", NAMESPACE, "deploy/tetragon-operator", "--timeout=1800s"])?;
     for node in [HOST, GUEST] {
         wait(&format!("{node} is Ready"), || {
             let object = get(&["tetragonnode", node])?;

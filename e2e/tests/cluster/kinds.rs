@@ -43,7 +43,7 @@ fn shops() -> Result<Vec<String>> {
 }
 
 fn rolled_out() -> Result<()> {
-    kubectl(&["rollout", "status", "-n", WHERE, "deployment/shop", "--timeout=600s"]).map(drop)
+    kubectl(&["rollout", "status", "-n", WHERE, "deployment/shop", "--timeout=1800s"]).map(drop)
 }
 
 /// Init, ephemeral and usual containers of a Deployment's pods stand in events, also of the pods that come when
@@ -129,7 +129,7 @@ pub(crate) fn an_allow_list_per_workload() -> Result<()> {
     let pods = [of("listed", "web", SLEEP), of("unlisted", "web", "[/bin/uname]"), of("other", "db", SLEEP)];
     ensure!(apply(&pods.concat())?.code == Some(0), "the pods are taken");
     for name in ["pod/listed", "pod/other"] {
-        kubectl(&["wait", "--for=condition=Ready", name, "--timeout=600s"])?;
+        kubectl(&["wait", "--for=condition=Ready", name, "--timeout=1800s"])?;
     }
     let exec = |pod: &str, binary: &str| try_kubectl(&["exec", pod, "--", binary, "/etc/hostname"]);
     for (pod, binary, may) in

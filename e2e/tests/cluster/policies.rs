@@ -36,7 +36,7 @@ fn ready(name: &str, status: &str) -> Result<Value> {
 /// The seeds: the guest's kernel runs them; what this machine's kernel cannot is told apart.
 pub(crate) fn truth() -> Result<()> {
     ensure!(apply(EXITS)?.code == Some(0), "a good policy applies");
-    kubectl(&["wait", "--for=condition=Ready", "tracingpolicy/exits", "--timeout=600s"])?;
+    kubectl(&["wait", "--for=condition=Ready", "tracingpolicy/exits", "--timeout=1800s"])?;
     let exits = ready("exits", "True")?;
     ensure!(exits["status"]["nodes"]["summary"] == "2/2", "{}", exits["status"]);
     ensure!(exits["status"]["observedGeneration"] == exits["metadata"]["generation"], "{exits}");

@@ -50,7 +50,7 @@ fn opens() -> Result<(u32, u32)> {
 
 pub(crate) fn upgrade() -> Result<()> {
     ensure!(apply(VICTIM)?.code == Some(0), "the victim starts");
-    kubectl(&["wait", "--for=condition=Ready", "pod/victim", "--timeout=600s"])?;
+    kubectl(&["wait", "--for=condition=Ready", "pod/victim", "--timeout=1800s"])?;
     let (ok, tried) = opens()?;
     ensure!(ok == tried && tried == 50, "nothing is denied yet: {ok} of {tried}");
     ensure!(apply(DENY)?.code == Some(0), "the policy applies");
@@ -88,7 +88,7 @@ pub(crate) fn upgrade() -> Result<()> {
         "--set",
         "tetragon.enableProcessCred=true,rthooks.enabled=false,tetragon.cri.enabled=true",
     ])
-    .and_then(|_| kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=600s"]))
+    .and_then(|_| kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=1800s"]))
     .and_then(|_| {
         wait("another agent has the guest", || {
             ensure!(agent_pod(GUEST)? != before, "the old pod is there");

@@ -93,7 +93,7 @@ pub(crate) fn events_name_their_pods() -> Result<()> {
     ensure!(apply(&all)?.code == Some(0), "the pods are taken");
     for (namespace, name, ..) in PODS {
         let pod = format!("pod/{name}");
-        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", &pod, "--timeout=600s"])?;
+        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", &pod, "--timeout=1800s"])?;
     }
     for (node, namespace, name) in [(GUEST, "production", "web"), (HOST, "production", "elsewhere")] {
         let agent = agent_pod(node)?;
@@ -225,7 +225,7 @@ pub(crate) fn containers_are_known_when_they_start() -> Result<()> {
         apply(&pod("named", "looks", "looks", GUEST, &[("main", SLEEP)]))?.code == Some(0),
         "the pod is taken"
     );
-    kubectl(&["wait", "-n", "named", "--for=condition=Ready", "pod/looks", "--timeout=600s"])?;
+    kubectl(&["wait", "-n", "named", "--for=condition=Ready", "pod/looks", "--timeout=1800s"])?;
     // The kubelet reports a container's name long after it has done what is denied.
     let by_name = "containerSelector: {matchExpressions: [{key: name, operator: In, values: [main]}]}";
     ensure!(apply(&policy("named-files", "named", by_name))?.code == Some(0), "the policy is taken");

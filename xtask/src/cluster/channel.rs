@@ -7,11 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::tools::PATIENCE;
 use anyhow::{Context, Result, bail};
 use tetragon_guest::{CHUNK, Frame, Kind, Run};
-
-/// Nothing that a guest is told to do is silent for longer.
-const SILENCE: Duration = Duration::from_secs(300);
 
 /// A connection.
 pub(crate) struct Channel {
@@ -24,7 +22,7 @@ impl Channel {
     pub(crate) fn connect(socket: &Path) -> Result<Channel> {
         let stream =
             UnixStream::connect(socket).with_context(|| format!("connecting to {}", socket.display()))?;
-        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         // What a former connection did not wait for must not be taken for an answer.
         let mut channel = Channel { stream, next: std::process::id().wrapping_mul(1000) };
         channel.request(Kind::Ping, &[]).context("waiting for the guest")?;
@@ -47,7 +45,7 @@ impl Channel {
                 Ok(Some(frame)) => return Ok(frame),
                 Ok(None) => bail!("the guest is gone"),
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                    bail!("the guest has said nothing for {} s", SILENCE.as_secs())
+                    bail!("the guest has said nothing for {} s", PATIENCE.as_secs())
                 }
                 Err(e) => return Err(e.into()),
             }

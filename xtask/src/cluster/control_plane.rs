@@ -9,16 +9,13 @@ use anyhow::{Context, Result};
 use super::components::{NEWEST, program};
 use super::pki::Pki;
 use super::state::State;
-use crate::tools::{command, output, say};
+use crate::tools::{PATIENCE, command, output, say};
 
 /// Names of the daemons, in the order of their start.
 pub(crate) const ETCD: &str = "etcd";
 pub(crate) const API_SERVER: &str = "kube-apiserver";
 pub(crate) const CONTROLLERS: &str = "kube-controller-manager";
 pub(crate) const SCHEDULER: &str = "kube-scheduler";
-
-/// On a machine that builds something meanwhile, a start takes many times what it takes alone.
-const READY: Duration = Duration::from_secs(180);
 
 /// What is written down: who changed what, but not what it says. Tests count writes with it.
 const AUDIT_POLICY: &str = "\
@@ -51,7 +48,7 @@ pub(crate) fn up(state: &mut State, pki: &Pki) -> Result<()> {
     }
     // It is among the first things that the controllers make, and pods cannot be made without it.
     let account = ["get", "serviceaccount", "default", "-n", "default", "-o", "name"];
-    state.wait_for(CONTROLLERS, READY, || kubectl(state, &account).is_ok())
+    state.wait_for(CONTROLLERS, PATIENCE, || kubectl(state, &account).is_ok())
 }
 
 /// Starts the API server unless it runs, and waits until it is ready.
@@ -59,7 +56,7 @@ pub(crate) fn start_api_server(state: &mut State, pki: &Pki) -> Result<()> {
     if state.start(API_SERVER, &api_server(state, pki)?)? {
         say(&format!("cluster: starting the API server {}", state.version));
     }
-    state.wait_for(API_SERVER, READY, || kubectl(state, &["get", "--raw=/readyz"]).is_ok())
+    state.wait_for(API_SERVER, PATIENCE, || kubectl(state, &["get", "--raw=/readyz"]).is_ok())
 }
 
 /// Stops the control plane, the API server first.
@@ -136,6 +133,8 @@ fn controllers(state: &State, pki: &Pki) -> Result<Command> {
     as_user(&mut controllers, &pki.file("controller-manager.kubeconfig").display().to_string());
     let address = state.network().loopback();
     controllers.args([&format!("--bind-address={address}"), "--use-service-account-credentials=true"]);
+    // Guests are slow to say that they are there.
+    controllers.arg("--node-monitor-grace-period=300s");
     // It makes the folder.
     controllers.arg("--flex-volume-plugin-dir").arg(state.folder().join("volume-plugins"));
     for (flag, file) in [

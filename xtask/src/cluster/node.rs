@@ -56,6 +56,8 @@ pub(crate) fn containerd(etc: &Path, plugins: &Path) -> String {
 [plugins.'io.containerd.nri.v1.nri']
   disable = false
   socket_path = "/run/nri/nri.sock"
+  plugin_registration_timeout = "60s"
+  plugin_request_timeout = "60s"
 
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "{PAUSE}"
@@ -67,6 +69,14 @@ pub(crate) fn containerd(etc: &Path, plugins: &Path) -> String {
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = ["{plugins}"]
     conf_dir = "{etc}/cni"
+
+# A node in a guest is slow: what takes a second elsewhere takes ten there.
+[timeouts]
+  'io.containerd.timeout.metrics.shimstats' = "60s"
+  'io.containerd.timeout.shim.cleanup' = "60s"
+  'io.containerd.timeout.shim.load' = "60s"
+  'io.containerd.timeout.shim.shutdown' = "60s"
+  'io.containerd.timeout.task.state' = "60s"
 "#,
         etc = etc.display(),
         plugins = plugins.display(),
@@ -103,6 +113,12 @@ evictionHard: {{memory.available: 50Mi, nodefs.available: 1%}}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 runtimeRequestTimeout: 10m
+# A slow node does less that nobody looks at, and is not taken for one that is down.
+nodeStatusUpdateFrequency: 30s
+nodeLeaseDurationSeconds: 200
+volumeStatsAggPeriod: -1s
+containerLogMonitorInterval: 1m
+maxPods: 60
 ",
         etc = place.etc.display(),
         cgroup = place.cgroup,
@@ -117,7 +133,7 @@ pub(crate) fn kubelet_arguments(etc: &Path, name: &str, address: &str) -> Vec<St
         format!("--kubeconfig={etc}/kubeconfig"),
         format!("--hostname-override={name}"),
         format!("--node-ip={address}"),
-        "--v=2".into(),
+        "--v=1".into(),
     ]
 }
 

@@ -21,12 +21,10 @@ use super::node;
 use super::pki::Pki;
 use super::state::{Node, State};
 use crate::arch::Arch;
-use crate::tools::{cache, say};
+use crate::tools::{PATIENCE, cache, say};
 use crate::vm::machine::{Console, Hardware, Machine};
 use crate::vm::qmp::Qmp;
 
-/// Booting, and waking up, on a busy machine.
-const BOOT: Duration = Duration::from_secs(300);
 const MEMORY: u32 = 2048;
 /// Written last, so that a folder with it is complete.
 const COMPLETE: &str = "complete";
@@ -164,7 +162,7 @@ fn qemu(machine: &Machine, folder: &Path, saved: Option<&Path>, disk: &Path, tap
 
 fn wait_for_sockets(qemu: Daemon, log: &Path, folder: &Path) -> Result<()> {
     let there = || ["qmp", "ctl"].iter().all(|socket| folder.join(socket).exists());
-    qemu.wait_for(log, BOOT, there).context("waiting for QEMU's sockets")
+    qemu.wait_for(log, PATIENCE, there).context("waiting for QEMU's sockets")
 }
 
 /// Goes on where the saved guest stood.
@@ -173,7 +171,7 @@ fn wake(folder: &Path, saved: &Path) -> Result<()> {
     qmp.leave_out_memory()?;
     let uri = format!("exec:cat '{}'", saved.join("state").display());
     qmp.call("migrate-incoming", &json!({"uri": uri}))?;
-    qmp.wait("query-status", &["paused", "running", "postmigrate"], BOOT)?;
+    qmp.wait("query-status", &["paused", "running", "postmigrate"], PATIENCE)?;
     qmp.call("cont", &json!({}))?;
     Ok(())
 }
@@ -263,7 +261,7 @@ fn boot_and_save(qemu: Daemon, folder: &Path, log: &Path, state: &Path) -> Resul
     qmp.call("stop", &json!({}))?;
     qmp.leave_out_memory()?;
     qmp.call("migrate", &json!({"uri": format!("exec:cat > '{}'", state.display())}))?;
-    let outcome = qmp.wait("query-migrate", &["completed", "failed", "cancelled"], BOOT)?;
+    let outcome = qmp.wait("query-migrate", &["completed", "failed", "cancelled"], PATIENCE)?;
     if outcome != "completed" {
         bail!("saving the guest: {outcome}");
     }

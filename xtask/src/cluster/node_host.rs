@@ -18,7 +18,7 @@ use super::images;
 use super::node;
 use super::pki::Pki;
 use super::state::{Node, State};
-use crate::tools::{command, output, say};
+use crate::tools::{PATIENCE, command, output, say};
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// What a kubelet sets when it starts.
@@ -90,7 +90,7 @@ pub(crate) fn up(state: &mut State, pki: &Pki, name: &str, node: &Node) -> Resul
         state.stop(&kubelet, Duration::from_secs(5))?;
     }
     state.start(&containerd, &start_containerd(&folder, &cgroup(state, name))?)?;
-    state.wait_for(&containerd, Duration::from_secs(60), || ctr(state, name, &["version"]).is_ok())?;
+    state.wait_for(&containerd, PATIENCE, || ctr(state, name, &["version"]).is_ok())?;
     for image in images::write(&state.folder().join("images"))? {
         import(state, name, &image)?;
     }

@@ -13,9 +13,8 @@ use clap::{Args, Subcommand};
 
 use super::components::search_jars;
 use super::daemon::Daemon;
-use crate::tools::{root, say};
+use crate::tools::{PATIENCE, root, say};
 
-const READY: Duration = Duration::from_secs(180);
 const STOP: Duration = Duration::from_secs(20);
 
 /// What can be done with search servers.
@@ -100,7 +99,7 @@ impl Port {
         };
         let answers =
             || self.answer().is_some_and(|a| a.starts_with("HTTP/1.1 200") || a.starts_with("HTTP/1.0 200"));
-        daemon.wait_for(&log, READY, answers).context("waiting for the search server")?;
+        daemon.wait_for(&log, PATIENCE, answers).context("waiting for the search server")?;
         println!("{url}");
         Ok(())
     }

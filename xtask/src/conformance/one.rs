@@ -20,9 +20,9 @@ use crate::vm::saved::Saved;
 use crate::vm::session::{self, NotReady, POLICIES, Running, Stopped};
 
 /// Seconds that a trigger may take.
-const TRIGGER: u64 = 60;
+const TRIGGER: u64 = 300;
 /// Time for a whole case, on a machine with other things to do.
-const WHOLE: Duration = Duration::from_secs(180);
+const WHOLE: Duration = Duration::from_secs(900);
 
 /// Runs it; gives the hooks' backends and the reasons why it fails.
 pub(super) fn run(

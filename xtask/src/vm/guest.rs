@@ -17,11 +17,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tetragon_guest::{CHUNK, Frame, Kind, Run};
 
+use crate::tools::PATIENCE;
+
 use super::machine::{Console, Machine};
 use super::qmp::Qmp;
 
-/// Booting takes seconds; on a machine with much else to do, many more.
-const BOOT: Duration = Duration::from_secs(180);
 /// Words on the console after which nothing that the guest says can be trusted.
 const FATAL: &[&str] =
     &["Kernel panic", "Oops:", "BUG: unable to handle", "kernel BUG at", "Attempted to kill init"];
@@ -141,7 +141,7 @@ impl Guest {
             waiting,
             next: AtomicU32::new(1),
             console,
-            deadline: Some(Instant::now() + BOOT),
+            deadline: Some(Instant::now() + PATIENCE),
             looked: Cell::new(Instant::now()),
         };
         if let Origin::Saved { state, .. } = origin {
@@ -157,8 +157,7 @@ impl Guest {
         self.qmp.leave_out_memory()?;
         let uri = format!("exec:cat '{}'", state.display());
         self.qmp.call("migrate-incoming", &json!({"uri": uri}))?;
-        let outcome =
-            self.qmp.wait("query-status", &["paused", "running", "postmigrate"], Duration::from_secs(60));
+        let outcome = self.qmp.wait("query-status", &["paused", "running", "postmigrate"], PATIENCE);
         if let Err(error) = outcome {
             return Err(error.context(self.told("the saved guest does not wake up")));
         }
@@ -175,8 +174,7 @@ impl Guest {
         self.qmp.call("stop", &json!({}))?;
         self.qmp.leave_out_memory()?;
         self.qmp.call("migrate", &json!({"uri": format!("exec:cat > '{}'", state.display())}))?;
-        let outcome =
-            self.qmp.wait("query-migrate", &["completed", "failed", "cancelled"], Duration::from_secs(60))?;
+        let outcome = self.qmp.wait("query-migrate", &["completed", "failed", "cancelled"], PATIENCE)?;
         if outcome != "completed" {
             bail!("saving the guest: {outcome}");
         }

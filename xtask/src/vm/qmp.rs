@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::tools::PATIENCE;
+
 /// A connection.
 pub(crate) struct Qmp {
     write: UnixStream,
@@ -18,7 +20,7 @@ impl Qmp {
     /// Connects to a socket that exists and agrees on the protocol.
     pub(crate) fn connect(socket: &Path) -> Result<Qmp> {
         let write = UnixStream::connect(socket).context("connecting to QEMU's control socket")?;
-        write.set_read_timeout(Some(Duration::from_secs(60)))?;
+        write.set_read_timeout(Some(PATIENCE))?;
         let read = BufReader::new(write.try_clone()?);
         let mut qmp = Qmp { write, read };
         qmp.line()?;

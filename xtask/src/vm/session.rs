@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use tetragon_guest::Run;
 
+use crate::tools::PATIENCE;
+
 use super::guest::{Guest, Happened, Process, Status};
 
 /// Where policies are put; the agent watches it.
@@ -21,8 +23,6 @@ const REFUSED: &str = "failed to load";
 /// What a process of the guest has of an environment.
 const ENVIRONMENT: &[&str] =
     &["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux"];
-/// Time for the agent to write out what it has and end.
-const STOP: Duration = Duration::from_secs(120);
 
 /// Takes what a process wrote: stream, bytes.
 pub(crate) type Sink<'a> = &'a mut dyn FnMut(u8, &[u8]);
@@ -172,7 +172,7 @@ impl Running {
             return Ok(Stopped::Before(status));
         }
         guest.signal(&self.process, libc::SIGTERM)?;
-        let end = std::time::Instant::now() + STOP;
+        let end = std::time::Instant::now() + PATIENCE;
         while std::time::Instant::now() < end {
             match guest.wait(&self.process, Some(Duration::from_millis(500)))? {
                 Happened::Output(stream, bytes) => log(stream, &bytes),
@@ -202,7 +202,7 @@ impl fmt::Display for Stopped {
             Stopped::Asked(status) => write!(f, "the agent ended with {status} when it was told to end"),
             Stopped::Before(status) => write!(f, "the agent ended before it was told to: {status}"),
             Stopped::Not => {
-                write!(f, "the agent did not end within {} s of SIGTERM and was killed", STOP.as_secs())
+                write!(f, "the agent did not end within {} s of SIGTERM and was killed", PATIENCE.as_secs())
             }
         }
     }

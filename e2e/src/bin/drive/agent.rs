@@ -21,8 +21,8 @@ const SOCKET: &str = "unix:///var/run/tetragon/tetragon.sock";
 const METRICS: &str = "127.0.0.1:2112";
 const READY: &str = "Listening for events";
 /// A start takes seconds: the kernel checks the programs, and the guest is emulated.
-const START: Duration = Duration::from_secs(300);
-const STOP: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(900);
+const STOP: Duration = Duration::from_secs(600);
 
 /// The folder of policies.
 pub(crate) const POLICIES: &str = "/etc/tetragon/tetragon.tp.d";
@@ -238,7 +238,7 @@ impl Following {
     /// Executes a program until it is printed: from the first time on events are seen, and those before are
     /// printed.
     fn wait_for(&self, mark: &str) -> Result<()> {
-        wait_for("tetra getevents prints an event", Duration::from_secs(300), || {
+        wait_for("tetra getevents prints an event", Duration::from_secs(900), || {
             let ran = Command::new("/bin/true").arg(mark).status().is_ok_and(|s| s.success());
             ran && self.printed.text().contains(&format!("/bin/true {mark}"))
         })

@@ -53,7 +53,7 @@ pub(crate) fn run() -> Result<String> {
     // It has nothing to read any more, and calls.
     drop(old.stdin.take());
     old.wait()?;
-    wait_for("the innermost call is reported", Duration::from_secs(120), || {
+    wait_for("the innermost call is reported", Duration::from_secs(600), || {
         agent::events().is_ok_and(|events| innermost(&events).is_some())
     })?;
     agent.stop()?;

@@ -64,7 +64,7 @@ pub(crate) fn run() -> Result<String> {
         let letter = if n % 2 == 0 { 'A' } else { 'B' };
         let said = agent.log().len();
         put("set.yaml", &set(letter, n < CHANGES / 2))?;
-        wait_for("the agent says that policies were changed", Duration::from_secs(120), || {
+        wait_for("the agent says that policies were changed", Duration::from_secs(600), || {
             agent.log().len() > said
         })?;
         match n {
@@ -127,7 +127,7 @@ fn over_grpc() -> Result<()> {
 /// Waits until the agent has written what the kernel has sent.
 fn drained() -> Result<()> {
     let mut last = 0;
-    wait_for("all events are written", Duration::from_secs(60), || {
+    wait_for("all events are written", Duration::from_secs(600), || {
         std::thread::sleep(Duration::from_millis(400));
         let Ok(m) = Metrics::scrape() else { return false };
         let now = m.sum("tetragon_events_exported_total", &[]);

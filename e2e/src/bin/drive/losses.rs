@@ -59,7 +59,7 @@ pub(crate) fn run() -> Result<String> {
     settle()?;
     // Losses are remembered over a change of policies.
     std::fs::write(format!("{}/other.yaml", agent::POLICIES), OTHER)?;
-    wait_for("policy `other` runs", Duration::from_secs(120), || {
+    wait_for("policy `other` runs", Duration::from_secs(600), || {
         agent::tetra(&["tracingpolicy", "list"]).is_ok_and(|l| l.contains("other"))
     })?;
     made += burst(&["lseek:100", "lseek:100"], CALLS / 5)?;
@@ -107,7 +107,7 @@ fn settle() -> Result<()> {
         Ok(names.map(|n| m.sum(n, &[])))
     };
     let mut last = [0; 3];
-    wait_for("all records are received", Duration::from_secs(60), || {
+    wait_for("all records are received", Duration::from_secs(600), || {
         std::thread::sleep(Duration::from_millis(300));
         let now = numbers().unwrap_or([1, 0, 0]);
         let done = now == last && now[0] == now[1];
