@@ -6,6 +6,7 @@ use tetragon_api::policy::{ActionName, ScopeName};
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::draft::HookKind;
+use crate::feature::Feature;
 use crate::node::{Fields, Item, Place, quote};
 use crate::{schema, suggest, syscalls};
 
@@ -47,8 +48,8 @@ fn action_name(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<ActionName> {
             | ActionName::Signal
             | ActionName::Override,
         ) => known,
-        Some(_) => {
-            cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: action {name}"))
+        Some(other) => {
+            cx.lacks(Feature::Action(other.name()), &item.place, format!("not supported yet: action {name}"))
                 .help("Post, NoPost, Sigkill, Signal and Override work");
             None
         }
@@ -153,7 +154,10 @@ impl Builder {
         let errno = errno(cx, fields, &place);
         for target in targets {
             if let Some((message, help)) = cannot_override(kind, target) {
-                cx.report(Code::OverrideHook, &place, message).help(help);
+                let finding = cx.report(Code::OverrideHook, &place, message).help(help);
+                if matches!(target, Target::Syscall(_)) {
+                    finding.feature = Some(Feature::OVERRIDE_SYSCALL);
+                }
             }
         }
         if let (Some(first), Some(second)) = (self.actions.deny, errno)

@@ -6,6 +6,7 @@ use tetragon_api::policy::TypeName;
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::draft::{ArgDraft, HookKind};
+use crate::feature::Feature;
 use crate::node::{Fields, Item, quote};
 use crate::{schema, suggest};
 
@@ -78,8 +79,8 @@ fn arg_type(cx: &mut Cx<'_>, item: &Item<'_>, name: &str, kind: HookKind) -> Opt
         return auto(cx, &item.place, kind, true);
     }
     let Some(ty) = supported(known) else {
-        cx.report(Code::NotSupportedYet, &item.place, format!("not supported yet: arguments of type {name}"))
-            .help(WORKING);
+        let feature = Feature::ArgumentType(known.name());
+        cx.lacks(feature, &item.place, format!("not supported yet: arguments of type {name}")).help(WORKING);
         return None;
     };
     let kernel_struct = matches!(ty, ArgType::File | ArgType::Path | ArgType::Dentry | ArgType::LinuxBinprm);
@@ -109,7 +110,8 @@ fn auto(cx: &mut Cx<'_>, place: &crate::node::Place, kind: HookKind, written: bo
         }
         HookKind::Lsm | HookKind::RawTracepoint => {
             let message = format!("not supported yet: type auto on {}", kind.describe());
-            cx.report(Code::NotSupportedYet, place, message).help("write the argument's type, as type: file");
+            let feature = Feature::Field("argument type `auto` of LSM hooks and raw tracepoints");
+            cx.lacks(feature, place, message).help("write the argument's type, as type: file");
         }
     }
     None

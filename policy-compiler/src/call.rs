@@ -7,6 +7,7 @@ use tetragon_api::policy::ListType;
 
 use crate::codes::Code;
 use crate::diagnostic::Cx;
+use crate::feature::Feature;
 use crate::node::{Fields, Item, Place, quote};
 use crate::{schema, signatures, suggest, syscalls};
 
@@ -46,9 +47,9 @@ fn list(cx: &mut Cx<'_>, fields: &Fields<'_>) -> Option<List> {
         let name = item.text(cx)?;
         kind = match ListType::from_name(name) {
             Some(ListType::Syscalls) => Some(ListType::Syscalls),
-            Some(_) => {
-                cx.report(
-                    Code::NotSupportedYet,
+            Some(other) => {
+                cx.lacks(
+                    Feature::ListType(other.name()),
                     &item.place,
                     format!("not supported yet: lists of type {name}"),
                 )
@@ -160,7 +161,7 @@ fn syscall(cx: &mut Cx<'_>, place: &Place, call: &str, naming: Naming) -> Option
         return Some(Target::Syscall(name.to_owned()));
     }
     if OTHER_ABIS.iter().any(|p| call.starts_with(p)) {
-        cx.report(Code::NotSupportedYet, place, format!("not supported yet: {}", quote(call)))
+        cx.lacks(Feature::OTHER_ABIS, place, format!("not supported yet: {}", quote(call)))
             .help("64-bit system calls work, as sys_NAME, which is the same call on x86-64 and arm64");
     } else if !looks_like_function(call) {
         let name = syscalls::symbol_of(call).unwrap_or(call);

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::codes::Code;
+use crate::feature::Feature;
 use crate::node::Place;
 use crate::source::Source;
 
@@ -67,6 +68,9 @@ pub struct Diagnostic {
     /// Name of the policy, when it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// The part of the language that this build lacks, if that is all that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature: Option<Feature>,
     /// Path of the field: `spec.kprobes[0].call`. Empty for the document itself.
     pub field: String,
     /// What is wrong, and why.
@@ -142,6 +146,7 @@ impl<'a> Cx<'a> {
             severity: code.severity(),
             file: self.source.file.to_owned(),
             policy: self.policy.clone(),
+            feature: None,
             field: one_line(place.path.clone()),
             message: one_line(message.into()),
             help: None,
@@ -157,6 +162,18 @@ impl<'a> Cx<'a> {
         self.diagnostics.push(diagnostic);
         let last = self.diagnostics.len() - 1;
         &mut self.diagnostics[last]
+    }
+
+    /// Adds a finding that a part of the language is missing here.
+    pub(crate) fn lacks(
+        &mut self,
+        feature: Feature,
+        place: &Place,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        let finding = self.report(Code::NotSupportedYet, place, message);
+        finding.feature = Some(feature);
+        finding
     }
 
     pub(crate) fn span(&self, range: Option<&Range<usize>>) -> Option<Span> {

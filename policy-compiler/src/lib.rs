@@ -30,6 +30,7 @@ mod call;
 mod codes;
 mod diagnostic;
 mod draft;
+mod feature;
 pub mod interpret;
 mod json;
 mod labels;
@@ -55,6 +56,7 @@ use tetragon_api::plan::Plan;
 pub use args::type_name;
 pub use codes::{Code, FOUND_ELSEWHERE, explain};
 pub use diagnostic::{Diagnostic, Label, Severity, Span};
+pub use feature::Feature;
 pub use locate::locate;
 
 use diagnostic::Cx;

@@ -7,6 +7,7 @@ use crate::args::type_name;
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::draft::{ArgDraft, MatcherDraft};
+use crate::feature::Feature;
 use crate::node::{Fields, Item, Place, quote};
 use crate::value::{self, Problem};
 use crate::{schema, suggest};
@@ -124,8 +125,8 @@ fn match_arg(cx: &mut Cx<'_>, item: &Item<'_>, args: &[ArgDraft]) -> Option<Matc
             Some(MatcherDraft { matcher: Matcher::Int { arg, not, ranges }, place, values: places })
         }
         Compares::NotYet(instead) => {
-            cx.report(Code::NotSupportedYet, &op_place, format!("not supported yet: operator {}", op.name()))
-                .help(instead);
+            let feature = Feature::Operator(op.name());
+            cx.lacks(feature, &op_place, format!("not supported yet: operator {}", op.name())).help(instead);
             None
         }
         other => {

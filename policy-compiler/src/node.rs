@@ -213,10 +213,9 @@ impl<'n> Item<'n> {
 fn keep(cx: &mut Cx<'_>, field: &FieldOf<'_>, schema: &[Field]) -> bool {
     match schema.iter().find(|s| s.name == field.name) {
         Some(Field { state: State::Works, .. }) => field.item.node.value != Value::Null,
-        Some(Field { state: State::NotYet(instead), .. }) => {
+        Some(Field { state: State::NotYet(feature, instead), .. }) => {
             if !field.item.node.value.is_unset() {
-                cx.report(Code::NotSupportedYet, &field.key, format!("not supported yet: {}", field.name))
-                    .help(*instead);
+                cx.lacks(*feature, &field.key, format!("not supported yet: {}", field.name)).help(*instead);
             }
             false
         }

@@ -11,6 +11,7 @@ use crate::call::{self, Lists};
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::draft::{HookDraft, HookKind};
+use crate::feature::Feature;
 use crate::node::{Fields, Item, Node, Place, Value, quote};
 use crate::selector::{self, Policy};
 use crate::{labels, lint, normalise, schema, suggest, workloads};
@@ -230,8 +231,9 @@ fn options(cx: &mut Cx<'_>, spec: &Fields<'_>) -> Options {
                 }
             }
             Some(OptionName::DisableKprobeMulti) => kprobe_multi(cx, &fields, &named.place),
-            Some(_) => {
-                cx.report(Code::NotSupportedYet, &named.place, format!("not supported yet: option {name}"))
+            Some(other) => {
+                let feature = Feature::Option(other.name());
+                cx.lacks(feature, &named.place, format!("not supported yet: option {name}"))
                     .help(format!("leave it out: {} are accepted", OPTIONS.join(", ")));
             }
             None => {

@@ -1,5 +1,7 @@
 //! The fields of each object of the language, and which of them this build carries out.
 
+use crate::feature::Feature::{self, Action, Field as Part, Matcher};
+
 /// A field of an object.
 pub(crate) struct Field {
     pub(crate) name: &'static str,
@@ -10,16 +12,16 @@ pub(crate) struct Field {
 pub(crate) enum State {
     /// It does what it says.
     Works,
-    /// It is refused; what works instead.
-    NotYet(&'static str),
+    /// It is refused: what it belongs to, and what works instead.
+    NotYet(Feature, &'static str),
 }
 
 const fn works(name: &'static str) -> Field {
     Field { name, state: State::Works }
 }
 
-const fn not_yet(name: &'static str, instead: &'static str) -> Field {
-    Field { name, state: State::NotYet(instead) }
+const fn not_yet(name: &'static str, feature: Feature, instead: &'static str) -> Field {
+    Field { name, state: State::NotYet(feature, instead) }
 }
 
 const RETURN: &str = "leave it out: the arguments are reported at entry";
@@ -27,6 +29,8 @@ const SECTIONS: &str = "kprobes, lsmhooks and tracepoints work";
 const MATCHERS: &str =
     "matchArgs, matchBinaries, matchParentBinaries, matchPIDs, matchNamespaces and matchWorkloads work";
 const BUFFERS: &str = "read a string, or an integer of its size";
+const SIZES: Feature = Part("sizes of buffers (`sizeArgIndex`, `maxData`)");
+const BTF: Feature = Part("types by name (`btfType`)");
 
 pub(crate) const DOCUMENT: &[Field] =
     &[works("apiVersion"), works("kind"), works("metadata"), works("spec"), works("status")];
@@ -62,11 +66,19 @@ pub(crate) const SPEC: &[Field] = &[
     works("lists"),
     works("options"),
     works("selectorsMacros"),
-    not_yet("uprobes", SECTIONS),
-    not_yet("usdts", SECTIONS),
-    not_yet("fentries", "write the functions under kprobes: the agent attaches by fentry where that is best"),
-    not_yet("enforcers", "lsmhooks with Override denies a call, Sigkill in any hook kills"),
-    not_yet("loader", SECTIONS),
+    not_yet("uprobes", Part("uprobes"), SECTIONS),
+    not_yet("usdts", Part("USDT probes (`usdts`)"), SECTIONS),
+    not_yet(
+        "fentries",
+        Part("fentries"),
+        "write the functions under kprobes: the agent attaches by fentry where that is best",
+    ),
+    not_yet(
+        "enforcers",
+        Part("enforcers"),
+        "lsmhooks with Override denies a call, Sigkill in any hook kills",
+    ),
+    not_yet("loader", Part("loader events (`loader`)"), SECTIONS),
     works("containerSelector"),
     works("hostSelector"),
     works("nodeSelector"),
@@ -81,10 +93,10 @@ pub(crate) const KPROBE: &[Field] = &[
     works("message"),
     works("tags"),
     works("ignore"),
-    not_yet("data", "leave it out: args works"),
-    not_yet("return", RETURN),
-    not_yet("returnArg", RETURN),
-    not_yet("returnArgAction", RETURN),
+    not_yet("data", Part("more data of a hook (`data`)"), "leave it out: args works"),
+    not_yet("return", Feature::RETURN, RETURN),
+    not_yet("returnArg", Feature::RETURN, RETURN),
+    not_yet("returnArgAction", Feature::RETURN, RETURN),
 ];
 
 pub(crate) const IGNORE: &[Field] = &[works("callNotFound")];
@@ -106,13 +118,21 @@ pub(crate) const ARG: &[Field] = &[
     works("index"),
     works("type"),
     works("label"),
-    not_yet("btfType", "leave it out: an argument is read as its type says"),
-    not_yet("btfTypeModule", "leave it out: an argument is read as its type says"),
-    not_yet("maxData", BUFFERS),
-    not_yet("resolve", "leave it out: file, path, dentry and linux_binprm give the path within"),
-    not_yet("returnCopy", RETURN),
-    not_yet("sizeArgIndex", BUFFERS),
-    not_yet("source", "leave it out: args reads the function's arguments"),
+    not_yet("btfType", BTF, "leave it out: an argument is read as its type says"),
+    not_yet("btfTypeModule", BTF, "leave it out: an argument is read as its type says"),
+    not_yet("maxData", SIZES, BUFFERS),
+    not_yet(
+        "resolve",
+        Part("fields of structs (`resolve`)"),
+        "leave it out: file, path, dentry and linux_binprm give the path within",
+    ),
+    not_yet("returnCopy", Part("arguments as they are at return (`returnCopy`)"), RETURN),
+    not_yet("sizeArgIndex", SIZES, BUFFERS),
+    not_yet(
+        "source",
+        Part("arguments from elsewhere (`source`)"),
+        "leave it out: args reads the function's arguments",
+    ),
 ];
 
 pub(crate) const SELECTOR: &[Field] = &[
@@ -125,12 +145,16 @@ pub(crate) const SELECTOR: &[Field] = &[
     works("matchPIDs"),
     works("matchParentBinaries"),
     works("matchWorkloads"),
-    not_yet("matchCapabilities", MATCHERS),
-    not_yet("matchCapabilityChanges", MATCHERS),
-    not_yet("matchData", MATCHERS),
-    not_yet("matchNamespaceChanges", "matchNamespaces with NotIn host_ns works"),
-    not_yet("matchReturnActions", RETURN),
-    not_yet("matchReturnArgs", RETURN),
+    not_yet("matchCapabilities", Matcher("matchCapabilities"), MATCHERS),
+    not_yet("matchCapabilityChanges", Matcher("matchCapabilityChanges"), MATCHERS),
+    not_yet("matchData", Matcher("matchData"), MATCHERS),
+    not_yet(
+        "matchNamespaceChanges",
+        Matcher("matchNamespaceChanges"),
+        "matchNamespaces with NotIn host_ns works",
+    ),
+    not_yet("matchReturnActions", Feature::RETURN, RETURN),
+    not_yet("matchReturnArgs", Feature::RETURN, RETURN),
 ];
 
 pub(crate) const MATCH_PIDS: &[Field] =
@@ -143,6 +167,7 @@ pub(crate) const MATCH_BINARIES: &[Field] = &[
     works("values"),
     not_yet(
         "followChildren",
+        Part("`followChildren` of matchBinaries"),
         "matchParentBinaries looks at the parent, matchPIDs with followForks at descendants",
     ),
 ];
@@ -152,7 +177,9 @@ pub(crate) const MATCH_WORKLOADS: &[Field] =
 
 pub(crate) const MATCH_NAMESPACES: &[Field] = &[works("namespace"), works("operator"), works("values")];
 
+const ACTIONS: &str = "Post, NoPost, Sigkill, Signal and Override work";
 const OVERRIDE: &str = "Override takes argError";
+const REPLACE: Feature = Part("`Override` with another function (`argNewSymbol`)");
 
 pub(crate) const ACTION: &[Field] = &[
     works("action"),
@@ -160,26 +187,34 @@ pub(crate) const ACTION: &[Field] = &[
     works("argSig"),
     works("rateLimit"),
     works("rateLimitScope"),
-    not_yet("argFqdn", "Post, NoPost, Sigkill, Signal and Override work"),
-    not_yet("argIndex", "Post, NoPost, Sigkill, Signal and Override work"),
-    not_yet("argNewAddr", OVERRIDE),
-    not_yet("argNewOffset", OVERRIDE),
-    not_yet("argNewSymbol", OVERRIDE),
-    not_yet("argRegs", OVERRIDE),
-    not_yet("argSock", "Post, NoPost, Sigkill, Signal and Override work"),
-    not_yet("argUrl", "Post, NoPost, Sigkill, Signal and Override work"),
-    not_yet("argValue", "Post, NoPost, Sigkill, Signal and Override work"),
-    not_yet("imaHash", "leave it out: the event has the path"),
-    not_yet("kernelStackTrace", "leave it out: the event has the process and its parent"),
-    not_yet("userStackTrace", "leave it out: the event has the process and its parent"),
+    not_yet("argFqdn", Action("DnsLookup"), ACTIONS),
+    not_yet("argIndex", Action("Set"), ACTIONS),
+    not_yet("argNewAddr", REPLACE, OVERRIDE),
+    not_yet("argNewOffset", REPLACE, OVERRIDE),
+    not_yet("argNewSymbol", REPLACE, OVERRIDE),
+    not_yet("argRegs", Part("`Override` of registers (`argRegs`)"), OVERRIDE),
+    not_yet("argSock", Part("`argSock` of TrackSock and UntrackSock"), ACTIONS),
+    not_yet("argUrl", Action("GetUrl"), ACTIONS),
+    not_yet("argValue", Action("Set"), ACTIONS),
+    not_yet("imaHash", Part("hashes of files (`imaHash`)"), "leave it out: the event has the path"),
+    not_yet(
+        "kernelStackTrace",
+        Part("stack traces of the kernel (`kernelStackTrace`)"),
+        "leave it out: the event has the process and its parent",
+    ),
+    not_yet(
+        "userStackTrace",
+        Part("stack traces of the program (`userStackTrace`)"),
+        "leave it out: the event has the process and its parent",
+    ),
 ];
 
 pub(crate) const LIST: &[Field] = &[
     works("name"),
     works("type"),
     works("values"),
-    not_yet("pattern", "write the names into values"),
-    not_yet("validated", "leave it out: Tetragon's agent sets it for itself"),
+    not_yet("pattern", Part("lists by pattern (`pattern`)"), "write the names into values"),
+    not_yet("validated", Part("`validated` of lists"), "leave it out: Tetragon's agent sets it for itself"),
 ];
 
 pub(crate) const OPTION: &[Field] = &[works("name"), works("value")];
