@@ -232,7 +232,7 @@ struct Row {
 }
 
 /// Runs the steps; gives the exit code. A failed step does not hide what the later ones find.
-fn run_steps(steps: &[Step], long: bool) -> i32 {
+fn run_steps(steps: &[Step], all: bool, long: bool) -> i32 {
     let begin = Instant::now();
     let mut rows = Vec::new();
     let mut beside = None;
@@ -271,19 +271,19 @@ fn run_steps(steps: &[Step], long: bool) -> i32 {
             break;
         }
     }
-    table(&rows, long, begin.elapsed());
+    table(&rows, all, long, begin.elapsed());
     i32::from(rows.iter().any(|r| r.failed))
 }
 
 /// What came of each step, how long it took, and what was left out.
-fn table(rows: &[Row], long: bool, time: Duration) {
+fn table(rows: &[Row], all: bool, long: bool, time: Duration) {
     println!("\n{:<12} {:<6} {:>8}  LEFT OUT", "STEP", "RESULT", "TIME");
     for row in rows {
         let left_out = if long { "" } else { row.step.left_out() };
         let result = if row.failed { "FAIL" } else { "pass" };
         println!("{:<12} {result:<6} {:>7.1}s  {left_out}", row.step.name(), row.time.as_secs_f64());
     }
-    if !long {
+    if all && !long {
         let missing = Step::value_variants().iter().filter(|s| rows.iter().all(|r| r.step != **s));
         for step in missing {
             println!("{:<12} {:<6} {:>8}  {}", step.name(), "-", "", step.left_out());
@@ -297,5 +297,5 @@ fn table(rows: &[Row], long: bool, time: Duration) {
 /// `cargo xtask test`.
 pub(crate) fn run_all(options: &Options) -> Result<i32> {
     let steps: Vec<Step> = Step::value_variants().iter().filter(|s| s.is_chosen(options)).copied().collect();
-    Ok(run_steps(&steps, options.long))
+    Ok(run_steps(&steps, options.only.is_empty(), options.long))
 }
