@@ -136,6 +136,10 @@ codes! {
     OpenPrefix = "open-prefix", Note;
     /// A setting that changes nothing here.
     NoEffect = "no-effect", Note;
+    /// An object that is no policy.
+    OtherKind = "other-kind", Note;
+    /// A list without items.
+    EmptyList = "empty-list", Note;
 }
 
 /// What the compiler never finds, as it knows neither files nor kernels: whoever reads the files, and

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Serialize;
+use tetragon_api::policy::KIND_NAMESPACED;
 
 use crate::codes::Code;
 use crate::feature::Feature;
-use crate::node::Place;
+use crate::node::{Node, Place};
 use crate::source::Source;
 
 /// How bad a finding is.
@@ -68,6 +69,9 @@ pub struct Diagnostic {
     /// Name of the policy, when it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// Namespace of the policy, when it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The part of the language that this build lacks, if that is all that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<Feature>,
@@ -114,23 +118,64 @@ fn one_line(text: String) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// What the checks share: the text, the policy's name once it is known, and the findings.
+/// What the checks share: the text, the policy that is checked, and the findings.
 pub(crate) struct Cx<'a> {
     pub(crate) source: &'a Source<'a>,
-    pub(crate) policy: Option<String>,
-    diagnostics: Vec<Diagnostic>,
+    part: Option<usize>,
+    owner: Owner,
+    kept: Vec<Kept>,
     errors: usize,
-    /// Findings after [`MOST`]: counted, the last one kept for whoever adds a help to it.
+    /// Where the findings of the part that is checked begin.
+    since: usize,
+    /// Findings of this part that are not kept; the last one stays for the help that is added to it.
     more: usize,
     last: Option<Diagnostic>,
 }
 
-/// Most findings of a file that are kept.
+/// The policy that findings are about, as far as it can be named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) name: Option<String>,
+    pub(crate) namespace: Option<String>,
+}
+
+impl Owner {
+    /// The policy that a document describes, whatever else is wrong with it.
+    pub(crate) fn of(document: &Node) -> Owner {
+        let Some(metadata) = document.member("metadata") else { return Owner::default() };
+        let text = |name| metadata.value.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let namespaced = document.text("kind") == Some(KIND_NAMESPACED);
+        Owner { name: text("name"), namespace: text("namespace").filter(|_| namespaced) }
+    }
+}
+
+/// A finding and what it is about.
+pub(crate) struct Kept {
+    /// The policy, by its number in the text.
+    pub(crate) part: Option<usize>,
+    /// The byte; `None`: the whole text.
+    pub(crate) at: Option<usize>,
+    pub(crate) diagnostic: Diagnostic,
+}
+
+/// Most findings of one policy that are kept, and of the YAML itself.
 const MOST: usize = 500;
+/// Most findings of a text. Policies beyond keep [`FEW`], so that each still says what is wrong with it.
+const MOST_OF_TEXT: usize = 20_000;
+const FEW: usize = 4;
 
 impl<'a> Cx<'a> {
     pub(crate) fn new(source: &'a Source<'a>) -> Self {
-        Cx { source, policy: None, diagnostics: Vec::new(), errors: 0, more: 0, last: None }
+        Cx {
+            source,
+            part: None,
+            owner: Owner::default(),
+            kept: Vec::new(),
+            errors: 0,
+            since: 0,
+            more: 0,
+            last: None,
+        }
     }
 
     /// Adds a finding; its help, fix and labels follow.
@@ -140,12 +185,13 @@ impl<'a> Cx<'a> {
         place: &Place,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
-        let keep = self.diagnostics.len() < MOST;
+        let keep = self.kept.len() - self.since < self.room();
         let diagnostic = Diagnostic {
             code,
             severity: code.severity(),
             file: self.source.file.to_owned(),
-            policy: self.policy.clone(),
+            policy: self.owner.name.clone(),
+            namespace: self.owner.namespace.clone(),
             feature: None,
             field: one_line(place.path.clone()),
             message: one_line(message.into()),
@@ -159,9 +205,10 @@ impl<'a> Cx<'a> {
             self.more += 1;
             return self.last.insert(diagnostic);
         }
-        self.diagnostics.push(diagnostic);
-        let last = self.diagnostics.len() - 1;
-        &mut self.diagnostics[last]
+        let (part, at) = (self.part, diagnostic.span.map(|s| s.start));
+        self.kept.push(Kept { part, at, diagnostic });
+        let last = self.kept.len() - 1;
+        &mut self.kept[last].diagnostic
     }
 
     /// Adds a finding that a part of the language is missing here.
@@ -187,20 +234,49 @@ impl<'a> Cx<'a> {
 
     /// Something was found.
     pub(crate) fn found(&self) -> bool {
-        !self.diagnostics.is_empty()
+        !self.kept.is_empty()
     }
 
-    /// The findings, in the order of the text, each once (a macro is checked wherever it is used).
-    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+    /// What was found so far.
+    pub(crate) fn kept(&mut self) -> &mut Vec<Kept> {
+        &mut self.kept
+    }
+
+    fn room(&self) -> usize {
+        MOST.min(MOST_OF_TEXT.saturating_sub(self.since)).max(FEW)
+    }
+
+    /// The next findings are about this policy, the `part`th of the text.
+    pub(crate) fn begin(&mut self, part: usize, owner: Owner) {
+        (self.part, self.owner) = (Some(part), owner);
+    }
+
+    /// Ends what was begun: its findings in the order of the text, each once (a macro is checked wherever it is
+    /// used), and how many there are more. `last`: its last byte; `None`: it is the whole text.
+    pub(crate) fn end(&mut self, last: Option<usize>) {
+        let mut own = self.kept.split_off(self.since);
         let mut seen = HashSet::new();
-        self.diagnostics.retain(|d| seen.insert(d.clone()));
-        self.diagnostics.sort_by_key(|d| d.span.map_or(0, |s| s.start));
+        own.retain(|k| seen.insert(k.diagnostic.clone()));
+        own.sort_by_key(|k| k.at.unwrap_or(usize::MAX));
+        if self.more > 0 {
+            own.truncate(self.room() - 1);
+        }
+        self.kept.append(&mut own);
         if self.more > 0 {
             let place = Place { path: String::new(), span: None };
             let message = format!("{} more findings are not shown", self.more);
-            self.diagnostics.truncate(MOST - 1);
             self.report(Code::YamlLimit, &place, message).help("mend these first");
+            if let Some(kept) = self.kept.last_mut() {
+                kept.at = last;
+            }
         }
-        self.diagnostics
+        (self.part, self.owner, self.more) = (None, Owner::default(), 0);
+        self.since = self.kept.len();
+    }
+
+    /// All findings, in the order of the text.
+    pub(crate) fn finish(mut self) -> Vec<Kept> {
+        self.kept.sort_by_key(|k| k.at.unwrap_or(usize::MAX));
+        self.kept
     }
 }

@@ -35,6 +35,7 @@ pub mod interpret;
 mod json;
 mod labels;
 mod lint;
+mod list;
 mod locate;
 mod match_args;
 mod node;
@@ -51,23 +52,28 @@ mod value;
 mod workloads;
 mod yaml;
 
+use std::collections::HashSet;
+
 use tetragon_api::plan::Plan;
 
 pub use args::type_name;
 pub use codes::{Code, FOUND_ELSEWHERE, explain};
 pub use diagnostic::{Diagnostic, Label, Severity, Span};
 pub use feature::Feature;
+pub use list::LIST_KINDS;
 pub use locate::locate;
 
-use diagnostic::Cx;
+use diagnostic::{Cx, Kept, Owner};
 use node::quote;
 use source::Source;
 
 /// What became of a file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Compiled {
     /// Its policies, in the order of the file. Documents that are no policy are not among them.
     pub policies: Vec<CompiledPolicy>,
+    /// How many objects of other kinds it has.
+    pub passed_over: usize,
     /// The findings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -76,6 +82,32 @@ impl Compiled {
     /// Some finding is an error.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// For a file that is there for its policies: an error if all that it has is of other kinds.
+    #[must_use]
+    pub fn or_no_policy(mut self) -> Self {
+        if self.policies.is_empty() && self.passed_over > 0 && !self.has_errors() {
+            let file = self.diagnostics.first().map(|d| d.file.clone()).unwrap_or_default();
+            let message = match self.passed_over {
+                1 => "the file has no policy, only an object of another kind".to_owned(),
+                n => format!("the file has no policy, only {n} objects of other kinds"),
+            };
+            let help = "give a file with a TracingPolicy or TracingPolicyNamespaced";
+            self.diagnostics.extend(only(&file, "", Code::NoPolicy, 0, &message, help).diagnostics);
+        }
+        self
+    }
+
+    /// A finding as people read it: one line, its place in `text` and the fix. It names the policy if there are
+    /// several.
+    pub fn render(&self, finding: &Diagnostic, text: &str, colour: bool) -> String {
+        finding.rendered(text, colour, self.policies.len() > 1)
+    }
+
+    /// Its first line.
+    pub fn one_line(&self, finding: &Diagnostic) -> String {
+        finding.line(self.policies.len() > 1)
     }
 }
 
@@ -88,54 +120,90 @@ pub struct CompiledPolicy {
     pub namespace: Option<String>,
     /// The Plan, if the policy has no error.
     pub plan: Option<Plan>,
-    /// The text of its document; empty for an object that was no text.
+    /// The parts of the language that it needs and this build lacks, and the code that says so; sorted.
+    pub lacks: Vec<(Feature, Code)>,
+    /// Errors besides these.
+    pub mistakes: usize,
+    /// The text of its document, or of its item in a list; empty for an object that was no text.
     pub source: String,
 }
 
-/// Compiles a file with any number of documents. `file_name` is for the diagnostics only.
+impl CompiledPolicy {
+    /// `NAMESPACE/NAME`, or the name alone; `None` if it has no name.
+    pub fn full_name(&self) -> Option<String> {
+        let named = !self.name.is_empty();
+        named.then(|| render::full_name(&self.name, self.namespace.as_deref()))
+    }
+
+    fn new(read: policy::Read, source: &str) -> Self {
+        CompiledPolicy {
+            name: read.name,
+            namespace: read.namespace,
+            plan: read.plan,
+            lacks: Vec::new(),
+            mistakes: 0,
+            source: source.to_owned(),
+        }
+    }
+}
+
+/// Compiles a file with any number of documents, and lists of policies among them. `file_name` is for the
+/// diagnostics only.
 pub fn compile_yaml(file_name: &str, text: &str) -> Compiled {
     let source = Source::new(file_name, text);
     let mut cx = Cx::new(&source);
     let documents = yaml::parse(&mut cx);
-    let mut policies: Vec<CompiledPolicy> = Vec::new();
-    let mut found = cx.found();
-    for document in &documents {
-        cx.policy = None;
-        if document.root.value == node::Value::Null {
-            continue;
-        }
-        found = true;
-        let read = policy::read(&mut cx, &document.root);
-        if let Some(place) = &read.place
-            && policies.iter().any(|p| p.name == read.name && p.namespace == read.namespace)
-        {
-            let message = format!("the file has a policy {} already", quote(&read.name));
-            cx.report(Code::DuplicateName, place, message).help("give each policy a name of its own");
-        }
-        policies.push(CompiledPolicy {
-            name: read.name,
-            namespace: read.namespace,
-            plan: read.plan,
-            source: text[document.range.clone()].to_owned(),
-        });
-    }
-    if !found {
+    if !cx.found() && documents.iter().all(|d| d.root.value == node::Value::Null) {
         let place = node::Place { path: String::new(), span: Some(0..0) };
         cx.report(Code::NoPolicy, &place, "the file has no policy")
             .help("write apiVersion, kind, metadata and spec");
     }
-    let diagnostics = cx.finish();
-    // Errors of the YAML itself, and of names, are found outside a policy's own check.
-    for (document, policy) in
-        documents.iter().filter(|d| d.root.value != node::Value::Null).zip(&mut policies)
-    {
-        // A finding without a place is about the whole file.
-        let within = |s: Span| document.range.contains(&s.start);
-        if diagnostics.iter().any(|d| d.severity == Severity::Error && d.span.is_none_or(within)) {
+    let parts = list::split(&mut cx, documents);
+    parts.assign(&mut cx);
+    cx.end(None);
+    let mut names = HashSet::new();
+    let mut policies = Vec::new();
+    for (n, part) in parts.policies.iter().enumerate() {
+        cx.begin(n, part.owner());
+        let read =
+            if part.is_small(&mut cx) { policy::read(&mut cx, &part.root) } else { policy::Read::default() };
+        if let Some(place) = &read.place
+            && !names.insert((read.name.clone(), read.namespace.clone()))
+        {
+            let message = format!("the file has a policy {} already", quote(&read.name));
+            cx.report(Code::DuplicateName, place, message).help("give each policy a name of its own");
+        }
+        cx.end(Some(part.last()));
+        policies.push(CompiledPolicy::new(read, &text[part.range.clone()]));
+    }
+    compiled(cx, policies, parts.others.len())
+}
+
+/// A policy with an error has no Plan, and says whether it lacks something or is mistaken.
+fn compiled(cx: Cx<'_>, mut policies: Vec<CompiledPolicy>, passed_over: usize) -> Compiled {
+    let kept = cx.finish();
+    for Kept { part, at, diagnostic } in &kept {
+        if diagnostic.severity != Severity::Error {
+            continue;
+        }
+        let concerned = match (part, at) {
+            (Some(part), _) => policies.get_mut(*part..=*part),
+            (None, None) => policies.get_mut(..),
+            (None, Some(_)) => None,
+        };
+        for policy in concerned.into_iter().flatten() {
             policy.plan = None;
+            match diagnostic.feature {
+                Some(feature) => policy.lacks.push((feature, diagnostic.code)),
+                None => policy.mistakes += 1,
+            }
         }
     }
-    Compiled { policies, diagnostics }
+    for policy in &mut policies {
+        policy.lacks.sort_unstable();
+        policy.lacks.dedup();
+    }
+    Compiled { policies, passed_over, diagnostics: kept.into_iter().map(|k| k.diagnostic).collect() }
 }
 
 /// Compiles what was read of a file. Bytes that are no text are a finding, where they stand.
@@ -162,15 +230,16 @@ fn only(file_name: &str, text: &str, code: Code, at: usize, message: &str, help:
     let mut cx = Cx::new(&source);
     let place = node::Place { path: String::new(), span: Some(at..at) };
     cx.report(code, &place, message).help(help);
-    Compiled { policies: Vec::new(), diagnostics: cx.finish() }
+    compiled(cx, Vec::new(), 0)
 }
 
 /// Compiles an object from an API server. Its diagnostics have field paths and no positions.
 pub fn compile_value(object: &serde_json::Value) -> Compiled {
     let source = Source::new("", "");
     let mut cx = Cx::new(&source);
-    let read = policy::read(&mut cx, &json::node(object));
-    let policy =
-        CompiledPolicy { name: read.name, namespace: read.namespace, plan: read.plan, source: String::new() };
-    Compiled { policies: vec![policy], diagnostics: cx.finish() }
+    let document = json::node(object);
+    cx.begin(0, Owner::of(&document));
+    let read = policy::read(&mut cx, &document);
+    cx.end(None);
+    compiled(cx, vec![CompiledPolicy::new(read, "")], 0)
 }

@@ -3,16 +3,17 @@
 use crate::diagnostic::Cx;
 use crate::node::{Node, Value};
 use crate::source::Source;
-use crate::yaml;
+use crate::{list, yaml};
 
 /// Line and column, from 1, of a field such as `spec.kprobes[0].args[1]` in a file's text. `document` is
 /// the [`source`](crate::CompiledPolicy::source) of its policy. Of a hook, it is the place of the name that
 /// is hooked.
 pub fn locate(text: &str, document: &str, field: &str) -> Option<(usize, usize)> {
     let source = Source::new("", text);
-    let documents = yaml::parse(&mut Cx::new(&source));
-    let root = documents.into_iter().find(|d| text.get(d.range.clone()) == Some(document))?.root;
-    let mut node = &root;
+    let mut cx = Cx::new(&source);
+    let documents = yaml::parse(&mut cx);
+    let parts = list::split(&mut cx, documents).policies;
+    let mut node = &parts.iter().find(|p| text.get(p.range.clone()) == Some(document))?.root;
     for step in field.split('.') {
         let (name, index) = match step.split_once('[') {
             Some((name, index)) => (name, Some(index.strip_suffix(']')?.parse::<usize>().ok()?)),
@@ -60,6 +61,16 @@ spec:
 spec:
   kprobes:
   - syscall: true
+---
+apiVersion: v1
+items:
+- kind: TracingPolicy
+  spec: {kprobes: [{call: four}]}
+- kind: TracingPolicy
+  spec:
+    kprobes:
+    - call: five
+kind: List
 ";
 
     #[test]
@@ -77,6 +88,8 @@ spec:
             (0, "spec.tracepoints[0]", None),
             (0, "spec.kprobes[x]", None),
             (1, "spec.kprobes[0]", Some((20, 5))),
+            (2, "spec.kprobes[0]", Some((25, 27))),
+            (3, "spec.kprobes[0]", Some((29, 13))),
         ] {
             assert_eq!(at(document, field), place, "{field}");
         }

@@ -36,6 +36,34 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
+impl Node {
+    /// A field of a mapping.
+    pub(crate) fn member(&self, name: &str) -> Option<&Entry> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|e| e.key == name)
+    }
+
+    /// A field of a mapping that is a text.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        match &self.member(name)?.value.value {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Gives a mapping a field that it lacks.
+    pub(crate) fn default_text(&mut self, name: &str, text: &str) {
+        let span = self.span.clone();
+        if let Value::Map(entries) = &mut self.value
+            && !entries.iter().any(|e| e.key == name && e.value.value != Value::Null)
+        {
+            entries.retain(|e| e.key != name);
+            let value = Node { value: Value::Str(text.to_owned()), span: span.clone() };
+            entries.push(Entry { key: name.to_owned(), span, value });
+        }
+    }
+}
+
 impl Value {
     /// The value in a message: `the number 5`.
     pub(crate) fn describe(&self) -> String {

@@ -17,6 +17,7 @@ use crate::selector::{self, Policy};
 use crate::{labels, lint, normalise, schema, suggest, workloads};
 
 /// What a document says it is.
+#[derive(Default)]
 pub(crate) struct Read {
     pub(crate) name: String,
     pub(crate) namespace: Option<String>,
@@ -28,15 +29,14 @@ pub(crate) struct Read {
 /// Reads one document. Its Plan is there only if nothing in it is an error.
 pub(crate) fn read(cx: &mut Cx<'_>, document: &Node) -> Read {
     let before = cx.errors();
-    let mut read = Read { name: String::new(), namespace: None, plan: None, place: None };
+    let mut read = Read::default();
     let root = Item::root(document);
     let Some(unchecked) = root.entries(cx) else { return read };
-    if !kind(cx, &unchecked) {
+    if !kind(cx, document, &unchecked) {
         return read;
     }
     let Some(fields) = root.fields(cx, schema::DOCUMENT) else { return read };
     metadata(cx, &fields, &mut read);
-    cx.policy = Some(read.name.clone()).filter(|n| !n.is_empty());
     let spec = fields.require(cx, "spec", "write spec: with kprobes, lsmhooks or tracepoints");
     let Some(spec) = spec.and_then(|item| item.fields(cx, schema::SPEC)) else { return read };
     let node_selector =
@@ -89,13 +89,13 @@ fn size(cx: &mut Cx<'_>, spec: &Fields<'_>, hooks: &[HookDraft]) {
 }
 
 /// Checks `apiVersion` and `kind`. False: the document is something else, and not worth a look.
-fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
+fn kind(cx: &mut Cx<'_>, document: &Node, fields: &Fields<'_>) -> bool {
     let kind = match fields.get("kind").map(|i| (i, &i.node.value)) {
         Some((item, Value::Str(kind))) => {
             if kind != KIND && kind != KIND_NAMESPACED {
                 let help = suggest::one_of(kind, &[KIND, KIND_NAMESPACED]);
                 cx.report(Code::WrongKind, &item.place, format!("{} is no policy", quote(kind))).help(help);
-                if !meant_as_policy(fields, kind) {
+                if !is_of_group(document) && !meant_as_policy(kind, document) {
                     return false;
                 }
             }
@@ -118,12 +118,21 @@ fn kind(cx: &mut Cx<'_>, fields: &Fields<'_>) -> bool {
     kind
 }
 
-/// A kind that is misspelt, or of a policy's API group: what else is wrong is worth saying, too.
-fn meant_as_policy(fields: &Fields<'_>, kind: &str) -> bool {
-    let group = API_VERSION.split_once('/').map_or(API_VERSION, |(group, _)| group);
-    let version = fields.get("apiVersion").map(|item| &item.node.value);
-    let of_group = matches!(version, Some(Value::Str(v)) if v.split('/').next() == Some(group));
-    of_group || suggest::nearest(kind, &[KIND, KIND_NAMESPACED]).is_some()
+/// An object that is a policy or was meant as one: its kind is misspelt, or it watches something as a policy
+/// does. Others have the API group, too (CiliumNetworkPolicy), and names as near (ScalingPolicy).
+pub(crate) fn meant_as_policy(kind: &str, document: &Node) -> bool {
+    let near = || suggest::nearest(kind, &[KIND, KIND_NAMESPACED]).is_some();
+    let watches = || {
+        let sections = ["kprobes", "lsmhooks", "tracepoints", "uprobes", "usdts", "fentries"];
+        document.member("spec").is_some_and(|spec| sections.iter().any(|s| spec.value.member(s).is_some()))
+    };
+    let somewhere = || is_of_group(document) || document.member("apiVersion").is_none();
+    kind == KIND || kind == KIND_NAMESPACED || watches() || (somewhere() && near())
+}
+
+fn is_of_group(document: &Node) -> bool {
+    let group = |version: &str| version.split('/').next().unwrap_or_default().to_owned();
+    document.text("apiVersion").is_some_and(|version| group(version) == group(API_VERSION))
 }
 
 fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {

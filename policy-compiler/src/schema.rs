@@ -35,6 +35,10 @@ const BTF: Feature = Part("types by name (`btfType`)");
 pub(crate) const DOCUMENT: &[Field] =
     &[works("apiVersion"), works("kind"), works("metadata"), works("spec"), works("status")];
 
+/// A list of objects, as API servers and kubectl write it.
+pub(crate) const OBJECT_LIST: &[Field] =
+    &[works("apiVersion"), works("kind"), works("metadata"), works("items")];
+
 /// Kubernetes' ObjectMeta. Only name and namespace mean something to the compiler.
 pub(crate) const METADATA: &[Field] = &[
     works("name"),

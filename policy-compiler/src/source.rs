@@ -1,5 +1,6 @@
 //! The text of a file and the positions in it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::diagnostic::Span;
@@ -10,12 +11,15 @@ pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
     lines: Vec<usize>,
+    /// The beginning of a line, a byte in it and the characters between them. Findings are near each other, and
+    /// a line may be the whole of a long text.
+    counted: Cell<(usize, usize, usize)>,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Source { file, text, lines }
+        Source { file, text, lines, counted: Cell::new((0, 0, 0)) }
     }
 
     /// The span of a byte range. A range outside the text or within a character is moved into it.
@@ -23,8 +27,20 @@ impl<'a> Source<'a> {
         let start = self.text.floor_char_boundary(range.start);
         let end = self.text.ceil_char_boundary(range.end.max(start));
         let line = self.lines.partition_point(|&l| l <= start).max(1);
-        let column = self.text[self.lines[line - 1]..start].chars().count() + 1;
+        let column = self.characters(self.lines[line - 1], start) + 1;
         Span { start, end, line, column }
+    }
+
+    /// How many characters stand between two bytes, the beginning of a line and one in that line.
+    fn characters(&self, line: usize, at: usize) -> usize {
+        let count = |from: usize, to: usize| self.text[from..to].chars().count();
+        let characters = match self.counted.get() {
+            (same, from, before) if same == line && from <= at => before + count(from, at),
+            (same, from, before) if same == line && from - at < at - line => before - count(at, from),
+            _ => count(line, at),
+        };
+        self.counted.set((line, at, characters));
+        characters
     }
 }
 
@@ -43,6 +59,9 @@ mod tests {
         assert_eq!(at(3..5), (1, 4));
         let x = source.text.find('x').expect("x is there");
         assert_eq!(at(x..x + 1), (2, 5));
+        assert_eq!(at(x + 1..x + 2), (2, 6), "goes on from the last one");
+        assert_eq!(at(x - 1..x), (2, 4), "goes back");
+        assert_eq!(at(6..7), (2, 1));
         assert_eq!(at(999..1000), (3, 1));
         assert_eq!(source.span(&(4..4)).start, 3, "inside ü");
     }

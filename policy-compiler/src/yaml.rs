@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
+use serde::de::IgnoredAny;
 
 use crate::codes::Code;
 use crate::diagnostic::Cx;
 use crate::node::{Entry, Node, Place, Value, quote};
 
-/// Most bytes of a file. An API server takes objects of up to 1.5 MiB.
-const MAX_BYTES: usize = 4 << 20;
+/// Most bytes of a file: a list of some ten thousand policies.
+const MAX_BYTES: usize = 64 << 20;
 /// Most keys of a mapping.
 const MAX_KEYS: usize = 4096;
 /// Most nodes that aliases may add to a file.
@@ -39,8 +40,14 @@ pub(crate) fn parse(cx: &mut Cx<'_>) -> Vec<Document> {
     let mut starts = Vec::new();
     let mut begin = text.len() - text.trim_start_matches('\u{feff}').len();
     while begin < text.len() {
-        let reader = Reader::new(cx, begin);
-        let Some(stopped) = reader.read(&mut documents, &mut starts) else { break };
+        let object = json_object(text, begin);
+        let reader = Reader::new(cx, begin..object.unwrap_or(text.len()));
+        let stopped = reader.read(&mut documents, &mut starts);
+        if let Some(end) = object {
+            begin = end;
+            continue;
+        }
+        let Some(stopped) = stopped else { break };
         // `---` at the beginning of a line ends every construct of YAML: the next document is whole.
         let Some(next) = marker_from(text, stopped).filter(|next| *next > begin) else { break };
         // The broken document ends the one before it.
@@ -49,10 +56,22 @@ pub(crate) fn parse(cx: &mut Cx<'_>) -> Vec<Document> {
     }
     starts.sort_unstable();
     for document in &mut documents {
-        let after = starts.iter().copied().find(|s| *s > document.range.start);
-        document.range.end = after.unwrap_or(text.len());
+        let after = starts.partition_point(|s| *s <= document.range.start);
+        document.range.end = starts.get(after).copied().unwrap_or(text.len());
     }
     documents
+}
+
+/// Where a JSON object ends that another one follows, as `jq .items[]` and `kubectl get -o json -w` print them.
+fn json_object(text: &str, begin: usize) -> Option<usize> {
+    let rest = &text[begin..];
+    if !rest.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+    objects.next()?.ok()?;
+    let end = objects.byte_offset();
+    rest[end..].trim_start().starts_with('{').then_some(begin + end)
 }
 
 /// The first `---` at the beginning of a line, at `at` or behind it.
@@ -92,10 +111,11 @@ struct Key {
     span: Range<usize>,
 }
 
-/// Builds the trees of a run of documents that begins at byte `base`.
+/// Builds the trees of a run of documents, from byte `base` to `end`.
 struct Reader<'c, 'a> {
     cx: &'c mut Cx<'a>,
     base: usize,
+    end: usize,
     chars: Chars<'a>,
     stack: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
@@ -104,9 +124,10 @@ struct Reader<'c, 'a> {
 }
 
 impl<'c, 'a> Reader<'c, 'a> {
-    fn new(cx: &'c mut Cx<'a>, base: usize) -> Self {
-        let chars = Chars::new(&cx.source.text[base..]);
-        Reader { cx, base, chars, stack: vec![], anchors: BTreeMap::new(), aliased: 0, root: None }
+    fn new(cx: &'c mut Cx<'a>, run: Range<usize>) -> Self {
+        let Range { start: base, end } = run;
+        let chars = Chars::new(&cx.source.text[base..end]);
+        Reader { cx, base, end, chars, stack: vec![], anchors: BTreeMap::new(), aliased: 0, root: None }
     }
 
     /// Adds documents until the end, or until an error: then returns the byte where it stands.
@@ -114,7 +135,7 @@ impl<'c, 'a> Reader<'c, 'a> {
         let text: &'a str = self.cx.source.text;
         let mut start = self.base;
         let mut first = true;
-        for event in Parser::new_from_str(&text[self.base..]) {
+        for event in Parser::new_from_str(&text[self.base..self.end]) {
             let (event, marks) = match event {
                 Ok(event) => event,
                 Err(error) => {

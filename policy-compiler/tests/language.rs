@@ -467,7 +467,7 @@ fn each_policy_has_the_text_of_its_document() {
     let one = "# first\napiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: é}\nspec: {}\n";
     let two =
         "---\n# second\napiVersion: cilium.io/v1alpha1\nkind: TracingPolicy\nmetadata: {name: b}\nspec: {}\n";
-    let three = "--- # third\nkind: ConfigMap\n";
+    let three = "--- # third\nkind: TracingPolicy\n";
     let compiled = compile_yaml("f.yaml", &format!("{one}{two}{three}"));
     let sources: Vec<_> = compiled.policies.iter().map(|p| p.source.as_str()).collect();
     assert_eq!(sources, [one, two, three]);

@@ -11,18 +11,22 @@ fn holds_together(text: &str, compiled: &Compiled) {
         assert!(policy.plan.is_some() || errors > 0, "no plan and no error:\n{text}");
         assert!(text.contains(&policy.source));
     }
-    if errors == 0 {
-        assert!(!compiled.policies.is_empty(), "no policy and no error:\n{text}");
+    if errors == 0 && compiled.policies.is_empty() {
+        let said = compiled.diagnostics.iter().any(|d| matches!(d.code.id(), "other-kind" | "empty-list"));
+        assert!(said, "no policy and no finding:\n{text}");
     }
     for d in &compiled.diagnostics {
         let line = d.one_line();
         assert!(!line.contains('\n'), "{line}");
         assert!(d.render(text, false).starts_with(&line));
         assert!(d.render(text, true).contains(d.code.id()));
+        assert!(compiled.render(d, text, false).starts_with(&compiled.one_line(d)));
     }
 }
 
 const SEED: &str = include_str!("../../config/samples/monitor-sensitive-files-fixed.yaml");
+
+const LISTS: [&str; 2] = [include_str!("lists/kubectl.yaml"), include_str!("lists/kubectl.json")];
 
 const PIECES: &[&str] = &[
     "",
@@ -68,6 +72,16 @@ const PIECES: &[&str] = &[
     "`",
 ];
 
+fn damaged(text: &str, edits: Vec<(Index, usize, &str)>) -> String {
+    let mut text = text.to_owned();
+    for (at, remove, insert) in edits {
+        let at = text.floor_char_boundary(at.index(text.len() + 1));
+        let end = text.ceil_char_boundary((at + remove).min(text.len()));
+        text.replace_range(at..end, insert);
+    }
+    text
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
@@ -75,12 +89,16 @@ proptest! {
     fn a_damaged_policy_is_answered(
         edits in prop::collection::vec((any::<Index>(), 0usize..40, select(PIECES.to_vec())), 1..8),
     ) {
-        let mut text = SEED.to_owned();
-        for (at, remove, insert) in edits {
-            let at = text.floor_char_boundary(at.index(text.len() + 1));
-            let end = text.ceil_char_boundary((at + remove).min(text.len()));
-            text.replace_range(at..end, insert);
-        }
+        let text = damaged(SEED, edits);
+        holds_together(&text, &compile_yaml("damaged.yaml", &text));
+    }
+
+    #[test]
+    fn a_damaged_list_is_answered(
+        list in select(LISTS.to_vec()),
+        edits in prop::collection::vec((any::<Index>(), 0usize..40, select(PIECES.to_vec())), 1..8),
+    ) {
+        let text = damaged(list, edits);
         holds_together(&text, &compile_yaml("damaged.yaml", &text));
     }
 
@@ -158,6 +176,11 @@ fn bombs_are_refused_in_time() {
     // The parser has a limit of its own.
     assert_eq!(first_code(&"[".repeat(100_000)), "yaml-syntax");
     assert_eq!(first_code(&format!("a: \"{}\"", "x".repeat(5 << 20))), "yaml-limit");
+    assert_eq!(first_code(&format!("a: \"{}\"", "x".repeat(65 << 20))), "yaml-limit");
+    assert_eq!(
+        first_code(&format!("apiVersion: v1\nkind: List\nitems: [{}]", "{}, ".repeat(30_000))),
+        "too-many"
+    );
     let keys: String = (0..200_000).map(|i| format!("k{i}: 1\n")).collect();
     assert_eq!(first_code(&keys), "yaml-limit");
     assert_eq!(first_code(&"---\n{\n".repeat(100_000)), "yaml-syntax");
