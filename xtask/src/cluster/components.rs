@@ -170,7 +170,7 @@ fn kubernetes(name: &str, version: &str) -> Result<PathBuf> {
     made(&to.join(name), &format!("{name} {version}"), || {
         let others = if version == NEWEST { OF_NEWEST } else { &[] };
         let group = [API_SERVER].into_iter().chain(others.iter().copied());
-        let missing: Vec<_> = group.filter(|n| !to.join(n).exists()).collect();
+        let missing: Vec<_> = group.filter(|n| !to.join(n).exists() && given(n).is_none()).collect();
         let new = to.join("new");
         // An interrupted build may have left something.
         let _ = fs::remove_dir_all(&new);
