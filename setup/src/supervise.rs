@@ -72,7 +72,11 @@ pub fn run(program: &Path, arguments: &[std::ffi::OsString], stop: &Stop) -> Res
         }
     };
     let code = match ended {
-        Some(status) if libc::WIFSIGNALED(status) => 128 + libc::WTERMSIG(status),
+        // Somebody killed it, or it crashed: it could not end what it had started.
+        Some(status) if libc::WIFSIGNALED(status) => {
+            clean_up(program, &notes);
+            128 + libc::WTERMSIG(status)
+        }
         Some(status) => libc::WEXITSTATUS(status),
         None => {
             clean_up(program, &notes);
