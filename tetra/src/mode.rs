@@ -2,6 +2,8 @@
 
 use anyhow::{Context, bail};
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use tetragon_api::policy::{KIND, KIND_NAMESPACED};
+use tetragon_compiler::LIST_KINDS;
 
 /// The option's name.
 const OPTION: &str = "policy-mode";
@@ -17,8 +19,8 @@ struct Edit {
 pub(crate) fn set(text: &str, mode: &str) -> anyhow::Result<String> {
     let documents = MarkedYaml::load_from_str(text).context("it is not YAML")?;
     let mut edits = Vec::new();
-    for document in documents.iter().filter(|d| !is_null(d)) {
-        edits.push(edit(text, document, mode)?);
+    for policy in documents.iter().flat_map(policies) {
+        edits.push(edit(text, policy, mode)?);
     }
     if edits.is_empty() {
         bail!("it has no policy");
@@ -35,6 +37,22 @@ pub(crate) fn set(text: &str, mode: &str) -> anyhow::Result<String> {
         lines.drain(edit.start.0 + 1..=edit.end.0);
     }
     Ok(lines.concat())
+}
+
+/// The policies of a document: itself, or the items of a list. Objects of other kinds are left as they are.
+fn policies<'a, 'i>(document: &'a MarkedYaml<'i>) -> Vec<&'a MarkedYaml<'i>> {
+    let kind = member(document, "kind").and_then(|(_, kind)| string(kind));
+    match kind {
+        Some(kind) if LIST_KINDS.contains(&kind) => {
+            match member(document, "items").map(|(_, items)| &items.data) {
+                Some(YamlData::Sequence(items)) => items.iter().flat_map(policies).collect(),
+                _ => Vec::new(),
+            }
+        }
+        Some(kind) if kind != KIND && kind != KIND_NAMESPACED => Vec::new(),
+        _ if is_null(document) => Vec::new(),
+        _ => vec![document],
+    }
 }
 
 fn edit(text: &str, document: &MarkedYaml, mode: &str) -> anyhow::Result<Edit> {
@@ -165,6 +183,11 @@ mod tests {
                 "---\nspec:\n  a: 1\n---\n---\nspec:\n  b: 1\n",
                 "---\nspec:\n  options:\n  - name: \"policy-mode\"\n    value: \"monitor\"\n  a: 1\n---\n---\nspec:\n  options:\n  - name: \"policy-mode\"\n    value: \"monitor\"\n  b: 1\n",
             ),
+            // A list, with something else in it.
+            (
+                "items:\n- kind: TracingPolicy\n  spec:\n    a: 1\n- kind: Deployment\n  spec:\n    b: 1\n- spec:\n    c: 1\nkind: List\n",
+                "items:\n- kind: TracingPolicy\n  spec:\n    options:\n    - name: \"policy-mode\"\n      value: \"monitor\"\n    a: 1\n- kind: Deployment\n  spec:\n    b: 1\n- spec:\n    options:\n    - name: \"policy-mode\"\n      value: \"monitor\"\n    c: 1\nkind: List\n",
+            ),
         ] {
             assert_eq!(set(text, "monitor").expect(text), wanted);
         }
@@ -181,7 +204,10 @@ mod tests {
         for (text, wanted) in [
             ("a: [", "not YAML"),
             ("", "no policy"),
-            ("kind: x", "no spec"),
+            ("kind: TracingPolicy", "no spec"),
+            ("kind: Deployment\nspec:\n  replicas: 1\n", "no policy"),
+            ("kind: List\nitems: []\n", "no policy"),
+            ("kind: List\nitems: [{kind: TracingPolicy, spec: {kprobes: []}}]\n", "flow style"),
             ("spec:\n", "not a mapping"),
             ("spec: {}", "its spec is empty"),
             ("spec: {kprobes: []}", "flow style"),
