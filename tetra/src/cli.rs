@@ -425,13 +425,24 @@ pub(crate) enum Generate {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
-    /// Check policies: every error and warning, each with its place and what would be right. Exit code
-    /// 2 if there are errors
-    #[command(after_help = "Examples:
+    /// Check policies: every error and warning, each with its place and what would be right, then how many
+    /// load and what the others need
+    #[command(after_help = "Exit codes:
+  0  every policy loads; also of an empty list
+  1  the command line is wrong
+  2  a policy has an error, or a file cannot be read, or nothing in the files is a policy
+
+Examples:
   tetra policy check policy.yaml
-  tetra policy check policies/*.yaml -o json")]
+  tetra policy check policies/*.yaml -o json
+
+  # Which policies of a cluster would load?
+  kubectl get tracingpolicies,tracingpoliciesnamespaced -A -o yaml | tetra policy check -
+
+  # The names of those that lack a feature
+  tetra policy check list.yaml -o json | jq -r '.lacking[] | .feature + \": \" + (.policies | join(\", \"))'")]
     Check {
-        /// The policies; - for stdin
+        /// Files with policies, also lists of them, as YAML or JSON; - for stdin
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// Output format

@@ -1,13 +1,16 @@
 //! `tetra policy`: the policy compiler without an agent.
 
+mod summary;
+
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
-use tetragon_compiler::{Code, Compiled, Diagnostic, Severity, compile_bytes, explain, unreadable};
+use tetragon_compiler::{Code, Compiled, Diagnostic, compile_bytes, explain, unreadable};
 
+use self::summary::Summary;
 use crate::cli::{Color, Output, Policy};
 use crate::policies::print;
 use crate::{EXIT_POLICY_ERRORS, note};
@@ -32,6 +35,11 @@ impl Checked {
             Err(error) => Self { compiled: unreadable(&file, &error), file, text: String::new() },
         }
     }
+
+    /// An error if it has objects and none is a policy.
+    fn or_no_policy(self) -> Self {
+        Self { compiled: self.compiled.or_no_policy(), ..self }
+    }
 }
 
 fn read(path: &Path, stdin: bool) -> io::Result<Vec<u8>> {
@@ -47,7 +55,7 @@ fn read(path: &Path, stdin: bool) -> io::Result<Vec<u8>> {
 pub(crate) fn run(command: Policy) -> anyhow::Result<ExitCode> {
     match command {
         Policy::Check { files, output, color } => check(&files, output, color),
-        Policy::Compile { file } => compile(&Checked::new(&file)),
+        Policy::Compile { file } => compile(&Checked::new(&file).or_no_policy()),
         Policy::Explain { code: Some(code) } => explain_code(&code),
         Policy::Explain { code: None } => {
             print(
@@ -62,7 +70,11 @@ pub(crate) fn run(command: Policy) -> anyhow::Result<ExitCode> {
 }
 
 fn check(files: &[PathBuf], output: Output, color: Color) -> anyhow::Result<ExitCode> {
-    let checked: Vec<_> = files.iter().map(|f| Checked::new(f)).collect();
+    let mut checked: Vec<_> = files.iter().map(|f| Checked::new(f)).collect();
+    // Beside policies, a file of something else is passed over; alone, it is most likely the wrong one.
+    if checked.iter().all(|c| c.compiled.policies.is_empty()) {
+        checked = checked.into_iter().map(Checked::or_no_policy).collect();
+    }
     match output {
         Output::Json => print(&format!("{}\n", serde_json::to_string(&Report::new(&checked))?))?,
         Output::Text => print(&text(&checked, color.on_stdout()))?,
@@ -72,7 +84,7 @@ fn check(files: &[PathBuf], output: Output, color: Color) -> anyhow::Result<Exit
 
 fn compile(checked: &Checked) -> anyhow::Result<ExitCode> {
     for diagnostic in &checked.compiled.diagnostics {
-        note(diagnostic.render(&checked.text, false).trim_end());
+        note(checked.compiled.render(diagnostic, &checked.text, false).trim_end());
     }
     let mut out = String::new();
     for plan in checked.compiled.policies.iter().filter_map(|p| p.plan.as_ref()) {
@@ -99,39 +111,23 @@ fn exit_code(checked: &[Checked]) -> ExitCode {
     if errors { ExitCode::from(EXIT_POLICY_ERRORS) } else { ExitCode::SUCCESS }
 }
 
-fn count(checked: &[Checked], severity: Severity) -> usize {
-    let all = checked.iter().flat_map(|c| &c.compiled.diagnostics);
-    all.filter(|d| d.severity == severity).count()
-}
-
-/// All findings with their places, then a summary.
+/// All findings with their places, then the summary.
 fn text(checked: &[Checked], colour: bool) -> String {
     let mut out = String::new();
     for file in checked {
         for diagnostic in &file.compiled.diagnostics {
-            out.push_str(&diagnostic.render(&file.text, colour));
+            out.push_str(&file.compiled.render(diagnostic, &file.text, colour));
         }
     }
-    let policies = checked.iter().map(|c| c.compiled.policies.len()).sum();
-    out.push_str(&format!(
-        "{} in {}: {}, {}\n",
-        plural(policies, "policy", "policies"),
-        plural(checked.len(), "file", "files"),
-        plural(count(checked, Severity::Error), "error", "errors"),
-        plural(count(checked, Severity::Warning), "warning", "warnings"),
-    ));
+    out.push_str(&Summary::new(checked).text(colour));
     out
-}
-
-fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// `tetra policy check -o json`.
 #[derive(Serialize)]
 struct Report<'a> {
-    errors: usize,
-    warnings: usize,
+    #[serde(flatten)]
+    summary: Summary,
     files: Vec<FileReport<'a>>,
 }
 
@@ -168,10 +164,6 @@ impl<'a> Report<'a> {
                 })
                 .collect(),
         };
-        Self {
-            errors: count(checked, Severity::Error),
-            warnings: count(checked, Severity::Warning),
-            files: checked.iter().map(file).collect(),
-        }
+        Self { summary: Summary::new(checked), files: checked.iter().map(file).collect() }
     }
 }

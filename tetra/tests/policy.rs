@@ -58,7 +58,7 @@ fn a_good_policy_passes() {
     let files = Files::new();
     let output = tetra(&["policy", "check", &files.write("good.yaml", GOOD)]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(stdout(&output), "1 policy in 1 file: 0 errors, 0 warnings\n");
+    assert_eq!(stdout(&output), "1 of 1 policy loads: 0 errors, 0 warnings in 1 file\n");
 }
 
 #[test]
@@ -74,7 +74,12 @@ fn all_errors_are_shown_and_the_exit_code_is_2() {
         "{text}"
     );
     assert!(text.contains(&format!("{bad}:18:17: error[unknown-action] ")), "{text}");
-    assert!(text.ends_with("\n2 policies in 2 files: 2 errors, 0 warnings\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "\n\n1 policy has mistakes: open\n1 of 2 policies load: 2 errors, 0 warnings in 2 files\n"
+        ),
+        "{text}"
+    );
     assert!(!text.contains('\x1b'), "no colours on a pipe: {text}");
     let coloured = tetra(&["policy", "check", "--color", "always", &bad]);
     assert!(stdout(&coloured).contains("\x1b["), "{coloured:?}");
@@ -87,7 +92,7 @@ fn warnings_alone_pass() {
     let output = tetra(&["policy", "check", &files.write("late.yaml", &late)]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(stdout(&output).contains("warning[symlink-path]"), "{output:?}");
-    assert!(stdout(&output).ends_with("0 errors, 1 warning\n"), "{output:?}");
+    assert!(stdout(&output).ends_with(": 0 errors, 1 warning in 1 file\n"), "{output:?}");
 }
 
 #[test]
@@ -168,7 +173,7 @@ fn a_file_that_cannot_be_read_is_a_finding_beside_the_others() {
             "{latin}:2:21: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8; save the file as UTF-8\n"
         ),
         &format!("{bad}:2:1: error[yaml-syntax]: not YAML: "),
-        "0 policies in 3 files: 3 errors, 0 warnings\n",
+        "no policy: 3 errors, 0 warnings in 3 files\n",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
