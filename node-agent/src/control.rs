@@ -223,7 +223,7 @@ pub struct PolicyFile {
 impl PolicyFile {
     /// Compiles a file.
     pub fn new(path: PathBuf, bytes: &[u8]) -> PolicyFile {
-        let compiled = compile_bytes(&path.display().to_string(), bytes);
+        let compiled = compile_bytes(&path.display().to_string(), bytes).or_no_policy();
         PolicyFile { path, text: String::from_utf8_lossy(bytes).into_owned(), compiled }
     }
 
@@ -235,7 +235,7 @@ impl PolicyFile {
 
 fn errors(compiled: &Compiled, text: &str, colour: bool) -> Option<String> {
     let list = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error);
-    let rendered: String = list.map(|d| d.render(text, colour)).collect();
+    let rendered: String = list.map(|d| compiled.render(d, text, colour)).collect();
     compiled.has_errors().then_some(rendered)
 }
 
@@ -455,7 +455,11 @@ impl Control {
             );
             return Err(Refusal::Failed(text));
         }
-        let compiled = compile_yaml("policy", yaml);
+        let compiled = compile_yaml("policy", yaml).or_no_policy();
+        if compiled.policies.is_empty() && !compiled.has_errors() {
+            let text = "failed to add tracing policy: the list is empty; give one with a policy";
+            return Err(Refusal::Invalid(text.to_owned()));
+        }
         if let Some(errors) = errors(&compiled, yaml, false) {
             return Err(Refusal::Invalid(format!("failed to add tracing policy:\n{errors}")));
         }
@@ -671,8 +675,8 @@ fn log_findings(compiled: &Compiled) {
     for finding in &compiled.diagnostics {
         match finding.severity {
             Severity::Error => {}
-            Severity::Warning => tracing::warn!("{}", finding.one_line()),
-            Severity::Note => tracing::info!("{}", finding.one_line()),
+            Severity::Warning => tracing::warn!("{}", compiled.one_line(finding)),
+            Severity::Note => tracing::info!("{}", compiled.one_line(finding)),
         }
     }
 }

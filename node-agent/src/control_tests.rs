@@ -265,6 +265,64 @@ fn files_of_a_watched_folder() {
     assert_eq!(board.policies().len(), 10);
 }
 
+/// These policies as kubectl lists them.
+fn list(policies: &[(&str, &str)]) -> String {
+    let item = |(name, call): &(&str, &str)| {
+        let text = yaml(name, call).replace('\n', "\n  ");
+        format!("- {}\n", text.trim_end())
+    };
+    let items: String = policies.iter().map(item).collect();
+    let items = if items.is_empty() { " []\n".to_owned() } else { format!("\n{items}") };
+    format!("apiVersion: v1\nitems:{items}kind: List\nmetadata:\n  resourceVersion: \"\"\n")
+}
+
+#[test]
+fn a_list_in_a_watched_folder_is_loaded_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut c, log, board, _) = control(vec![Folder::new(dir.path())]);
+    let mut write = |text: &str| {
+        std::fs::write(dir.path().join("list.yaml"), text).unwrap();
+        c.files(0, &Notice::Files(BTreeSet::from(["list.yaml".into()])));
+        states(&board)
+    };
+    let (a, b) = (("a", "security_file_open"), ("b", "security_mmap_file"));
+    let both = write(&list(&[a, b]));
+    assert_eq!(both.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(both.values().all(|s| *s == TracingPolicyState::TpStateEnabled), "{both:?}");
+    let broken = write(&list(&[a, ("b", "no function")]));
+    assert!(broken.values().all(|s| *s == TracingPolicyState::TpStateError), "what ran stays: {broken:?}");
+    assert_eq!(log.lock().unwrap().applied, [["a", "b"]]);
+    assert_eq!(write(&list(&[b])).keys().collect::<Vec<_>>(), ["b"]);
+    assert!(write("").contains_key("b"), "a file that is cut off removes nothing");
+    assert_eq!(write(&list(&[])), BTreeMap::new());
+}
+
+#[test]
+fn what_a_node_says_of_a_list_points_at_its_item() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = list(&[("a", "missing_one"), ("b", "missing_two")]);
+    std::fs::write(dir.path().join("list.yaml"), text).unwrap();
+    let files = read_folders(&mut [Folder::new(dir.path())]).unwrap();
+    let (mut c, ..) = control(vec![]);
+    let errors = c.load(&files).unwrap_err().join("\n");
+    for (line, function) in [(9, "missing_one"), (17, "missing_two")] {
+        let expected =
+            format!("list.yaml:{line}:13: error[not-on-this-kernel] spec.kprobes[0]: function {function}");
+        assert!(errors.contains(&expected), "{expected}\n{errors}");
+    }
+}
+
+#[test]
+fn a_list_is_added_whole_and_an_empty_one_is_refused() {
+    let (mut c, _, board, _) = control(vec![]);
+    c.add(&list(&[("a", "x"), ("b", "y")]), "").unwrap();
+    assert_eq!(states(&board).keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(matches!(c.add(&list(&[("c", "x"), ("a", "x")]), ""), Err(Refusal::Exists(_))));
+    assert_eq!(states(&board).len(), 2, "c is not there without the other");
+    let Err(Refusal::Invalid(text)) = c.add(&list(&[]), "") else { panic!("it has no policy") };
+    assert_eq!(text, "failed to add tracing policy: the list is empty; give one with a policy");
+}
+
 /// Where requests to it go.
 fn requests(c: &mut Control) -> mpsc::Sender<Command> {
     let (send, requests) = mpsc::channel();
