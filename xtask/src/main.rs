@@ -11,6 +11,7 @@ mod ebpf;
 mod initramfs;
 mod kernels;
 mod modules;
+mod picture;
 mod suite;
 mod test;
 mod vm;
@@ -46,6 +47,8 @@ enum Xtask {
     Ebpf(ebpf::Options),
     /// Build the images, into target/image
     Image(dist::Options),
+    /// Draw docs/demo.svg, the picture of the README, from the transcript of a run of the demo
+    Picture(picture::Options),
     /// Install what is missing on this machine (Debian or Ubuntu, as root or with sudo)
     Setup,
     /// Everything that `make test` does
@@ -85,6 +88,7 @@ impl Xtask {
             Xtask::Dist(options) => dist::dist(options),
             Xtask::Ebpf(options) => ebpf::run(options),
             Xtask::Image(options) => dist::image(options),
+            Xtask::Picture(options) => picture::run(options),
             Xtask::Setup => packages::install(packages::ALL).map(|()| 0),
             Xtask::Test(options) => test::run_all(&options),
             Xtask::TestNeeds => test::make_needs(),
