@@ -95,7 +95,8 @@ pub(crate) fn build(version: &str, names: &[String]) -> Result<()> {
 /// What the demo's cluster runs.
 pub(crate) fn for_demo() -> Result<()> {
     node_packages()?;
-    for name in ["etcd", API_SERVER, "helm"].iter().chain(OF_NEWEST) {
+    // Kubernetes' build uses what helm's leaves, and leaves nothing.
+    for name in ["helm", "etcd", API_SERVER].iter().chain(OF_NEWEST) {
         program(name, NEWEST)?;
     }
     Ok(())
@@ -103,11 +104,12 @@ pub(crate) fn for_demo() -> Result<()> {
 
 fn all() -> Vec<&'static str> {
     let packages = PACKAGES.iter().map(|p| p.program);
-    [API_SERVER]
+    // Kubernetes' build uses what helm's leaves, and leaves nothing.
+    ["helm", API_SERVER]
         .into_iter()
         .chain(OF_NEWEST.iter().copied())
         .chain(packages)
-        .chain(["helm", "search-server"])
+        .chain(["search-server"])
         .collect()
 }
 
