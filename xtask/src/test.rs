@@ -291,7 +291,8 @@ fn table(rows: &[Row], all: bool, long: bool, time: Duration) {
         println!("What is left out runs with `make test-long`.");
     }
     let failed = rows.iter().filter(|r| r.failed).count();
-    println!("{} passed, {failed} failed, in {}", rows.len() - failed, duration(time));
+    println!("All of it took {}.", duration(time));
+    println!("{} passed, {failed} failed", rows.len() - failed);
 }
 
 /// `cargo xtask test`.
