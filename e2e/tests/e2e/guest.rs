@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 /// Seconds that one scenario may take, on a busy machine.
-const LIMIT: usize = 900;
+const LIMIT: usize = 1800;
 
 /// What all guests share, made by the first that needs it.
 #[derive(Default)]
