@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
+use setup::cargo::workspace;
+use setup::tools::run;
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-const FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
 /// Seconds that one scenario may take, on a busy machine.
 const LIMIT: usize = 1800;
 
@@ -29,10 +29,6 @@ pub(crate) struct Guest<'a> {
     pub(crate) scenarios: &'a [&'a str],
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 impl Bed {
     fn programs(&self) -> Result<&Programs> {
         let made = self.0.get_or_init(|| Programs::make().map_err(|e| format!("{e:#}")));
@@ -40,37 +36,19 @@ impl Bed {
     }
 }
 
-fn cargo(args: &[&str]) -> Command {
-    let mut c = Command::new(env!("CARGO"));
-    c.current_dir(root())
-        .args(args)
-        .stdout(Stdio::null())
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    c
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
-}
-
 impl Programs {
     fn make() -> Result<Programs> {
-        let variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
-        // The program that boots guests is for this machine, with its own flags. It may be who runs these tests.
+        let drive = Path::new(env!("CARGO_BIN_EXE_drive"));
+        // Everything is built into one folder.
+        let folder = drive.parent().context("drive is in no folder")?;
         let xtask = match std::env::var_os("XTASK") {
-            // It has built everything, and cargo within cargo would build much of it once more.
+            // It runs these tests, and has built everything before.
             Some(given) => given.into(),
             None => {
-                run(cargo(&["build", "--quiet", "--package", "xtask"]).env_remove(variable))?;
-                run(cargo(&["build", "--quiet", "--workspace", "--target", TARGET]).env(variable, FLAGS))?;
-                root().join("target/debug/xtask")
+                run(&mut workspace(["build", "--quiet"]))?;
+                folder.join("xtask")
             }
         };
-        let drive = Path::new(env!("CARGO_BIN_EXE_drive"));
-        let folder = drive.parent().context("drive is in no folder")?;
         let files = [
             (drive.to_path_buf(), "/bin/drive"),
             (PathBuf::from(env!("CARGO_BIN_EXE_hammer")), "/bin/hammer"),
@@ -87,7 +65,8 @@ fn small(program: &Path) -> Result<PathBuf> {
     let bytes = fs::read(program).with_context(|| format!("reading {}", program.display()))?;
     ensure!(
         !bytes.windows(11).any(|w| w == b"/ld-linux-x"),
-        "{} is not static and cannot run in a guest; right would be `cargo xtask test --only e2e`",
+        "{} is not static and cannot run in a guest; right would be a build without RUSTFLAGS in the environment, \
+         which replaces the flags of .cargo/config.toml",
         program.display()
     );
     let copy =
