@@ -30,6 +30,11 @@ pub(crate) struct Guest<'a> {
 }
 
 impl Bed {
+    /// The program that boots guests.
+    pub(crate) fn xtask(&self) -> Result<&Path> {
+        Ok(&self.programs()?.xtask)
+    }
+
     fn programs(&self) -> Result<&Programs> {
         let made = self.0.get_or_init(|| Programs::make().map_err(|e| format!("{e:#}")));
         made.as_ref().map_err(|e| anyhow::anyhow!("{e}"))

@@ -1,10 +1,11 @@
 //! Tests of the whole from outside, on real kernels: what runs in each guest is `drive` (a program of
 //! this crate), which judges itself.
 //!
-//! They take minutes and need what `cargo xtask setup` installs, and the flags for static programs: `cargo
-//! xtask test --only e2e` runs them. TETRAGON_SCENARIOS=outlive,losses runs those scenarios only,
-//! TETRAGON_KERNELS=6.1 those guests.
+//! They take minutes and need what `cargo xtask setup` installs: `cargo xtask test --only e2e` runs them.
+//! TETRAGON_SCENARIOS=outlive,losses runs those scenarios only (`demo` is the demo), TETRAGON_KERNELS=6.1 those
+//! guests.
 
+mod demo;
 mod guest;
 
 use std::process::ExitCode;
@@ -49,5 +50,12 @@ fn main() -> ExitCode {
         };
         Some(Trial::test(name, run))
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let demo = (is_in(&only, "demo") && is_in(&kernels, demo::KERNEL)).then(|| {
+        let bed = bed.clone();
+        Trial::test("demo/transcript", move || {
+            eprintln!("    demo: {}", demo::transcript(bed.xtask()?)?);
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.chain(demo).collect()).exit_code()
 }
