@@ -1,25 +1,50 @@
 {{/* What values.schema.json cannot say: rules between values, and values that nothing here can honour. All that
 is wrong is said at once. */}}
 
-{{/* The leaves of `given` that differ from `known`, one finding a line. */}}
+{{/* The leaves of `given` that differ from `known` and from each of `earlier`, which has other defaults for some of
+them; one finding a line. With `without` they are those that are one of the earlier defaults: one path a line. */}}
 {{- define "tetragon.differences" -}}
 {{- range $key, $known := .known }}
 {{- if hasKey $.given $key }}
 {{- $given := index $.given $key }}
 {{- $path := list $.path $key | compact | join "." }}
+{{- $earlier := list }}
+{{- range $.earlier }}
+{{- if hasKey . $key }}
+{{- $earlier = append $earlier (index . $key) }}
+{{- end }}
+{{- end }}
 {{- if and (kindIs "map" $known) (kindIs "map" $given) $known }}
-{{- include "tetragon.differences" (dict "known" $known "given" $given "path" $path "why" $.why) }}
+{{- include "tetragon.differences" (dict "known" $known "given" $given "earlier" $earlier "path" $path "why" $.why "without" $.without) }}
 {{- else if and (ne (toJson $given) (toJson $known)) (or $given $known) }}
+{{- $accepted := list }}
+{{- range $earlier }}
+{{- $accepted = append $accepted (toJson .) }}
+{{- end }}
+{{- if has (toJson $given) $accepted }}
+{{- if $.without }}
+{{ $path }}
+{{- end }}
+{{- else if not $.without }}
 {{ $path }}: {{ toJson $given }} is not supported: {{ $.why }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "tetragon.unsupported" -}}
+{{- range .root.Files.Get "files/unsupported.yaml" | fromYamlArray }}
+{{- $earlier := list }}
+{{- range .earlier }}
+{{- $earlier = append $earlier .values }}
+{{- end }}
+{{- include "tetragon.differences" (dict "known" .values "given" $.root.Values "earlier" $earlier "path" "" "why" .why "without" $.without) }}
+{{- end }}
+{{- end }}
 
 {{- define "tetragon.findings" -}}
-{{- range .Files.Get "files/unsupported.yaml" | fromYamlArray }}
-{{- include "tetragon.differences" (dict "known" .values "given" $.Values "path" "" "why" .why) }}
-{{- end }}
+{{- include "tetragon.unsupported" (dict "root" . "without" false) }}
 {{- $agent := .Values.tetragon }}
 {{- $operator := .Values.tetragonOperator }}
 {{- range $path, $image := dict "tetragon.image" $agent.image "tetragonOperator.image" $operator.image }}
@@ -82,6 +107,12 @@ tetragonOperator.failoverLease.enabled: {{ $operator.replicas }} replicas need i
 {{- end }}
 {{- if and (gt (int $operator.replicas) 1) $operator.hostNetwork (eq (include "tetragon-operator.spreads" .) "") }}
 tetragonOperator.hostNetwork: {{ $operator.replicas }} replicas need different nodes; set tetragonOperator.affinity so that they are on different ones
+{{- end }}
+{{- with pick $operator.podSecurityContext "allowPrivilegeEscalation" "capabilities" "privileged" "procMount" "readOnlyRootFilesystem" }}
+{{- /* The default of Tetragon's chart until 1.4: the container here has it anyway. */}}
+{{- if ne (toJson .) "{\"allowPrivilegeEscalation\":false,\"capabilities\":{\"drop\":[\"ALL\"]}}" }}
+tetragonOperator.podSecurityContext: {{ toJson . }} is a container's; right would be tetragonOperator.containerSecurityContext
+{{- end }}
 {{- end }}
 {{- include "tetragon.leaseFindings" $operator.failoverLease }}
 {{- include "tetragon.portFindings" . }}

@@ -189,6 +189,8 @@ pub(super) fn notes(chart: &Chart) -> Result<()> {
         ),
         (&["--kube-version=1.33.0", "--set=tetragonOperator.hostUsers=false"], None, Some("hostUsers")),
         (&["--set=tetragonOperator.webhook.enabled=false"], Some("not checked when they are applied"), None),
+        (&["--set=tetragon.gops.enabled=true"], Some("do nothing here: tetragon.gops.enabled."), None),
+        (&["--set=tetragon.gops.enabled=false"], None, Some("do nothing here")),
     ] {
         let notes = notes_of(chart, options)?;
         if let Some(said) = said {

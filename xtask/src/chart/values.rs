@@ -252,6 +252,10 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
     ("tetragon.grpc.tls.ca.cert=\"eA==\"", &["cert and key belong together"]),
     ("tetragon.livenessProbe={\"grpc\": {\"port\": 54321}}", &["over HTTP", "httpGet"]),
     ("podLabelsOverride={\"app\": \"mine\"}", &["app.kubernetes.io/name: tetragon"]),
+    (
+        "tetragonOperator.podSecurityContext={\"capabilities\": {\"add\": [\"SYS_ADMIN\"]}}",
+        &["is a container's; right would be tetragonOperator.containerSecurityContext"],
+    ),
     ("export.stdout.enabledCommand=false", &["export.stdout.enabledCommand", "second agent"]),
     ("export.stdout.enabledArgs=false", &["export.stdout.enabledArgs", "no file to print"]),
     ("export.stdout.image.tag=\"v2\"", &["export.stdout.image.tag: \"v2\"", "tetragon.image.tag"]),
@@ -324,19 +328,21 @@ fn refused(chart: &Chart, table: &[(&str, &[&str])]) -> Result<()> {
     if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
 
+/// The leaves below a value, with their paths.
+fn walk(path: &str, value: &Value, all: &mut Vec<(String, Value)>) {
+    match value.as_object().filter(|o| !o.is_empty()) {
+        Some(object) => {
+            for (key, inner) in object {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                walk(&path, inner, all);
+            }
+        }
+        None => all.push((path.to_owned(), value.clone())),
+    }
+}
+
 /// What files/unsupported.yaml lists: each leaf with Tetragon's default.
 pub(super) fn unsupported_leaves(chart: &Chart) -> Result<Vec<(String, Value)>> {
-    fn walk(path: &str, value: &Value, all: &mut Vec<(String, Value)>) {
-        match value.as_object().filter(|o| !o.is_empty()) {
-            Some(object) => {
-                for (key, inner) in object {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    walk(&path, inner, all);
-                }
-            }
-            None => all.push((path.to_owned(), value.clone())),
-        }
-    }
     let mut all = Vec::new();
     for group in chart.yaml("files/unsupported.yaml")?.as_array().context("a list")? {
         walk("", &group["values"], &mut all);
@@ -344,10 +350,29 @@ pub(super) fn unsupported_leaves(chart: &Chart) -> Result<Vec<(String, Value)>> 
     Ok(all)
 }
 
-/// Spelled out, Tetragon's defaults are accepted and change nothing; any other value is refused, each by name.
+/// The defaults of earlier releases that it lists: a set of leaves for each.
+fn earlier_leaves(chart: &Chart) -> Result<Vec<Vec<(String, Value)>>> {
+    let mut all = Vec::new();
+    for group in chart.yaml("files/unsupported.yaml")?.as_array().context("a list")? {
+        for earlier in group["earlier"].as_array().into_iter().flatten() {
+            let mut leaves = Vec::new();
+            walk("", &earlier["values"], &mut leaves);
+            all.push(leaves);
+        }
+    }
+    Ok(all)
+}
+
+/// Spelled out, the defaults of Tetragon's releases are accepted and change nothing; any other value is refused,
+/// each by name.
 pub(super) fn unsupported(chart: &Chart) -> Result<()> {
-    let leaves = unsupported_leaves(chart)?;
+    let earlier = earlier_leaves(chart)?;
+    let mut leaves = unsupported_leaves(chart)?;
     let (mut defaults, mut others) = (Vec::new(), Vec::new());
+    // Both values of a switch may be the default of some release.
+    leaves.retain(|(path, default)| {
+        !earlier.iter().flatten().any(|(p, e)| p == path && default.is_boolean() && e.is_boolean())
+    });
     for (path, default) in &leaves {
         let other = match default {
             Value::Bool(b) => json!(!b),
@@ -368,6 +393,13 @@ pub(super) fn unsupported(chart: &Chart) -> Result<()> {
     let plain = chart.template(NAMESPACE, &[])?;
     let defaults: Vec<&str> = defaults.iter().map(String::as_str).collect();
     ensure!(chart.template(NAMESPACE, &defaults)? == plain, "Tetragon's defaults change something");
+    ensure!(earlier.len() > 5, "only {} releases have other defaults", earlier.len());
+    for release in &earlier {
+        let set: Vec<String> =
+            release.iter().map(|(path, value)| format!("--set-json={path}={value}")).collect();
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        ensure!(chart.template(NAMESPACE, &set)? == plain, "{} changes something", set.join(" "));
+    }
     let others: Vec<&str> = others.iter().map(String::as_str).collect();
     let said = chart.refusal(&others)?;
     let silent: Vec<&str> = leaves
