@@ -16,7 +16,16 @@ pub trait Kernel: Send + 'static {
     fn complete(&mut self) {}
     /// Says whose a cgroup is; see [`Engine::classify`].
     fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError>;
-    /// A cgroup is nobody's any more; see [`Engine::forget`].
+    /// Says whose pod's own a cgroup is; see [`Engine::classify_pod`]. A kernel that has no other word takes it for a
+    /// container's.
+    fn classify_pod(&mut self, cgroup: u64, pod: Container) -> Result<Classified, EngineError> {
+        self.classify(cgroup, pod)
+    }
+    /// Says that a cgroup is the node's; see [`Engine::classify_node`].
+    fn classify_node(&mut self, _cgroup: u64) -> Result<Classified, EngineError> {
+        Ok(Classified::Done)
+    }
+    /// Takes back what was said of a cgroup; see [`Engine::forget`].
     fn forget(&mut self, cgroup: u64) -> Result<(), EngineError>;
     /// What was lost.
     fn losses(&self) -> KernelLosses;
@@ -37,6 +46,12 @@ impl Kernel for Engine {
     }
     fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
         Engine::classify(self, cgroup, container)
+    }
+    fn classify_pod(&mut self, cgroup: u64, pod: Container) -> Result<Classified, EngineError> {
+        Engine::classify_pod(self, cgroup, pod)
+    }
+    fn classify_node(&mut self, cgroup: u64) -> Result<Classified, EngineError> {
+        Engine::classify_node(self, cgroup)
     }
     fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
         Engine::forget(self, cgroup)

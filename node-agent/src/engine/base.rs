@@ -67,9 +67,9 @@ impl Base {
         Ok(Base { programs, classify: shared.programs.load(load, &shared.constants, &maps)? })
     }
 
-    /// Says whose a cgroup is. False: there is no such cgroup.
-    pub fn classify(&self, cgroup: u64, workload: u64) -> Result<bool, HookError> {
-        let done = sys::run(&self.classify, &[cgroup, workload]);
+    /// Says whose a cgroup is, and whether it is a pod's own. False: there is no such cgroup.
+    pub fn classify(&self, cgroup: u64, workload: u64, pod: bool) -> Result<bool, HookError> {
+        let done = sys::run(&self.classify, &[cgroup, workload, u64::from(pod)]);
         let failed = |error| HookError::Call { what: format!("cannot classify cgroup {cgroup}"), error };
         Ok(done.map_err(failed)? == 0)
     }

@@ -5,7 +5,7 @@ use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use tetragon_abi::cgroup::{Cgroup, PODS};
+use tetragon_abi::cgroup::{Cgroup, NAME, part_of_name};
 
 /// A cgroup hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn walk(root: &Path, each: &mut dyn FnMut(&Found)) -> bool {
             }
         };
         waiting.extend(inside.iter().filter(|e| is_folder(e)).map(|e| {
-            let entry = Cgroup::within(at.id, Some(at.entry), is_for_pods(&e.file_name().to_string_lossy()));
+            let entry = Cgroup::within(at.id, Some(at.entry), name(&e.file_name().to_string_lossy()));
             Found { id: e.ino(), path: e.path(), entry }
         }));
     }
@@ -117,17 +117,18 @@ pub fn exists(found: &Found) -> bool {
     fs::metadata(&found.path).as_ref().map(Metadata::ino).is_ok_and(|id| id == found.id)
 }
 
-/// A cgroup's name says that pods live in it; as the kernel's programs see it.
-fn is_for_pods(name: &str) -> bool {
-    let seen = &name.as_bytes()[..name.len().min(tetragon_abi::cgroup::NAME - 1)];
-    seen.windows(PODS.len()).any(|w| w == PODS)
+/// What a cgroup's name says of it, as the kernel's programs see it.
+fn name(name: &str) -> u64 {
+    let seen = &name.as_bytes()[..name.len().min(NAME - 1)];
+    let parts = seen.windows(8).filter_map(|part| <[u8; 8]>::try_from(part).ok());
+    parts.fold(0, |said, part| said | part_of_name(u64::from_le_bytes(part)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use tetragon_abi::cgroup::{FIRST, HOST, LINKS, UNKNOWN};
+    use tetragon_abi::cgroup::{FIRST, FOR_PODS, HOST, LINKS, OF_MONITOR, UNKNOWN};
 
     use super::*;
 
@@ -184,30 +185,60 @@ mod tests {
         assert_eq!(of("a/b/kubepods/pod4"), UNKNOWN);
     }
 
-    /// However deep cgroups lie, and whether they were made before or after the agent told of the
-    /// container, they are found to be its own within the links that are asked.
+    /// Of the pod's own cgroup and of a container's in it, with the pod's name and the container's.
+    const POD: u64 = FIRST;
+    const CONTAINER: u64 = FIRST + 1;
+
+    /// However deep cgroups lie, and whether they were made before or after the agent has said whose the pod's
+    /// and the container's are, they are found to be theirs within the links that are asked.
     #[test]
-    fn nothing_in_a_container_is_too_deep() {
-        for told_at in [5, 6, 20, 99] {
+    fn nothing_in_a_pod_or_a_container_is_too_deep() {
+        let moments = [4, 5, 6, 7, 20, 99, 100];
+        for (pod_at, container_at) in moments.into_iter().flat_map(|p| moments.map(move |c| (p, c.max(5)))) {
             let mut all = BTreeMap::from([(1, Cgroup::OF_HOST)]);
             for id in 2..100u64 {
                 let known = all.get(&(id - 1)).copied();
-                all.insert(id, Cgroup::within(id - 1, known, id == 2));
-                if id == told_at {
-                    // kubepods 2, burstable 3, pod 4, container 5.
-                    all.get_mut(&5).unwrap().workload = FIRST;
+                all.insert(id, Cgroup::within(id - 1, known, if id == 2 { FOR_PODS } else { 0 }));
+                // kubepods 2, burstable 3, pod 4, container 5.
+                if id == pod_at {
+                    *all.get_mut(&4).unwrap() = Cgroup { workload: POD, pod: 1, ..all[&4] };
+                }
+                if id == container_at {
+                    all.get_mut(&5).unwrap().workload = CONTAINER;
                 }
             }
+            let pod = if pod_at < 100 { POD } else { UNKNOWN };
+            let container = if container_at < 100 { CONTAINER } else { pod };
             for id in 5..100 {
-                assert_eq!(workload(&all, id), FIRST, "told at {told_at}: {id} {:?}", all[&id]);
+                let found = workload(&all, id);
+                assert_eq!(found, container, "said at {pod_at} and {container_at}: {id} {:?}", all[&id]);
             }
-            assert_eq!(workload(&all, 4), UNKNOWN);
+            assert_eq!((workload(&all, 4), workload(&all, 3)), (pod, UNKNOWN));
+            // What was said of the container is taken back: it is its pod's again, and all that is in it.
+            all.get_mut(&5).unwrap().workload = UNKNOWN;
+            assert!((5..100).all(|id| workload(&all, id) == pod), "said at {pod_at} and {container_at}");
+        }
+    }
+
+    /// A monitor is in the pod's cgroup, and executes the runtime. Of what a container makes, nothing is one.
+    #[test]
+    fn what_watches_a_container_is_the_nodes() {
+        let monitor = name(&format!("crio-conmon-{}.scope", "0123456789abcdef".repeat(4)));
+        assert_eq!((monitor, name("kubelet-kubepods.slice"), name("init.scope")), (OF_MONITOR, FOR_PODS, 0));
+        let kubepods = Cgroup::within(1, Some(Cgroup::OF_HOST), FOR_PODS);
+        let pod = Cgroup { workload: POD, pod: 1, ..Cgroup::within(2, Some(kubepods), 0) };
+        assert_eq!(Cgroup::within(3, Some(pod), monitor), Cgroup::OF_HOST);
+        for container in [CONTAINER, UNKNOWN] {
+            let container = Cgroup { workload: container, ..Cgroup::within(3, Some(pod), 0) };
+            let all =
+                BTreeMap::from([(3, pod), (4, container), (5, Cgroup::within(4, Some(container), monitor))]);
+            assert_eq!(workload(&all, 5), workload(&all, 4), "a container chooses its cgroups' names");
         }
     }
 
     #[test]
     fn a_cgroup_whose_parent_is_told_of_later_is_what_that_is() {
-        let mut all = BTreeMap::from([(7, Cgroup::within(6, None, false))]);
+        let mut all = BTreeMap::from([(7, Cgroup::within(6, None, 0))]);
         assert_eq!(workload(&all, 7), UNKNOWN);
         all.insert(6, Cgroup::OF_HOST);
         assert_eq!(workload(&all, 7), HOST);

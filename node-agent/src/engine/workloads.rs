@@ -19,7 +19,8 @@ pub struct Containers {
     numbers: HashMap<Arc<Container>, u64>,
     /// By number: the container, and how many cgroups are of it.
     all: BTreeMap<u64, (Arc<Container>, usize)>,
-    cgroups: HashMap<u64, u64>,
+    /// The number of each cgroup, and whether it is a pod's own.
+    cgroups: HashMap<u64, (u64, bool)>,
     given: u64,
 }
 
@@ -33,8 +34,8 @@ pub struct Given {
 }
 
 impl Containers {
-    /// Cgroup `cgroup` is of this container.
-    pub fn set(&mut self, cgroup: u64, container: Container) -> Given {
+    /// Cgroup `cgroup` is of this container. `pod`: it is its pod's own.
+    pub fn set(&mut self, cgroup: u64, container: Container, pod: bool) -> Given {
         let known = self.numbers.get(&container).copied();
         let number = known.unwrap_or(FIRST + self.given);
         if known.is_none() {
@@ -47,13 +48,13 @@ impl Containers {
             *n += 1;
         }
         self.forget(cgroup);
-        self.cgroups.insert(cgroup, number);
+        self.cgroups.insert(cgroup, (number, pod));
         Given { number, new: known.is_none() }
     }
 
     /// Cgroup `cgroup` is of no container any more. False: it was not.
     pub fn forget(&mut self, cgroup: u64) -> bool {
-        let Some(number) = self.cgroups.remove(&cgroup) else { return false };
+        let Some((number, _)) = self.cgroups.remove(&cgroup) else { return false };
         if let Some((_, n)) = self.all.get_mut(&number) {
             *n -= 1;
         }
@@ -85,9 +86,9 @@ impl Containers {
         }
     }
 
-    /// Cgroups and their numbers.
-    pub fn cgroups(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.cgroups.iter().map(|(c, n)| (*c, *n))
+    /// Cgroups, their numbers, and whether each is a pod's own.
+    pub fn cgroups(&self) -> impl Iterator<Item = (u64, u64, bool)> {
+        self.cgroups.iter().map(|(cgroup, (number, pod))| (*cgroup, *number, *pod))
     }
 
     /// Numbers that no cgroup has.
@@ -114,32 +115,32 @@ mod tests {
     #[test]
     fn like_containers_have_one_number_and_none_is_given_twice() {
         let mut c = Containers::default();
-        let a = c.set(10, named("a"));
+        let a = c.set(10, named("a"), false);
         assert_eq!(a, Given { number: FIRST, new: true });
-        assert_eq!(c.set(11, named("a")), Given { number: FIRST, new: false });
-        let b = c.set(12, named("b"));
+        assert_eq!(c.set(11, named("a"), false), Given { number: FIRST, new: false });
+        let b = c.set(12, named("b"), false);
         assert_eq!(b, Given { number: FIRST + 1, new: true });
         assert!(c.forget(12) && !c.forget(12));
         assert_eq!(c.unused(), [b.number]);
         c.remove(b.number);
-        assert_eq!(c.set(12, named("b")), Given { number: FIRST + 2, new: true }, "b is new again");
+        assert_eq!(c.set(12, named("b"), false), Given { number: FIRST + 2, new: true }, "b is new again");
     }
 
     #[test]
     fn a_number_is_used_as_long_as_a_cgroup_has_it() {
         let mut c = Containers::default();
-        let a = c.set(10, named("a")).number;
-        c.set(11, named("a"));
+        let a = c.set(10, named("a"), false).number;
+        c.set(11, named("a"), false);
         c.forget(10);
         assert!(c.unused().is_empty());
         // Its labels change: the cgroup has another number.
-        c.set(11, named("b"));
+        c.set(11, named("b"), false);
         assert_eq!(c.unused(), [a]);
         // Before it is taken out it may come back.
-        assert_eq!(c.set(10, named("a")), Given { number: a, new: false });
+        assert_eq!(c.set(10, named("a"), false), Given { number: a, new: false });
         assert!(c.unused().is_empty());
         // The same again changes nothing.
-        assert_eq!(c.set(10, named("a")), Given { number: a, new: false });
+        assert_eq!(c.set(10, named("a"), false), Given { number: a, new: false });
         c.forget(10);
         assert_eq!(c.unused(), [a]);
     }

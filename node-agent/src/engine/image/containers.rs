@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tetragon_abi::cgroup::UNKNOWN;
+use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_api::workload::Container;
 
 use super::{Engine, EngineError};
@@ -29,7 +29,30 @@ impl Engine {
     /// All hooks know the number of a new container before one process has it, so that each call is
     /// judged as before or as after, by all policies.
     pub fn classify(&mut self, cgroup: u64, container: Container) -> Result<Classified, EngineError> {
-        let Given { number, new } = self.containers.set(cgroup, container);
+        self.classify_as(cgroup, container, false)
+    }
+
+    /// Says whose pod's own a cgroup is. The containers that are made in it are judged by what is known of the pod,
+    /// without a name and an image, from their first instruction on and without an agent, until they are
+    /// classified themselves.
+    pub fn classify_pod(&mut self, cgroup: u64, pod: Container) -> Result<Classified, EngineError> {
+        self.classify_as(cgroup, pod, true)
+    }
+
+    /// Says that a cgroup is the node's, though it lies in a pod's.
+    pub fn classify_node(&mut self, cgroup: u64) -> Result<Classified, EngineError> {
+        self.containers.forget(cgroup);
+        let there = self.base.classify(cgroup, HOST, false)?;
+        Ok(if there { Classified::Done } else { Classified::Gone })
+    }
+
+    fn classify_as(
+        &mut self,
+        cgroup: u64,
+        container: Container,
+        pod: bool,
+    ) -> Result<Classified, EngineError> {
+        let Given { number, new } = self.containers.set(cgroup, container, pod);
         if self.ahead {
             return Ok(Classified::Later);
         }
@@ -39,17 +62,17 @@ impl Engine {
             self.ahead |= introduced.is_err();
             introduced?;
         }
-        if self.base.classify(cgroup, number)? {
+        if self.base.classify(cgroup, number, pod)? {
             return Ok(Classified::Done);
         }
         self.containers.forget(cgroup);
         Ok(Classified::Gone)
     }
 
-    /// A cgroup is of no container any more, or is gone.
+    /// Takes back what was said of a cgroup: it is what the one above it is. Or it is removed.
     pub fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
         if self.containers.forget(cgroup) {
-            self.base.classify(cgroup, UNKNOWN)?;
+            self.base.classify(cgroup, UNKNOWN, false)?;
         }
         Ok(())
     }
@@ -104,8 +127,8 @@ impl Engine {
 
     /// Classifies what could not be before.
     pub(super) fn classify_all(&mut self) {
-        for (cgroup, number) in self.containers.cgroups() {
-            if let Err(e) = self.base.classify(cgroup, number) {
+        for (cgroup, number, pod) in self.containers.cgroups() {
+            if let Err(e) = self.base.classify(cgroup, number, pod) {
                 tracing::error!("a container stays unknown: {e}");
             }
         }
