@@ -277,6 +277,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             self.plugin.learn(Some(pod), containers, &self.runtime);
         }
         self.plugin.store.runtime_has(Instant::now(), |uid| uids.contains(uid));
+        if self.plugin.alone {
+            self.plugin.store.runtime_has_told_all();
+        }
         self.plugin.counts.nri_connected.store(1, Ordering::Relaxed);
         tracing::info!(
             "NRI: {} tells of {all} pods with {held} containers, and new containers are held back until they \

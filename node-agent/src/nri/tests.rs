@@ -101,7 +101,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(socket: PathBuf) -> Agent {
+    fn new(socket: PathBuf, alone: bool) -> Agent {
         let counts = Arc::new(Counts::default());
         let store = Arc::new(Store::new(10, counts.clone()));
         let (send, commands) = std_mpsc::channel();
@@ -113,7 +113,7 @@ impl Agent {
             socket,
             store: store.clone(),
             gate: Gate::new(send, true, counts.clone()),
-            alone: false,
+            alone,
             annotations: false,
             counts: counts.clone(),
         };
@@ -122,7 +122,12 @@ impl Agent {
 
     /// An agent that serves one connection.
     fn connected() -> (Agent, Runtime) {
-        let mut agent = Agent::new(PathBuf::new());
+        Agent::connected_as(false)
+    }
+
+    /// The same; `alone`: there is no API server.
+    fn connected_as(alone: bool) -> (Agent, Runtime) {
+        let mut agent = Agent::new(PathBuf::new(), alone);
         let (ours, theirs) = UnixStream::pair().unwrap();
         let plugin = agent.plugin.take().unwrap();
         tokio::spawn(async move { Session::new(&plugin, ours).serve(&mut false).await });
@@ -210,6 +215,16 @@ async fn what_there_is_is_told_by_synchronization() {
     let container = (Subject::Container(id(2)), Some(by_runtime("nginx", "docker.io/library/nginx")));
     assert_eq!(agent.told().0, [pod, container]);
     assert_eq!(get(&agent.counts.nri_connected), 1);
+}
+
+/// What the agent before knew, and the runtime does not name, is no more.
+#[tokio::test]
+async fn without_an_api_server_the_runtime_tells_of_all_pods() {
+    let (agent, mut runtime) = Agent::connected_as(true);
+    runtime.take(&SynchronizeRequest::default()).await;
+    assert_eq!(agent.told().0, [(Subject::Rest, None)]);
+    runtime.call("Synchronize", &SynchronizeRequest::default()).await;
+    assert_eq!(agent.told().0, [], "it is the first list that says it");
 }
 
 #[tokio::test]
@@ -331,7 +346,7 @@ async fn what_is_not_known_does_no_harm() {
 
 #[tokio::test]
 async fn a_runtime_that_refuses_says_why() {
-    let agent = Agent::new(PathBuf::new());
+    let agent = Agent::new(PathBuf::new(), false);
     let plugin = agent.plugin.unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut runtime = Runtime::new(theirs);
@@ -352,7 +367,7 @@ async fn a_runtime_that_refuses_says_why() {
 async fn a_runtime_that_comes_late_and_again_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("nri.sock");
-    let mut agent = Agent::new(socket.clone());
+    let mut agent = Agent::new(socket.clone(), false);
     tokio::spawn(agent.plugin.take().unwrap().run());
     while get(&agent.counts.nri_errors) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -67,7 +67,7 @@ struct Inner {
     ended: HashMap<Box<str>, Instant>,
     /// Uids that a list has told so far.
     listed: Option<HashSet<Arc<str>>>,
-    /// A list was told wholly.
+    /// All pods were told, once at least.
     whole: bool,
     listeners: Vec<Listener>,
     /// Namespaces and names of pods that were forgotten.
@@ -143,11 +143,14 @@ impl Store {
         for uid in gone {
             self.delete_in(&mut inner, &uid, now);
         }
-        if !std::mem::replace(&mut inner.whole, true) {
-            inner.tell(&REST);
-        }
+        inner.end_first();
         drop(inner);
         self.changed();
+    }
+
+    /// The container runtime has told of all its pods, and there is nobody else who tells of any.
+    pub fn runtime_has_told_all(&self) {
+        self.lock().end_first();
     }
 
     /// A pod is new, or is another than before.
@@ -347,6 +350,13 @@ impl Store {
 impl Inner {
     fn tell(&self, change: &Change) {
         self.listeners.iter().for_each(|listener| listener(change.clone()));
+    }
+
+    /// All pods were told. The first time, what nobody has told is no more.
+    fn end_first(&mut self) {
+        if !std::mem::replace(&mut self.whole, true) {
+            self.tell(&REST);
+        }
     }
 
     /// A pod has come from the API server. A static pod has another uid there than with its runtime.
