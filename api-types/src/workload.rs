@@ -54,8 +54,10 @@ pub struct Pods {
 
 /// What policies can ask of a container. What is not known yet is not there: an empty name or repository, or
 /// one of [`EXTRA_LABELS`] that is missing. What asks for it is not decided, rather than answered by its lack.
+///
+/// Agents leave it to their successors, which may be of another version: what one does not know it passes over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Container {
     /// Namespace of its pod.
     pub namespace: String,

@@ -96,6 +96,17 @@ pub fn container_id(part: &str) -> Option<&str> {
     (is_id && !before.ends_with("conmon-")).then_some(id)
 }
 
+/// A path is that of a pod's own cgroup, in which the runtime makes those of the pod's containers.
+pub fn is_pods_own(path: &str) -> bool {
+    let Some((above, name)) = path.rsplit_once('/') else { return false };
+    pod_uid(name).is_some() && Place::of_path(above).pod == OfPod::No
+}
+
+/// A cgroup's name says that it is that of a container's monitor: `crio-conmon-<id>.scope`.
+pub fn is_monitors(name: &str) -> bool {
+    name.contains("-conmon-")
+}
+
 /// The uid in one part of a path: `pod<uid>`, `kubepods-burstable-pod<uid>.slice`.
 fn pod_uid(part: &str) -> Option<String> {
     let uid = match part.strip_suffix(".slice") {

@@ -2,8 +2,9 @@
 //! (whose they are): which cgroup is to be classified as which container.
 //!
 //! No I/O: the control thread feeds it and does what comes out. A pod is known before its first container
-//! is made, so a new container's cgroup is classified by its pod when the kernel tells of it, and by
-//! itself as soon as the runtime (NRI, a hook) has told of it, or the kubelet has reported it.
+//! is made, and the pod's own cgroup is classified too. So the kernel judges a new container as its pod from the
+//! first instruction, with or without an agent; and as itself as soon as the runtime (NRI, a hook) has told of it,
+//! or the kubelet has reported it.
 //!
 //! What a runtime alone tells of a pod is less than what the API server has told, be it to the agent before
 //! this one: the labels of the sandbox are as old as the pod, and for what the pod was made is not in them.
@@ -13,36 +14,48 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tetragon_api::workload::Container;
 
-use super::cgroup::{OfPod, Place, container_id};
+use super::cgroup::{OfPod, Place, container_id, is_monitors, is_pods_own};
+use super::kept::Kept;
 use super::{Change, Subject};
 
-/// Cgroup `cgroup` is of `container`.
+/// What a cgroup is to be classified as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
     /// Its id.
     pub cgroup: u64,
     /// Whose it is.
-    pub container: Container,
+    pub whose: Whose,
 }
 
-/// What a restart starts from: the containers that had a cgroup.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Kept {
-    /// By container id.
-    containers: Vec<(String, Container)>,
-    /// By the pod's uid, as cgroups name it.
-    pods: Vec<(String, Container)>,
+/// Whose a cgroup is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A container's own.
+    Container(Container),
+    /// A pod's own: a cgroup that is made in it is of a container of which only the pod is known.
+    Pod(Container),
+    /// The node's, though it lies in a pod's.
+    Node,
+}
+
+/// What a cgroup of a pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// The pod's own.
+    Pod,
+    /// That of the container with this id.
+    Container(Arc<str>),
+    /// That of what watches a container, which executes the runtime's programs and none of the pod's.
+    Monitor,
 }
 
 /// Cgroups and identities.
 #[derive(Debug, Default)]
 pub struct Classes {
-    /// The cgroups of containers of pods, by id.
-    cgroups: HashMap<u64, (Arc<str>, Arc<str>)>,
+    /// The cgroups of pods that are classified, by id: the pod's uid, and what the cgroup is.
+    cgroups: HashMap<u64, (Arc<str>, Part)>,
     of_container: HashMap<Arc<str>, u64>,
     of_pod: HashMap<Arc<str>, BTreeSet<u64>>,
     containers: HashMap<String, Container>,
@@ -56,32 +69,32 @@ pub struct Classes {
 impl Classes {
     /// A cgroup was made, or was there.
     pub fn made(&mut self, cgroup: u64, path: &str) -> Option<Class> {
-        let place = Place::of_path(path);
-        let (Some(container), OfPod::Uid(pod)) = (place.container, place.pod) else { return None };
-        // What is within a container asks the container's own cgroup, in the kernel, whatever it is called.
-        let (above, name) = path.rsplit_once('/')?;
-        if container_id(name) != Some(&*container) || Place::of_path(above).container.is_some() {
-            return None;
+        let (pod, part) = part(path)?;
+        if let Part::Container(id) = &part {
+            self.of_container.insert(id.clone(), cgroup);
         }
-        self.of_container.insert(container.clone(), cgroup);
         self.of_pod.entry(pod.clone()).or_default().insert(cgroup);
-        self.cgroups.insert(cgroup, (pod, container));
+        self.cgroups.insert(cgroup, (pod, part));
         self.class(cgroup)
     }
 
-    /// A cgroup was removed. True: it was a container's.
+    /// A cgroup was removed. True: it was one that is classified.
     pub fn removed(&mut self, cgroup: u64) -> bool {
-        let Some((pod, container)) = self.cgroups.remove(&cgroup) else { return false };
-        if self.of_container.get(&container) == Some(&cgroup) {
-            self.of_container.remove(&container);
-        }
+        let Some((pod, part)) = self.cgroups.remove(&cgroup) else { return false };
         if let Some(all) = self.of_pod.get_mut(&pod) {
             all.remove(&cgroup);
             if all.is_empty() {
                 self.of_pod.remove(&pod);
             }
         }
-        for subject in [Subject::Container(container.to_string()), Subject::Pod(pod.to_string())] {
+        let mut subjects = vec![Subject::Pod(pod.to_string())];
+        if let Part::Container(id) = part {
+            if self.of_container.get(&id) == Some(&cgroup) {
+                self.of_container.remove(&id);
+            }
+            subjects.push(Subject::Container(id.to_string()));
+        }
+        for subject in subjects {
             if self.gone.contains(&subject) {
                 self.forget(&subject);
             }
@@ -89,8 +102,8 @@ impl Classes {
         true
     }
 
-    /// What is known of pods and containers has changed: cgroups to be classified anew. What is gone there keeps its class
-    /// as long as it has a cgroup, in which processes may still run.
+    /// What is known of pods and containers has changed: cgroups to be classified again. What is gone there keeps its
+    /// class as long as it has a cgroup, in which processes may still run.
     pub fn changed(&mut self, change: Change) -> Vec<Class> {
         let Change { subject, identity } = change;
         self.untold.remove(&subject);
@@ -113,22 +126,14 @@ impl Classes {
         now.zip(before).filter(|(now, before)| now != before).filter_map(|(now, _)| now).collect()
     }
 
-    /// What is to be kept for a restart.
+    /// What is to be kept for a restart: all that is known, for a cgroup may come while there is no agent.
     pub fn kept(&self) -> Kept {
-        let mut kept = Kept::default();
-        for (pod, container) in self.cgroups.values() {
-            if let Some(c) = self.containers.get(&**container) {
-                kept.containers.push((container.to_string(), c.clone()));
-            }
-            if let Some(c) = self.pods.get(&**pod) {
-                kept.pods.push((pod.to_string(), c.clone()));
-            }
-        }
-        for list in [&mut kept.containers, &mut kept.pods] {
+        let sorted = |known: &HashMap<String, Container>| {
+            let mut list: Vec<_> = known.iter().map(|(id, c)| (id.clone(), c.clone())).collect();
             list.sort();
-            list.dedup();
-        }
-        kept
+            list
+        };
+        Kept { containers: sorted(&self.containers), pods: sorted(&self.pods) }
     }
 
     /// Takes over what was kept, before the API server has told anything. What its first list of pods does not
@@ -151,21 +156,41 @@ impl Classes {
         self.cgroups.keys().copied().collect()
     }
 
-    /// Whose the cgroup of a container is, if there is one and it is known.
-    pub fn of_container(&self, id: &str) -> Option<Class> {
-        self.class(*self.of_container.get(id)?)
+    /// The cgroup of a container and whose it is, if there is one and it is known.
+    pub fn of_container(&self, id: &str) -> Option<(u64, Container)> {
+        let cgroup = *self.of_container.get(id)?;
+        let (pod, _) = self.cgroups.get(&cgroup)?;
+        Some((cgroup, self.container(pod, id)?))
     }
 
     /// What a cgroup is to be classified as.
     pub fn class(&self, cgroup: u64) -> Option<Class> {
-        let (pod, container) = self.cgroups.get(&cgroup)?;
-        let container = match (self.containers.get(&**container), self.pods.get(&**pod)) {
-            (Some(own), Some(pod)) if !own.knows_workload() && pod.knows_workload() => {
-                Container { name: own.name.clone(), repo: own.repo.clone(), ..pod.clone() }
-            }
-            (own, pod) => own.or(pod)?.clone(),
+        let (pod, part) = self.cgroups.get(&cgroup)?;
+        let whose = match part {
+            Part::Pod => Whose::Pod(self.pods.get(&**pod)?.clone()),
+            Part::Container(id) => Whose::Container(self.container(pod, id)?),
+            Part::Monitor => Whose::Node,
         };
-        Some(Class { cgroup, container })
+        Some(Class { cgroup, whose })
+    }
+
+    /// What is known of a pod or a container.
+    pub fn identity(&self, subject: &Subject) -> Option<&Container> {
+        match subject {
+            Subject::Container(id) => self.containers.get(id),
+            Subject::Pod(uid) => self.pods.get(uid),
+            Subject::Rest => None,
+        }
+    }
+
+    /// What is known of a container of a pod.
+    fn container(&self, pod: &str, id: &str) -> Option<Container> {
+        match (self.containers.get(id), self.pods.get(pod)) {
+            (Some(own), Some(pod)) if !own.knows_workload() && pod.knows_workload() => {
+                Some(Container { name: own.name.clone(), repo: own.repo.clone(), ..pod.clone() })
+            }
+            (own, pod) => own.or(pod).cloned(),
+        }
     }
 
     /// Forgets what has neither a cgroup nor the API server's word.
@@ -197,6 +222,21 @@ impl Classes {
     }
 }
 
+/// The pod whose the cgroup at a path is, and what it is. `None`: it asks the cgroup above it, in the kernel.
+fn part(path: &str) -> Option<(Arc<str>, Part)> {
+    let Place { container, pod: OfPod::Uid(pod) } = Place::of_path(path) else { return None };
+    let (above, name) = path.rsplit_once('/')?;
+    match container {
+        // What is within a container asks the container's own cgroup, whatever it is called.
+        Some(id) if container_id(name) == Some(&*id) && Place::of_path(above).container.is_none() => {
+            Some((pod, Part::Container(id)))
+        }
+        None if is_pods_own(path) => Some((pod, Part::Pod)),
+        None if is_monitors(name) && is_pods_own(above) => Some((pod, Part::Monitor)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,7 +261,7 @@ mod tests {
     }
 
     fn class(cgroup: u64, container: Container) -> Class {
-        Class { cgroup, container }
+        Class { cgroup, whose: Whose::Container(container) }
     }
 
     #[test]
@@ -244,15 +284,58 @@ mod tests {
     }
 
     #[test]
+    fn a_pods_own_cgroup_is_the_pods() {
+        for own in [
+            format!("/kubepods/burstable/pod{UID}"),
+            format!("/sys/fs/cgroup/kubelet/kubepods/pod{UID}"),
+            format!("/kubepods.slice/kubepods-burstable-pod{}.slice", UID.replace('-', "_")),
+        ] {
+            let of_pod = |known: Container| Class { cgroup: 6, whose: Whose::Pod(known) };
+            let mut c = Classes::default();
+            // Its cgroup, or the API server, may be the first.
+            assert_eq!(c.made(6, &own), None);
+            assert_eq!(c.changed(pod(Some(named("")))), [of_pod(named(""))], "{own}");
+            assert_eq!(c.made(6, &own), Some(of_pod(named(""))));
+            // A container is told apart from it, and what is told of one changes nothing of the pod.
+            assert_eq!(c.made(7, &format!("{own}/{ID}")), Some(class(7, named(""))));
+            assert_eq!(c.changed(container(Some(named("web")))), [class(7, named("web"))]);
+            let labelled = Container { namespace: "staging".into(), ..named("") };
+            assert_eq!(c.changed(pod(Some(labelled.clone()))), [of_pod(labelled)]);
+            // Its last container may end before the next one comes: the pod stays known with its cgroup.
+            assert_eq!((c.changed(container(None)), c.changed(pod(None))), (Vec::new(), Vec::new()));
+            assert!(c.removed(7) && c.containers.is_empty() && c.pods.len() == 1);
+            assert!(c.removed(6) && c.pods.is_empty() && c.gone.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_watches_a_container_is_the_nodes() {
+        let pod_path = format!("/kubepods/burstable/pod{UID}");
+        let mut c = Classes::default();
+        let node = Some(Class { cgroup: 8, whose: Whose::Node });
+        assert_eq!(c.made(8, &format!("{pod_path}/crio-conmon-{ID}.scope")), node, "whoever the pod is");
+        assert_eq!(c.changed(pod(Some(named("")))), []);
+        assert!(c.removed(8));
+        // A container chooses its cgroups' names.
+        assert_eq!(c.made(8, &format!("{}/crio-conmon-{ID}.scope", path(ID))), None);
+        assert_eq!(c.made(8, &format!("{}/pod{UID}/crio-conmon-{ID}.scope", path(ID))), None);
+    }
+
+    #[test]
     fn only_a_containers_own_cgroup_counts() {
         let mut c = Classes::default();
         c.changed(container(Some(named("web"))));
+        c.changed(pod(Some(named(""))));
         for other in [
             format!("{}/init", path(ID)),
             // A container that may make cgroups gives one its own name.
             format!("{}/{ID}", path(ID)),
             format!("{}/x-{ID}.scope", path(ID)),
-            format!("/kubepods/burstable/pod{UID}"),
+            // Or a pod's.
+            format!("{}/pod{UID}", path(ID)),
+            format!("/kubepods/burstable/pod{UID}/pod{UID}"),
+            format!("/kubepods/burstable/pod{UID}/other"),
+            "/kubepods/burstable".into(),
             "/user.slice".into(),
         ] {
             assert_eq!(c.made(8, &other), None, "{other}");
@@ -287,6 +370,22 @@ mod tests {
         assert_eq!(classes.last(), Some(&class(7, named("web"))));
     }
 
+    /// A cgroup may come while there is no agent.
+    #[test]
+    fn what_has_no_cgroup_yet_is_kept_too() {
+        let mut before = Classes::default();
+        before.changed(pod(Some(named(""))));
+        before.changed(container(Some(named("web"))));
+        let mut after = Classes::default();
+        assert_eq!(after.take(before.kept()), []);
+        assert_eq!(
+            after.kept(),
+            before.kept(),
+            "also by one that is killed before anybody has reported anything"
+        );
+        assert_eq!(after.made(7, &path(ID)), Some(class(7, named("web"))));
+    }
+
     #[test]
     fn what_the_first_list_does_not_name_goes_unless_it_has_a_cgroup() {
         let rest = || Change { subject: Subject::Rest, identity: None };
@@ -304,7 +403,7 @@ mod tests {
         let mut left: Vec<&String> = c.containers.keys().collect();
         left.sort_unstable();
         assert_eq!(left, [&ID.to_owned(), &other(7)]);
-        assert_eq!(c.of_container(&other(7)), Some(class(7, named("web"))), "its processes still run");
+        assert_eq!(c.of_container(&other(7)), Some((7, named("web"))), "its processes still run");
         assert!(c.removed(7));
         assert_eq!((c.containers.len(), c.pods.len(), c.gone.len()), (1, 0, 0));
         // Later lists end nothing here: the store tells of each.
@@ -324,7 +423,7 @@ mod tests {
         assert_eq!(c.made(7, &path(ID)), Some(class(7, named("web"))), "there is nothing but its word");
         let both = of_workload(named("web"));
         assert_eq!(c.changed(pod(Some(of_workload(named(""))))), [class(7, both.clone())]);
-        assert_eq!(c.of_container(ID), Some(class(7, both.clone())));
+        assert_eq!(c.of_container(ID), Some((7, both.clone())));
         // The same, from the kubelet.
         assert_eq!(c.changed(container(Some(both))), []);
     }
@@ -337,6 +436,6 @@ mod tests {
         c.take(Kept { containers: vec![(ID.into(), known.clone())], pods: Vec::new() });
         let old = Container { labels: [("app".to_owned(), "old".to_owned())].into(), ..named("web") };
         assert_eq!(c.changed(container(Some(old))), []);
-        assert_eq!(c.of_container(ID), Some(class(7, known)));
+        assert_eq!(c.of_container(ID), Some((7, known)));
     }
 }

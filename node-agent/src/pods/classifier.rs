@@ -2,19 +2,17 @@
 //! what is there, and later with each change. The control thread owns it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use tetragon_api::workload::Container;
 use tokio::sync::oneshot;
 
 use super::Change;
-use super::classes::{Class, Classes, Kept};
+use super::classes::{Class, Classes, Whose};
+pub use super::kept::FILE;
+use super::kept::Keeper;
 use crate::engine::{CgroupRecord, Classified, walk};
 use crate::runtime::Kernel;
-
-/// Name of the file that a restart starts from, in --plan-dir.
-pub const FILE: &str = "containers.json";
 
 /// Classifies the node's cgroups.
 #[derive(Debug, Default)]
@@ -23,9 +21,8 @@ pub struct Classifier {
     /// Where the hierarchy of cgroups is mounted; `None`: this kernel has none that containers are told
     /// apart by.
     root: Option<PathBuf>,
-    /// Where what is known is kept; `None`: nowhere.
-    file: Option<PathBuf>,
-    kept: Kept,
+    /// Keeps what is known for a restart.
+    keeper: Option<Keeper>,
     changed: bool,
     /// Records of cgroups that were lost, as far as that was made good.
     lost: u64,
@@ -82,26 +79,17 @@ impl Need {
 impl Classifier {
     /// Knows nothing yet.
     pub fn new(root: Option<PathBuf>, plan_dir: Option<&Path>) -> Classifier {
-        Classifier { root, file: plan_dir.map(|dir| dir.join(FILE)), ..Classifier::default() }
+        Classifier { root, keeper: plan_dir.map(Keeper::new), ..Classifier::default() }
     }
 
     /// Classifies what is there as the agent before this one knew it: before the first policies are loaded,
     /// with which what that one has left is replaced.
     pub fn start(&mut self, kernel: &mut dyn Kernel) {
         self.walk(kernel);
-        let Some(file) = &self.file else { return };
-        match read(file) {
-            Ok(kept) => {
-                let classes = self.classes.take(kept.clone());
-                self.kept = kept;
-                tracing::debug!(containers = classes.len(), "containers are known from before");
-                classes.into_iter().for_each(|class| self.classify(kernel, class));
-            }
-            Err(e) => tracing::warn!(
-                "{}: cannot be read: {e}; containers are unknown until the API server tells of them",
-                file.display()
-            ),
-        }
+        let Some(keeper) = &mut self.keeper else { return };
+        let classes = self.classes.take(keeper.read());
+        tracing::debug!(cgroups = classes.len(), "pods and containers are known from before");
+        classes.into_iter().for_each(|class| self.classify(kernel, class));
     }
 
     /// Serves a request.
@@ -130,7 +118,14 @@ impl Classifier {
     /// A pod or a container has come, changed or gone.
     pub fn change(&mut self, change: Change, kernel: &mut dyn Kernel) {
         self.changed = true;
+        let subject = change.subject.clone();
+        let before = self.classes.identity(&subject).cloned();
         let classes = self.classes.changed(change);
+        let now = self.classes.identity(&subject).filter(|now| before.as_ref() != Some(now));
+        if let (Some(keeper), Some(now)) = (&mut self.keeper, now) {
+            // Before the kernel is told: the next agent has to know all that this one leaves in force.
+            keeper.note(&subject, now);
+        }
         if !classes.is_empty() {
             classes.into_iter().for_each(|class| self.classify(kernel, class));
             self.answer();
@@ -154,10 +149,11 @@ impl Classifier {
     /// Tells those who wait for what is classified now.
     fn answer(&mut self) {
         for hold in std::mem::take(&mut self.holds) {
-            let class = self.classes.of_container(&hold.container);
-            let class =
-                class.filter(|c| hold.need.is_met(&c.container) && !self.failed.contains_key(&c.cgroup));
-            if class.is_some() {
+            let known = self.classes.of_container(&hold.container);
+            let is_met = |(cgroup, container): &(u64, Container)| {
+                hold.need.is_met(container) && !self.failed.contains_key(cgroup)
+            };
+            if known.as_ref().is_some_and(is_met) {
                 let _ = hold.reply.send(());
             } else if !hold.reply.is_closed() {
                 self.holds.push(hold);
@@ -204,9 +200,14 @@ impl Classifier {
     }
 
     fn classify(&mut self, kernel: &mut dyn Kernel, class: Class) {
-        let Class { cgroup, container } = class;
+        let Class { cgroup, whose } = class;
         let known = self.failed.contains_key(&cgroup);
-        let later = match kernel.classify(cgroup, container) {
+        let classified = match whose {
+            Whose::Container(container) => kernel.classify(cgroup, container),
+            Whose::Pod(pod) => kernel.classify_pod(cgroup, pod),
+            Whose::Node => kernel.classify_node(cgroup),
+        };
+        let later = match classified {
             Ok(Classified::Done | Classified::Gone) => {
                 self.failed.remove(&cgroup);
                 return;
@@ -235,40 +236,12 @@ impl Classifier {
         }
     }
 
-    /// Writes down what a restart starts from, if it is another than before.
+    /// Writes down what a restart starts from.
     pub fn keep(&mut self) {
-        let (Some(file), kept) = (&self.file, self.classes.kept()) else { return };
-        if kept == self.kept {
-            return;
-        }
-        match write(file, &kept) {
-            Ok(()) => self.kept = kept,
-            Err(e) => {
-                tracing::warn!(
-                    "{}: cannot be written: {e}; a restart will not know its containers",
-                    file.display()
-                );
-            }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.write(self.classes.kept());
         }
     }
-}
-
-fn read(file: &Path) -> std::io::Result<Kept> {
-    match fs::read(file) {
-        Ok(text) => Ok(serde_json::from_slice(&text)?),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Kept::default()),
-        Err(e) => Err(e),
-    }
-}
-
-/// As a whole or not at all.
-fn write(file: &Path, kept: &Kept) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let new = file.with_extension("json.new");
-    fs::write(&new, serde_json::to_vec(kept)?)?;
-    fs::rename(new, file)
 }
 
 #[cfg(test)]
@@ -276,6 +249,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::Subject;
+    use super::super::kept::Kept;
     use super::*;
     use crate::engine::{ApplyReport, EngineError, KernelLosses, PolicyInput, ProgramStats};
 
@@ -285,6 +259,9 @@ mod tests {
     /// What the kernel was told, and whether it refuses what comes.
     #[derive(Default)]
     struct Told(BTreeMap<u64, String>, bool);
+
+    /// As what a pod's own cgroup is noted.
+    const POD: &str = "the pod";
 
     impl Kernel for Told {
         fn apply(&mut self, _: &[PolicyInput], _: &mut dyn FnMut(&mut dyn Kernel)) -> ApplyReport {
@@ -296,6 +273,9 @@ mod tests {
             }
             self.0.insert(cgroup, container.name);
             Ok(Classified::Done)
+        }
+        fn classify_pod(&mut self, cgroup: u64, _: Container) -> Result<Classified, EngineError> {
+            self.classify(cgroup, Container { name: POD.into(), ..Container::default() })
         }
         fn forget(&mut self, cgroup: u64) -> Result<(), EngineError> {
             self.0.remove(&cgroup);
@@ -349,6 +329,45 @@ mod tests {
         assert!(kernel.0.is_empty());
     }
 
+    /// The next agent knows what stands in the kernel, however soon this one is killed.
+    #[test]
+    fn a_kill_before_the_next_second_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cgroup");
+        let pod = root.join(format!("kubepods/pod{UID}"));
+        std::fs::create_dir_all(&pod).unwrap();
+        let id = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+        let start = || {
+            let mut kernel = Told::default();
+            let mut c = Classifier::new(Some(root.clone()), Some(dir.path()));
+            c.start(&mut kernel);
+            (c, kernel)
+        };
+        let of_pod = Change { subject: Subject::Pod(UID.into()), identity: Some(Container::default()) };
+        let (mut first, mut kernel) = start();
+        first.change(of_pod, &mut kernel);
+        let is_pods = BTreeMap::from([(id(&pod), POD.to_owned())]);
+        assert_eq!(kernel.0, is_pods);
+        drop(first);
+        // A container comes while there is no agent, and one that is killed at once has told its name.
+        let (mut second, mut kernel) = start();
+        assert_eq!(kernel.0, is_pods);
+        second.change(web(), &mut kernel);
+        drop(second);
+        let own = pod.join(ID);
+        std::fs::create_dir(&own).unwrap();
+        let (mut third, kernel) = start();
+        let both = BTreeMap::from([(id(&pod), POD.to_owned()), (id(&own), "web".to_owned())]);
+        assert_eq!(kernel.0, both);
+        // All is in the file by now, and stays there when nothing could be looked at.
+        third.keep();
+        std::fs::rename(&root, dir.path().join("away")).unwrap();
+        let (mut fourth, mut kernel) = start();
+        fourth.tick(0, &mut kernel);
+        std::fs::rename(dir.path().join("away"), &root).unwrap();
+        assert_eq!(start().1.0, both);
+    }
+
     #[test]
     fn what_the_kernel_refuses_is_tried_again() {
         let (mut c, mut kernel) = (Classifier::new(None, None), Told(BTreeMap::new(), true));
@@ -381,7 +400,8 @@ mod tests {
         c.change(web(), &mut kernel);
         c.tick(0, &mut kernel);
         assert_eq!(kernel.0.get(&7).map(String::as_str), Some("web"));
-        assert!(read(&dir.path().join(FILE)).is_ok(), "it is written anew");
+        let text = std::fs::read(dir.path().join(FILE)).unwrap();
+        assert!(serde_json::from_slice::<Kept>(&text).is_ok(), "it is written again");
     }
 
     fn hold(need: Need) -> (Hold, oneshot::Receiver<()>) {

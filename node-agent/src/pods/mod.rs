@@ -20,6 +20,7 @@ pub mod classifier;
 pub mod counts;
 pub mod gate;
 pub mod hook;
+pub mod kept;
 pub mod message;
 pub mod object;
 pub mod places;
@@ -47,7 +48,7 @@ pub enum Subject {
     Pod(String),
     /// A container, by its whole id.
     Container(String),
-    /// None of them: the API server has told of all pods for the first time. What an earlier agent knew and
-    /// nobody has told since is gone.
+    /// None of them: all pods were reported for the first time, by the API server or, where there is none, by the
+    /// runtime. What an earlier agent knew and nobody has reported since is deleted.
     Rest,
 }
