@@ -13,6 +13,7 @@ mod outlive;
 mod preempt;
 mod scale;
 mod stuck;
+mod unattended;
 mod updates;
 mod workloads;
 

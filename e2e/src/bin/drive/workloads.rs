@@ -1,10 +1,10 @@
 //! Workloads: cgroups come and go, nested ones too, this process moves through them, the agent tells of
-//! containers, tells otherwise and forgets them, and policies come and go. Each call is judged by exactly
+//! pods and containers, tells otherwise and forgets them, and policies come and go. Each call is judged by exactly
 //! the policies that are for where it comes from. Then the same under load: a container changes a thousand
 //! times while its processes call, and each call is judged as before or as after; also while programs are
-//! loaded. Cgroup v2, then v1.
+//! loaded. Then containers come while there is no agent. Cgroup v2, then v1.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use tetragon_api::workload::{Container, Pods, Workloads};
 
 use crate::bench::{self, Bench, policy};
 use crate::hammer::{self, Hammer};
+use crate::unattended;
 
 const ROOT: &str = "/sys/fs/cgroup";
 const STEPS: u64 = 3000;
@@ -60,7 +61,7 @@ fn label(key: &str, value: &str) -> LabelSelector {
     LabelSelector { match_labels: [(key.to_owned(), value.to_owned())].into(), ..LabelSelector::default() }
 }
 
-fn container(namespace: &str, app: &str, name: &str) -> Container {
+pub(crate) fn container(namespace: &str, app: &str, name: &str) -> Container {
     let labels = [("app".to_owned(), app.to_owned())].into();
     Container { namespace: namespace.into(), labels, name: name.into(), repo: "docker.io/library/x".into() }
 }
@@ -115,7 +116,10 @@ enum Place<'a> {
 fn is_for(w: &Workloads, plan: &Plan, place: &Place<'_>) -> bool {
     match place {
         Place::Host => w.select(None),
-        Place::In(c) => w.select(Some(c)),
+        Place::In(c) => {
+            let closed = plan.unknown_containers == UnknownContainers::FailClosed;
+            w.select(Some(c)) || closed && w.pods.as_ref().is_some_and(|pods| pods.may_select(c))
+        }
         Place::Unknown => match plan.unknown_containers {
             UnknownContainers::FailClosed => w.pods.is_some(),
             UnknownContainers::FailOpen => w.host && w.pods == Some(Pods::default()),
@@ -148,19 +152,37 @@ fn lseek(n: u64, whence: i32) {
 /// The cgroups that the scenario makes, below the root of the hierarchy.
 struct Tree {
     root: PathBuf,
-    /// Those that there are, and what the agent was told of them.
+    /// Those that there are, and what the agent has said of them.
     all: BTreeMap<String, Option<Container>>,
+    /// Those of monitors that were made in the cgroup of a pod that was known.
+    monitors: BTreeSet<String>,
     here: String,
     made: usize,
 }
 
 impl Tree {
+    fn empty(root: &Path) -> Tree {
+        let (all, monitors) = (BTreeMap::new(), BTreeSet::new());
+        Tree { root: root.to_owned(), all, monitors, here: String::new(), made: 0 }
+    }
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
     fn make(&mut self, name: &str) -> Result<()> {
         fs::create_dir(self.path(name)).with_context(|| format!("cannot make cgroup {name}"))?;
+        let known =
+            name.rsplit_once('/').is_some_and(|(above, _)| matches!(self.all.get(above), Some(Some(_))));
+        if known && is_pods(name.rsplit('/').nth(1)) && name.contains("-conmon-") {
+            self.monitors.insert(name.to_owned());
+        }
         self.all.insert(name.to_owned(), None);
+        Ok(())
+    }
+    fn remove(&mut self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        fs::remove_dir(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        self.all.remove(name);
+        self.monitors.remove(name);
         Ok(())
     }
     fn id(&self, name: &str) -> Result<u64> {
@@ -171,7 +193,7 @@ impl Tree {
         self.here = name.to_owned();
         Ok(())
     }
-    /// What a process there is: the nearest container, within pods.
+    /// What a process there is: of the nearest container or pod.
     fn place(&self, name: &str) -> Place<'_> {
         if !name.contains("kubepods") {
             return Place::Host;
@@ -181,19 +203,30 @@ impl Tree {
             if let Some(Some(c)) = self.all.get(n) {
                 return Place::In(c);
             }
+            if self.monitors.contains(n) {
+                return Place::Host;
+            }
             at = n.rsplit_once('/').map(|(above, _)| above);
         }
         Place::Unknown
     }
-    /// Those that containers have: `.../podN/cM`.
-    fn of_containers(&self) -> Vec<String> {
-        let is =
-            |n: &&String| n.rsplit('/').nth(1).is_some_and(|above| above.contains("pod")) && n.contains("/c");
-        self.all.keys().filter(is).filter(|n| !n.contains("/n")).cloned().collect()
+    /// Those that pods and containers have: `.../podN` and `.../podN/cM`.
+    fn to_classify(&self) -> Vec<String> {
+        let is = |n: &&String| {
+            let mut parts = n.rsplit('/');
+            let last = parts.next();
+            is_pods(last) || is_pods(parts.next()) && last.is_some_and(|name| name.starts_with('c'))
+        };
+        self.all.keys().filter(is).cloned().collect()
     }
 }
 
-fn enter(cgroup: &Path, pid: u32) -> Result<()> {
+/// A cgroup's name is that of a pod's own.
+fn is_pods(name: Option<&str>) -> bool {
+    name.is_some_and(|name| name.starts_with("pod"))
+}
+
+pub(crate) fn enter(cgroup: &Path, pid: u32) -> Result<()> {
     let to = cgroup.join("cgroup.procs");
     fs::write(&to, pid.to_string()).with_context(|| format!("cannot enter {}", to.display()))
 }
@@ -213,8 +246,7 @@ struct Walk {
 impl Walk {
     fn start(root: &Path) -> Result<Walk> {
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        let (root, all) = (root.to_owned(), BTreeMap::new());
-        let mut tree = Tree { root, all, here: String::new(), made: 0 };
+        let mut tree = Tree::empty(root);
         // These are there before the engine is.
         for name in
             ["host", "host/inner", "kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"]
@@ -288,9 +320,13 @@ impl Walk {
         let n = self.tree.made;
         let last = above.rsplit('/').next().unwrap_or_default();
         let name = match self.tree.place(above) {
-            Place::Host if self.random.below(4) == 0 => format!("{above}/a-kubepods{n}.slice"),
+            // In a pod's cgroup only a monitor's is the host's.
+            Place::Host if !above.contains("kubepods") && self.random.below(4) == 0 => {
+                format!("{above}/a-kubepods{n}.slice")
+            }
             Place::Host => format!("{above}/h{n}"),
             _ if last.contains("kubepods") => format!("{above}/pod{n}"),
+            _ if last.starts_with("pod") && self.random.below(5) == 0 => format!("{above}/x-conmon-{n}"),
             _ if last.starts_with("pod") => format!("{above}/c{n}"),
             _ => format!("{above}/n{n}"),
         };
@@ -298,10 +334,15 @@ impl Walk {
     }
 
     fn tell(&mut self) -> Result<()> {
-        let names = self.tree.of_containers();
+        let names = self.tree.to_classify();
         let Some(name) = self.random.pick(&names) else { return Ok(()) };
-        let container = some_container(&mut self.random);
-        let told = self.bench.engine.classify(self.tree.id(name)?, container.clone())?;
+        let (id, mut container) = (self.tree.id(name)?, some_container(&mut self.random));
+        let told = if is_pods(name.rsplit('/').next()) {
+            container = Container { name: String::new(), repo: String::new(), ..container };
+            self.bench.engine.classify_pod(id, container.clone())?
+        } else {
+            self.bench.engine.classify(id, container.clone())?
+        };
         ensure!(told == Classified::Done, "{name}: {told:?}");
         self.tree.all.insert(name.clone(), Some(container));
         if let Some(id) = self.gone.pop() {
@@ -312,7 +353,7 @@ impl Walk {
     }
 
     fn forget(&mut self) -> Result<()> {
-        let names = self.tree.of_containers();
+        let names = self.tree.to_classify();
         let Some(name) = self.random.pick(&names) else { return Ok(()) };
         self.bench.engine.forget(self.tree.id(name)?)?;
         self.tree.all.insert(name.clone(), None);
@@ -328,9 +369,7 @@ impl Walk {
             all.keys().filter(|n| n.contains('/') && !inside(n) && **n != self.tree.here).cloned().collect();
         let Some(name) = self.random.pick(&names) else { return Ok(()) };
         self.gone.push(self.tree.id(name)?);
-        let path = self.tree.path(name);
-        fs::remove_dir(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        self.tree.all.remove(name);
+        self.tree.remove(name)?;
         if self.random.below(2) == 0 { self.tree.make(name) } else { Ok(()) }
     }
 
@@ -451,7 +490,7 @@ fn load(root: &Path) -> Result<String> {
     let by = Arc::new(By::default());
     let loaded = Loaded { by: by.clone(), other: Vec::new() };
     let mut bench = Bench::start(64 << 20, loaded, note_loaded)?;
-    let mut tree = Tree { root: root.to_owned(), all: BTreeMap::new(), here: String::new(), made: 0 };
+    let mut tree = Tree::empty(root);
     for name in ["kubepods", "kubepods/pod0", "kubepods/pod0/c0", "kubepods/pod0/c0/n0"] {
         tree.make(name)?;
     }
@@ -502,7 +541,7 @@ fn while_loading(root: &Path) -> Result<String> {
     let by = Arc::new(By::default());
     let loaded = Loaded { by: by.clone(), other: Vec::new() };
     let mut bench = Bench::start(16 << 20, loaded, note_loaded)?;
-    let mut tree = Tree { root: root.to_owned(), all: BTreeMap::new(), here: String::new(), made: 0 };
+    let mut tree = Tree::empty(root);
     for name in ["kubepods", "kubepods/pod0", "kubepods/pod0/c0"] {
         tree.make(name)?;
     }
@@ -566,7 +605,10 @@ fn one(root: &str) -> Result<String> {
     let (calls, judged) = walk.finish()?;
     let load = load(root)?;
     let loading = while_loading(root)?;
-    Ok(format!("{hierarchy}: {calls} calls, {judged} of them judged by somebody; {load}; {loading}"))
+    let unattended = unattended::run(root)?;
+    Ok(format!(
+        "{hierarchy}: {calls} calls, {judged} of them judged by somebody; {load}; {loading}; {unattended}"
+    ))
 }
 
 /// Puts a v1 hierarchy in the place of the unified one.
