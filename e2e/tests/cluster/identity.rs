@@ -1,18 +1,18 @@
 //! Nothing is decided by stale identity: many containers in a row, pods of one name in turn, the API server
 //! away, the agent killed. On the node of this machine, whose kernel may have tracepoints only: what is
-//! denied ends the process.
+//! denied ends the process. Containers that come without an agent also in the guest, where the call is denied.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::bed::{
-    HOST, NAMESPACE, agent_pod, apply, get, in_force, kubectl, kubectl_quiet, metrics, new_namespace,
+    GUEST, HOST, NAMESPACE, agent_pod, apply, get, in_force, kubectl, kubectl_quiet, metrics, new_namespace,
     on_node, root, run, try_kubectl, wait,
 };
-use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, pod};
+use crate::workloads::{OPEN, SLEEP, all_ended, denied_events, ended, pod};
 
 /// Where the pods are.
 const WHERE: &str = "identity";
@@ -187,6 +187,155 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     ensure!(noted.lines().all(|l| l == "shut"), "a container that came has opened the file: {noted}");
     kubectl(&["delete", "namespace", WHERE, "--wait=false"])?;
     Ok(())
+}
+
+/// Opening the file fails in a pod of the app.
+const OVERRIDE: &str = "
+apiVersion: cilium.io/v1alpha1
+kind: TracingPolicyNamespaced
+metadata: {name: web-deny, namespace: identity}
+spec:
+  nodeSelector: {matchLabels: {kubernetes.io/hostname: guest1}}
+  podSelector: {matchLabels: {app: web}}
+  lsmhooks:
+  - hook: file_open
+    args: [{index: 0, type: file}]
+    selectors:
+    - matchArgs: [{index: 0, operator: Equal, values: [/etc/shadow]}]
+      matchActions: [{action: Override, argError: -1}]
+";
+
+/// A node on which containers come while its agent is killed.
+struct Unattended {
+    node: &'static str,
+    policy: &'static str,
+    /// The policy's name.
+    name: &'static str,
+    /// What a process exits with that was not allowed to open the file.
+    denied: i64,
+    /// Containers of the pod that must not open the file, and of the one that may.
+    containers: (usize, usize),
+    /// An agent lives for so many milliseconds, at most.
+    lives: u64,
+}
+
+const UNATTENDED: [Unattended; 2] = [
+    Unattended {
+        node: HOST,
+        policy: POLICY,
+        name: "web-kill",
+        denied: KILLED,
+        containers: (100, 10),
+        lives: 1500,
+    },
+    // It is emulated: a container takes seconds there, and so does the agent's start.
+    Unattended {
+        node: GUEST,
+        policy: OVERRIDE,
+        name: "web-deny",
+        denied: 1,
+        containers: (12, 2),
+        lives: 12_000,
+    },
+];
+
+/// The containers of a pod come one after the other, while the agent is killed and starts again at random moments.
+/// Each does what is denied as the first thing.
+pub(crate) fn no_container_gets_through_without_an_agent() -> Result<()> {
+    let mut random = Random::seeded()?;
+    for case in &UNATTENDED {
+        case.run(&mut random).with_context(|| format!("on {}", case.node))?;
+    }
+    Ok(())
+}
+
+impl Unattended {
+    fn run(&self, random: &mut Random) -> Result<()> {
+        let namespace = format!("unattended-{}", self.node);
+        new_namespace(&namespace)?;
+        ensure!(apply(&self.policy.replace(WHERE, &namespace))?.code == Some(0), "the policy is taken");
+        in_force(self.name, &namespace)?;
+        let begin = Instant::now();
+        let (web, plain) = self.containers;
+        let pods = [self.pod(&namespace, "web", web), self.pod(&namespace, "plain", plain)];
+        ensure!(apply(&pods.concat())?.code == Some(0), "the pods are taken");
+        // From here on the pod is known.
+        wait("its first containers have ended", || {
+            ensure!(ended(&namespace, "web")?.len() >= 2, "not yet");
+            Ok(())
+        })?;
+        let mut agents = 0;
+        while ended(&namespace, "web")?.len() < web {
+            self.kill_agent(random.below(self.lives))?;
+            agents += 1;
+        }
+        let [of_web, of_plain] = ["web", "plain"].map(|app| all_ended(&namespace, app, self.count(app)));
+        let wrong: Vec<_> = of_web?.into_iter().filter(|(.., code)| *code != self.denied).collect();
+        ensure!(wrong.is_empty(), "{} of {web} were not stopped: {wrong:?}", wrong.len());
+        let wrong: Vec<_> = of_plain?.into_iter().filter(|(.., code)| *code != 0).collect();
+        ensure!(wrong.is_empty(), "{} of {plain} that may open the file could not: {wrong:?}", wrong.len());
+        eprintln!(
+            "  {}: {web} containers, none opened the file, while {agents} agents were killed, in {:.0} s",
+            self.node,
+            begin.elapsed().as_secs_f64()
+        );
+        kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=600s"])?;
+        in_force(self.name, &namespace)?;
+        kubectl(&["delete", "namespace", &namespace, "--wait=false"])?;
+        Ok(())
+    }
+
+    fn count(&self, app: &str) -> usize {
+        if app == "web" { self.containers.0 } else { self.containers.1 }
+    }
+
+    fn pod(&self, namespace: &str, app: &str, count: usize) -> String {
+        let names: Vec<String> = (0..count).map(|i| format!("c{i:03}")).collect();
+        let containers: Vec<_> = names.iter().map(|name| (name.as_str(), OPEN)).collect();
+        pod(namespace, app, app, self.node, &containers)
+    }
+
+    /// Waits until there is an agent, lets it live for so many milliseconds, and kills it. Its pod is deleted, so that
+    /// the next one starts at once: the kubelet would wait longer each time.
+    fn kill_agent(&self, milliseconds: u64) -> Result<()> {
+        let of_node = if self.node == HOST { format!("tetragon-rs-[0-9]*-{HOST}") } else { String::new() };
+        let script = format!(
+            "i=0; while [ $i -lt 6000 ]; do for p in $(pgrep -x tetragon); do \
+             grep -q '{of_node}' /proc/$p/cgroup && sleep {}.{:03} && kill -KILL $p && exit 0; done; \
+             sleep 0.05; i=$((i + 1)); done; exit 1",
+            milliseconds / 1000,
+            milliseconds % 1000
+        );
+        let said = on_node(self.node, &["/bin/sh", "-c", &script])?;
+        ensure!(said.code == Some(0), "no agent came: {}", said.all());
+        let of_node = format!("spec.nodeName={}", self.node);
+        let agents = ["-l", "app.kubernetes.io/name=tetragon", "--field-selector", &of_node];
+        let at_once = ["--force", "--grace-period=0", "--wait=false"];
+        kubectl(&[&["delete", "pods", "-n", NAMESPACE], &agents[..], &at_once[..]].concat()).map(drop)
+    }
+}
+
+/// Numbers that follow from a seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    /// The seed is TETRAGON_SEED, or another one each time.
+    fn seeded() -> Result<Random> {
+        let seed: u64 = match std::env::var("TETRAGON_SEED") {
+            Ok(text) => text.parse().with_context(|| format!("TETRAGON_SEED={text} is no number"))?,
+            Err(_) => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as u64,
+        };
+        eprintln!("  TETRAGON_SEED={seed}");
+        // Of zero nothing but zeros would follow.
+        Ok(Random(seed.max(1)))
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        for (left, by) in [(true, 13), (false, 7), (true, 17)] {
+            self.0 ^= if left { self.0 << by } else { self.0 >> by };
+        }
+        self.0 % n
+    }
 }
 
 /// What each of these pods has said, from its start on, is always the same.

@@ -41,6 +41,7 @@ const TESTS: &[Test] = &[
     ("no_container_gets_through", identity::no_container_gets_through),
     ("one_name_in_turn", identity::one_name_in_turn),
     ("faults_change_nobodys_identity", identity::faults_change_nobodys_identity),
+    ("no_container_gets_through_without_an_agent", identity::no_container_gets_through_without_an_agent),
     ("prometheus_scrapes", install::prometheus),
     ("an_agent_cannot_write_what_is_not_its_own", security::forbidden_writes),
     ("enforcement_outlives_an_upgrade", upgrade::upgrade),
