@@ -5,7 +5,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::tools::PATIENCE;
 use anyhow::{Context, Result, bail};

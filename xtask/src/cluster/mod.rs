@@ -231,8 +231,8 @@ fn up(options: &Up) -> Result<()> {
 fn add_nodes(state: &mut State, pki: &Pki, options: &Up) -> Result<()> {
     for (kind, count) in &options.nodes {
         for number in 1..=*count {
-            let kernels = options.guest_kernel.iter().cycle();
-            let kernel = kernels.cloned().nth(usize::from(number) - 1).filter(|_| *kind == NodeKind::Guest);
+            let kernel = options.guest_kernel.iter().cycle().nth(usize::from(number) - 1);
+            let kernel = kernel.filter(|_| *kind == NodeKind::Guest).cloned();
             let node = Node { kind: *kind, number, kernel };
             state.nodes.entry(format!("{kind}{number}")).or_insert(node);
         }
