@@ -141,12 +141,14 @@ impl<'c, 'a> Reader<'c, 'a> {
                 Err(error) => {
                     let at = self.base + self.chars.byte(error.marker().index());
                     let message = format!("not YAML: {}", error.info());
-                    // What the next document's marker makes a mistake of is the end of this one.
-                    let mark = if at > 0 && text[at..].starts_with("---") { at - 1 } else { at };
+                    // An error at the next document's marker or at the end of all is one of the last line before.
+                    let rest = &text[at..];
+                    let ends = rest.starts_with("---") || rest.trim().is_empty();
+                    let mark = if ends { text[..at].trim_end().len() } else { at };
                     report(
                         self.cx,
                         Code::YamlSyntax,
-                        mark..at.max(mark + 1),
+                        mark..mark + 1,
                         message,
                         "mend the syntax here or just before",
                     );

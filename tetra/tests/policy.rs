@@ -172,7 +172,7 @@ fn a_file_that_cannot_be_read_is_a_finding_beside_the_others() {
         &format!(
             "{latin}:2:21: error[yaml-syntax]: not YAML: the byte 0xe9 is not UTF-8; save the file as UTF-8\n"
         ),
-        &format!("{bad}:2:1: error[yaml-syntax]: not YAML: "),
+        &format!("{bad}:1:8: error[yaml-syntax]: not YAML: "),
         "no policy: 3 errors, 0 warnings in 3 files\n",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
