@@ -12,6 +12,8 @@ pub const API_VERSION: &str = "cilium.io/v1alpha1";
 pub const KIND: &str = "TracingPolicy";
 /// Kind of a policy for the pods of one Kubernetes namespace.
 pub const KIND_NAMESPACED: &str = "TracingPolicyNamespaced";
+/// The namespace of a [`KIND_NAMESPACED`] that names none, as Kubernetes has it.
+pub const NAMESPACE_DEFAULT: &str = "default";
 
 /// An enum whose values have fixed names in the language.
 macro_rules! names {

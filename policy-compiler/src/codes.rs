@@ -129,6 +129,8 @@ codes! {
     NoHooks = "no-hooks", Warning;
     /// metadata.namespace of a cluster-wide policy.
     NamespaceIgnored = "namespace-ignored", Warning;
+    /// A namespaced policy without metadata.namespace.
+    NamespaceDefault = "namespace-default", Warning;
     /// A message, tag or time that is cut.
     CutShort = "cut-short", Warning;
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use serde::Serialize;
-use tetragon_api::policy::KIND_NAMESPACED;
+use tetragon_api::policy::{KIND_NAMESPACED, NAMESPACE_DEFAULT};
 
 use crate::codes::Code;
 use crate::feature::Feature;
@@ -145,7 +145,8 @@ impl Owner {
         let Some(metadata) = document.member("metadata") else { return Owner::default() };
         let text = |name| metadata.value.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let namespaced = document.text("kind") == Some(KIND_NAMESPACED);
-        Owner { name: text("name"), namespace: text("namespace").filter(|_| namespaced) }
+        let namespace = || text("namespace").unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned());
+        Owner { name: text("name"), namespace: namespaced.then(namespace) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tetragon_api::plan::{FORMAT, Matcher, Mode, Plan, UnknownContainers};
-use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED, OptionName};
+use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED, NAMESPACE_DEFAULT, OptionName};
 use tetragon_api::workload::Workloads;
 
 use crate::args::args;
@@ -149,10 +149,14 @@ fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {
         }
     }
     let namespaced = is_namespaced(document);
-    if namespaced {
-        fields.require(cx, "namespace", "write namespace: NAME, or kind: TracingPolicy for all pods");
+    let given = fields.get("namespace");
+    if namespaced && given.is_none() {
+        let message = format!("no namespace is named: the policy is for pods of `{NAMESPACE_DEFAULT}`");
+        cx.report(Code::NamespaceDefault, &item.place, message)
+            .help("write namespace: NAME, or kind: TracingPolicy for all pods");
+        read.namespace = Some(NAMESPACE_DEFAULT.to_owned());
     }
-    if let Some(item) = fields.get("namespace")
+    if let Some(item) = given
         && let Some(namespace) = item.text(cx)
     {
         if !namespaced {

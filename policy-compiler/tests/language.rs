@@ -530,7 +530,7 @@ fn names_and_kinds() {
         ("TracingPolicy", "{name: a, nmae: b}", Some("unknown-field")),
         ("TracingPolicy", "{name: a, namespace: b}", Some("namespace-ignored")),
         ("TracingPolicyNamespaced", "{name: a, namespace: b}", None),
-        ("TracingPolicyNamespaced", "{name: a}", Some("missing-field")),
+        ("TracingPolicyNamespaced", "{name: a}", Some("namespace-default")),
         ("TracingPolicyNamespaced", "{name: a, namespace: a.b}", Some("bad-name")),
         ("TracingPolicyNamespaced", "{name: a, namespace: Web}", Some("bad-name")),
         ("TracingPolicyX", "{name: a}", Some("wrong-kind")),
@@ -549,6 +549,9 @@ fn names_and_kinds() {
     assert_eq!(codes, ["wrong-kind", "wrong-kind", "bad-name", "unknown-field"]);
     let namespaced = document("TracingPolicyNamespaced", "{name: a, namespace: b}");
     assert_eq!(namespaced.policies[0].namespace.as_deref(), Some("b"));
+    let without = document("TracingPolicyNamespaced", "{name: a}");
+    let plan = without.policies[0].plan.as_ref().expect("it loads");
+    assert_eq!(plan.namespace.as_deref(), Some("default"));
     let long = document("TracingPolicy", &format!("{{name: {}}}", "a".repeat(254)));
     assert_eq!(long.diagnostics[0].code.id(), "bad-name");
 }

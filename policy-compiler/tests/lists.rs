@@ -98,8 +98,8 @@ fn lists_come_in_many_forms() {
         (
             "without the namespace",
             typed("TracingPolicyNamespacedList", "- metadata: {name: a}\n  spec: {lsmhooks: [{hook: file_open}]}\n"),
-            &["a: 1 mistakes"],
-            "missing-field] metadata.namespace",
+            &["default/a"],
+            "warning[namespace-default] metadata: no namespace is named",
         ),
         ("an item of another kind among them", typed("TracingPolicyList", &format!("- {}- kind: Pod\n", nameless("a"))), &["a"], "note[other-kind] items[1].kind: Pod is no policy"),
         ("anchors", "apiVersion: v1\nkind: List\nitems:\n- &a\n  apiVersion: cilium.io/v1alpha1\n  kind: TracingPolicy\n  metadata: {name: a}\n  spec: {lsmhooks: [{hook: file_open}]}\n- <<: *a\n  metadata: {name: b}\n".into(), &["a", "b"], ""),
