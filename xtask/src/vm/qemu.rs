@@ -3,10 +3,12 @@
 //! From version 10 on, each virtual CPU has a thread of its own (`thread=multi`): half the time of one thread for all.
 //! Older ones lose guests that way, one in three with 7.2.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::apt;
 use crate::arch::Arch;
@@ -17,6 +19,8 @@ const MULTI: u32 = 10;
 /// What the newer one consists of, and the suite of Debian 12 that has it.
 const PACKAGES: &[&str] = &["qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"];
 const SUITE: &str = "bookworm-backports";
+/// After how long a QEMU that could not be had is tried again.
+const AGAIN: Duration = Duration::from_secs(3600);
 /// Where it looks for firmware, in its packages.
 const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
 
@@ -65,20 +69,36 @@ impl Qemu {
 /// Debian 12, and a guest on one thread is only slower.
 fn backport() -> Option<Qemu> {
     let folder = cache().join("qemu");
-    if !folder.join("complete").exists()
-        && let Err(error) = unpack(&folder)
-    {
+    let found = get(&folder);
+    if let Err(error) = &found {
         say(&format!("guests run with the machine's own QEMU, which is slower: {error:#}"));
-        return None;
+    }
+    found.ok()
+}
+
+/// Where it could not be had, it is tried again after an hour: a machine without a network need not wait each time.
+fn get(folder: &Path) -> Result<Qemu> {
+    let failed = folder.join("failed");
+    if !folder.join("complete").exists() {
+        let age = fs::metadata(&failed).ok().and_then(|m| m.modified().ok()?.elapsed().ok());
+        if age.is_some_and(|age| age < AGAIN) {
+            bail!("{}; it is tried again an hour later", fs::read_to_string(&failed)?);
+        }
+        unpack(folder).inspect_err(|error| {
+            // Only a later run's wait depends on it.
+            let _ = fs::create_dir_all(folder).and_then(|()| fs::write(&failed, format!("{error:#}")));
+        })?;
     }
     let firmware = FIRMWARE.iter().map(|f| folder.join("tree").join(f)).collect();
-    Qemu::at(folder.join("tree/usr/bin").join(Arch::Amd64.qemu()), firmware).ok().filter(Qemu::has_threads)
+    let qemu = Qemu::at(folder.join("tree/usr/bin").join(Arch::Amd64.qemu()), firmware)?;
+    ensure!(qemu.has_threads(), "the one of Debian's backports is {}", qemu.version);
+    Ok(qemu)
 }
 
 fn unpack(folder: &Path) -> Result<()> {
-    let _ = std::fs::remove_dir_all(folder);
+    let _ = fs::remove_dir_all(folder);
     apt::unpack(SUITE, PACKAGES, &folder.join("tree")).context("a newer QEMU from Debian's backports")?;
-    Ok(std::fs::write(folder.join("complete"), "")?)
+    Ok(fs::write(folder.join("complete"), "")?)
 }
 
 /// `10.0.2` of `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)`.
