@@ -1,7 +1,8 @@
 //! What would stop a command later, found in its first seconds and said all at once: rights, disk, memory,
-//! devices, addresses, package sources.
+//! devices, addresses, ports, package sources.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::channel;
@@ -14,6 +15,12 @@ use crate::tools::{cache, command, find, output, root};
 const ANSWER: Duration = Duration::from_secs(3);
 /// The first two numbers of the addresses of the test bed's clusters, as /proc/net/route has them: 10.96 and 10.97.
 const ADDRESSES: [(&str, &str); 2] = [("600A", "10.96.0.0/16"), ("610A", "10.97.0.0/16")];
+
+/// Where the programs of a cluster listen, each at an address of the cluster: API server, etcd (clients and peers),
+/// kubelet, controllers, scheduler.
+const PORTS: [u16; 6] = [443, 2379, 2380, 10250, 10257, 10259];
+/// A loopback address that nobody has: only a listener at all addresses is in the way there.
+const NOBODY: &str = "127.96.255.254";
 
 /// What a command needs of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +46,7 @@ pub fn problems(needs: &Needs) -> Vec<String> {
     if needs.cluster {
         problems.extend(devices());
         problems.extend(addresses());
+        problems.extend(PORTS.into_iter().filter_map(port));
     }
     problems.extend(sources(needs.packages));
     problems
@@ -125,6 +133,18 @@ fn addresses() -> Vec<String> {
             Some(format!("{network} is in use by the interface {interface}, and clusters here have it"))
         })
         .collect()
+}
+
+/// A listener of somebody else's at all of the machine's addresses.
+fn port(port: u16) -> Option<String> {
+    let bound = TcpListener::bind((NOBODY, port));
+    // Without the right to ask, the lack of rights is the problem that is said.
+    bound.is_err_and(|e| e.kind() == ErrorKind::AddrInUse).then(|| {
+        format!(
+            "port {port} is in use at all addresses of this machine, and clusters here need it at theirs; `ss -ltnp \
+             sport = :{port}` shows by whom"
+        )
+    })
 }
 
 /// Sources that do not answer, of those from which something is missing.
@@ -229,6 +249,15 @@ mod tests {
         let problems = problems(&EVERYTHING);
         for words in ["GB free", "GB of memory"] {
             assert!(problems.iter().any(|p| p.contains(words)), "{words}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_in_use_only_at_all_addresses() {
+        for (address, in_use) in [("0.0.0.0", true), ("127.0.0.1", false)] {
+            let listener = TcpListener::bind((address, 0)).expect("a free port");
+            let number = listener.local_addr().expect("bound").port();
+            assert_eq!(port(number).is_some(), in_use, "{address}");
         }
     }
 
