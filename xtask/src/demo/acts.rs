@@ -24,7 +24,7 @@ pub(super) struct Put {
 /// The exit code of what SIGKILL ended.
 const KILLED: i32 = 137;
 /// busybox's when a file cannot be opened.
-const REFUSED: i32 = 1;
+const DENIED: i32 = 1;
 
 const DENY: &str = "deny-secret-files.yaml";
 
@@ -46,23 +46,23 @@ pub(super) const ACTS: &[Act] = &[
         title: "Deny: deny-secret-files",
         text: "The policy is copied into the agent's folder while the agent runs. Opening /etc/shadow fails now.",
         put: Some(Put { file: DENY, changed: None }),
-        commands: &[(&["/bin/cat", "/etc/shadow"], REFUSED), (&["/bin/cat", "/etc/hostname"], 0)],
+        commands: &[(&["/bin/cat", "/etc/shadow"], DENIED), (&["/bin/cat", "/etc/hostname"], 0)],
         absent: None,
-        moral: "The kernel refused the open: operation not permitted.",
+        moral: "The kernel denied the open: operation not permitted.",
     },
     Act {
         title: "Change: deny-secret-files names another file",
-        text: "The policy's file is changed: /etc/hostname instead of /etc/shadow. One write in the kernel switches\n\
-               from the old policies to the new ones.",
+        text: "The policy's file is changed: /etc/hostname instead of /etc/shadow. No open falls between the old\n\
+               policy and the new one.",
         put: Some(Put { file: DENY, changed: Some(("/etc/shadow", "/etc/hostname")) }),
-        commands: &[(&["/bin/cat", "/etc/shadow"], 0), (&["/bin/cat", "/etc/hostname"], REFUSED)],
+        commands: &[(&["/bin/cat", "/etc/shadow"], 0), (&["/bin/cat", "/etc/hostname"], DENIED)],
         absent: None,
-        moral: "/etc/shadow is only watched again, and /etc/hostname is refused.",
+        moral: "/etc/shadow is only reported again, and /etc/hostname is denied.",
     },
     Act {
         title: "Kill: detect-container-escape",
-        text: "A process in a PID namespace of its own (a container) that calls setns is killed. The same call\n\
-               from the host is not.",
+        text: "Kills a process in a PID namespace of its own (a container) when it calls setns. The host may\n\
+               call it.",
         put: None,
         commands: &[
             (&["/bin/trig", "setns", "-1", "0x20000"], 9),
@@ -84,39 +84,39 @@ pub(super) const ACTS: &[Act] = &[
             ),
         ],
         absent: Some("/tmp/escaped"),
-        moral: "The first call failed by itself (bad file descriptor); the second process is dead.",
+        moral: "The first call failed by itself (bad file descriptor). The second process was killed.",
     },
     Act {
         title: "Watch: detect-privilege-escalation",
-        text: "Reports what su, sudo or passwd start inside a container.",
+        text: "Reports what su, sudo and passwd execute inside a container.",
         put: None,
         commands: &[(
             &["/bin/unshare", "-p", "-f", "/bin/su", "root", "-c", "/bin/true as-root; /bin/true"],
             0,
         )],
         absent: None,
-        moral: "The exec that su made was reported.",
+        moral: "The program that su executed was reported.",
     },
     Act {
         title: "Kill: block-cryptominers",
-        text: "matchBinaries on an exec hook is the program that *calls* exec: the miner itself starts, and is\n\
-               killed when it starts something. The compiler warns of that.",
+        text: "matchBinaries on an exec hook names the program that *calls* exec: the miner itself starts, and\n\
+               is killed when it executes something. The compiler warns of that.",
         put: None,
         commands: &[
             (&["/tmp/xmrig", "getpid"], 0),
             (&["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"], KILLED),
         ],
         absent: Some("/tmp/mined"),
-        moral: "The miner ran once; its second run was killed at its own exec.",
+        moral: "The miner ran once. The second time it was killed when it called exec.",
     },
     Act {
         title: "Kill: block-cryptominers, corrected",
-        text: "The same with matchArgs on the program that is being executed: the miner is dead before its first\n\
-               instruction.",
+        text: "The same with matchArgs, which names the program that is executed: the miner is killed before its\n\
+               first instruction.",
         put: Some(Put { file: "block-cryptominers-fixed.yaml", changed: None }),
         commands: &[(&["/tmp/xmrig", "exec", "/bin/touch", "/tmp/mined"], KILLED)],
         absent: Some("/tmp/mined"),
-        moral: "Killed before it ran; its start stands in the list because exec was under way.",
+        moral: "Killed before it ran. It is in the list because exec was under way.",
     },
 ];
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use super::MARK;
 use super::acts::{ACTS, Act, PREPARE, Put};
 use crate::build;
 use crate::kernels;
@@ -21,9 +22,6 @@ use crate::vm::session::{self, POLICIES, Running};
 
 /// For the whole play, on a machine with much else to do.
 const PLAY: Duration = Duration::from_secs(1200);
-
-/// An argument of processes that are no part of an act.
-const MARK: &str = "mark-of-the-demo";
 
 /// What is shown on.
 #[derive(Clone, Debug, Args)]
@@ -94,9 +92,9 @@ pub(crate) fn run(options: &Options, seen: &mut dyn FnMut()) -> Result<i32> {
     for (number, act) in ACTS.iter().enumerate() {
         stage.play(number + 1, act)?;
     }
-    let as_told = stage.close()?;
+    let as_expected = stage.close()?;
     say(&format!("more: cargo xtask vm shell --kernel {} --policy FILE", options.kernel));
-    Ok(i32::from(!as_told))
+    Ok(i32::from(!as_expected))
 }
 
 /// The agent is compiled while the kernel is downloaded.
@@ -164,8 +162,8 @@ struct Stage<'a> {
     screen: Screen,
     /// Called at the first event.
     seen: Option<&'a mut dyn FnMut()>,
-    /// Everything went as the texts say.
-    as_told: bool,
+    /// Nothing was wrong until now.
+    as_expected: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -178,7 +176,7 @@ impl<'a> Stage<'a> {
         let when = if screen.colour { "always" } else { "never" };
         let watch = ["/usr/bin/tetra", "getevents", "-o", "compact", "--color", when];
         let events = guest.spawn(&session::process(watch))?;
-        let mut stage = Stage { guest, agent, events, screen, seen: Some(seen), as_told: true };
+        let mut stage = Stage { guest, agent, events, screen, seen: Some(seen), as_expected: true };
         stage.wait_for_client()?;
         Ok(stage)
     }
@@ -207,13 +205,13 @@ impl<'a> Stage<'a> {
         self.screen.show(printed.as_bytes())?;
         self.show_events()?;
         self.screen.line(2, &format!("  ({status})"))?;
-        self.check(status.code() == code, &format!("it should have been exit code {code}"))
+        self.check(status.code() == code, &format!("expected exit code {code}"))
     }
 
     fn check(&mut self, right: bool, wrong: &str) -> Result<()> {
         if !right {
-            self.screen.line(0, &format!("NOT AS IT SHOULD BE: {wrong}"))?;
-            self.as_told = false;
+            self.screen.line(0, &format!("WRONG: {wrong}"))?;
+            self.as_expected = false;
         }
         Ok(())
     }
@@ -223,7 +221,7 @@ impl<'a> Stage<'a> {
         let (status, _) = self.guest.run(&session::process(look))?;
         // The look makes events, too.
         self.events()?;
-        self.check(status.code() == 1, &format!("{file} was written, and should not have been"))?;
+        self.check(status.code() == 1, &format!("{file} was written"))?;
         if status.code() == 1 {
             self.screen.line(1, &format!("{file} was never written."))?;
         }
@@ -301,11 +299,11 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Whether everything went as the texts say.
+    /// Whether nothing was wrong.
     fn close(self) -> Result<bool> {
         self.guest.signal(&self.events, libc::SIGTERM)?;
         let stopped = self.agent.stop(self.guest, &mut log)?;
         say(&stopped.to_string());
-        Ok(self.as_told)
+        Ok(self.as_expected)
     }
 }

@@ -8,6 +8,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 pub(crate) use whole::make_needs;
 
+/// An argument of processes that are no part of an act.
+const MARK: &str = "mark-of-the-demo";
+
 /// What is shown.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
