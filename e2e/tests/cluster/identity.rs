@@ -51,7 +51,7 @@ fn opens(name: &str) -> Result<bool> {
 fn start(name: &str, app: &str) -> Result<()> {
     ensure!(apply(&pod(WHERE, name, app, HOST, &[("main", SLEEP)]))?.code == Some(0), "the pod is taken");
     let pod = format!("pod/{name}");
-    kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=600s"]).map(drop)
+    kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=1800s"]).map(drop)
 }
 
 /// The policy in a namespace.
@@ -139,7 +139,7 @@ pub(crate) fn faults_change_nobodys_identity() -> Result<()> {
     ensure!(apply(&all.concat())?.code == Some(0), "the pods are taken");
     for name in ["never", "always"] {
         let pod = format!("pod/{name}");
-        kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=600s"])?;
+        kubectl(&["wait", "-n", WHERE, "--for=condition=Ready", &pod, "--timeout=1800s"])?;
     }
     let notes = || kubectl(&["exec", "-n", WHERE, "again", "-c", "reader", "--", "/bin/cat", "/notes/all"]);
     let before = wait("the container that comes again has noted", notes)?;
@@ -279,7 +279,7 @@ impl Unattended {
             self.node,
             begin.elapsed().as_secs_f64()
         );
-        kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=600s"])?;
+        kubectl(&["rollout", "status", "-n", NAMESPACE, "ds/tetragon", "--timeout=1800s"])?;
         in_force(self.name, &namespace)?;
         kubectl(&["delete", "namespace", &namespace, "--wait=false"])?;
         Ok(())
@@ -363,7 +363,7 @@ pub(crate) fn the_container_runtime_is_asked() -> Result<()> {
     ];
     ensure!(apply(&all.concat())?.code == Some(0), "the pods are taken");
     for name in ["pod/never", "pod/always"] {
-        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", name, "--timeout=600s"])?;
+        kubectl(&["wait", "-n", namespace, "--for=condition=Ready", name, "--timeout=1800s"])?;
     }
     xtask("stop-apiserver")?;
     // kubectl cannot be asked now. The container comes again after 10 s, and after 20 s more.

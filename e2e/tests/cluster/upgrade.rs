@@ -132,7 +132,7 @@ pub(crate) fn upgrade() -> Result<()> {
 }
 
 pub(crate) fn uninstall() -> Result<()> {
-    helm(&["uninstall", "tetragon", "-n", NAMESPACE, "--wait", "--timeout", "600s"])?;
+    helm(&["uninstall", "tetragon", "-n", NAMESPACE, "--wait", "--timeout", "1800s"])?;
     let ours = |kind: &str| -> Result<Vec<String>> {
         let left = kubectl(&["get", kind, "-n", NAMESPACE, "-o", "name"])?;
         // Plans are the policies'.
