@@ -141,7 +141,7 @@ pub fn retry(mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
     for pause in [3, 15] {
         match attempt() {
             Ok(()) => return Ok(()),
-            Err(error) => say(&format!("{error:#}; once more in {pause} s")),
+            Err(error) => say(&format!("{error:#}; trying again in {pause} s")),
         }
         std::thread::sleep(std::time::Duration::from_secs(pause));
     }

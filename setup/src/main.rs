@@ -45,8 +45,8 @@ fn run(arguments: &[OsString]) -> Result<i32> {
 fn announce(row: &Row) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     say(&format!(
-        "{}: {} (measured on two cores; this machine has {cores}); {} GB of disk",
-        row.name, row.takes, row.needs.disk
+        "{}: {} (measured on two cores; this machine has {cores}); {} GB of disk and {} GB of memory",
+        row.name, row.takes, row.needs.disk, row.needs.memory
     ));
     let problems = machine::problems(&row.needs);
     if !problems.is_empty() {

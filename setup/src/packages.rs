@@ -86,7 +86,7 @@ pub fn install(kinds: &[Kind]) -> Result<()> {
         changes |= bpf_linker()?;
     }
     if !changes {
-        say("set-up: everything is there");
+        say("setup: nothing is missing");
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ pub fn install_for(arch: Arch) -> Result<()> {
     packages(ARM64_PACKAGES)?;
     let libraries = rustc(&["--print", "target-libdir", "--target", arch.target()])?;
     if !Path::new(libraries.trim()).is_dir() {
-        say(&format!("set-up: adding Rust's standard library for {}", arch.target()));
+        say(&format!("setup: adding Rust's standard library for {}", arch.target()));
         run(command("rustup", ["target", "add", arch.target()]).current_dir(root()))?;
     }
     Ok(())
@@ -129,7 +129,7 @@ fn packages(wanted: &[&str]) -> Result<bool> {
     if missing.is_empty() {
         return Ok(false);
     }
-    say(&format!("set-up: installing {}", missing.join(" ")));
+    say(&format!("setup: installing {}", missing.join(" ")));
     let begin = Instant::now();
     if !missing.iter().all(|p| has_candidate(p)) {
         retry(|| run_as_root(&["apt-get", "-q", "update"]))?;
@@ -154,7 +154,7 @@ fn packages(wanted: &[&str]) -> Result<bool> {
         retry(|| run_as_root(&["apt-get", "-q", "update"]))?;
         run_as_root(&install)?;
     }
-    say(&format!("set-up: {} packages installed in {}", missing.len(), duration(begin.elapsed())));
+    say(&format!("setup: {} packages installed in {}", missing.len(), duration(begin.elapsed())));
     Ok(true)
 }
 
@@ -221,7 +221,7 @@ fn rust_source() -> Result<bool> {
     if library.is_dir() {
         return Ok(false);
     }
-    say("set-up: adding the source of Rust's core library (rust-src)");
+    say("setup: adding the source of Rust's core library (rust-src)");
     if find("rustup").is_some()
         && run(Command::new("rustup").args(["component", "add", "rust-src"]).current_dir(root())).is_ok()
         && library.is_dir()
@@ -244,7 +244,7 @@ fn rustc(args: &[&str]) -> Result<String> {
 fn rust_source_of_debian(sysroot: &Path) -> Result<()> {
     let version = rustc(&["--version"])?;
     let version = version.split_whitespace().nth(1).context("rustc does not say its version")?.to_owned();
-    say(&format!("set-up: rustup has no rust-src; taking Debian's of version {version}"));
+    say(&format!("setup: rustup has no rust-src; taking Debian's of version {version}"));
     let to = cache().join("rust-src");
     let apt = Apt::new(&["trixie-backports", "sid"], &to)?;
     apt.update("rust-src")?;
@@ -291,7 +291,7 @@ fn bpf_linker() -> Result<bool> {
         return Ok(false);
     }
     packages(LLVM_PACKAGES)?;
-    say(&format!("set-up: building bpf-linker {BPF_LINKER}"));
+    say(&format!("setup: building bpf-linker {BPF_LINKER}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let install = [
         "install",

@@ -48,7 +48,7 @@ pub fn run(what: &str, command: &mut Command, counting: Counting) -> Result<()> 
         return Ok(());
     }
     eprintln!("{}", last_words(&log, counting));
-    bail!("{} failed ({status}); all that it said is in {}", describe(command), log.display())
+    bail!("{} failed ({status}); its output is in {}", describe(command), log.display())
 }
 
 /// Where the output of some work goes: `target/logs/building-the-agent.log`.

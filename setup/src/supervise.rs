@@ -24,9 +24,9 @@ pub const CLUSTERS: &str = "TETRAGON_XTASK_CLUSTERS";
 /// What a shell says of a program that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 /// For a program to end after SIGTERM.
-const KINDLY: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 /// Programs that must not be interrupted; what they have started neither.
-const LET_FINISH: &[&str] = &["apt-get", "dpkg"];
+const NOT_INTERRUPTED: &[&str] = &["apt-get", "dpkg"];
 
 /// Counts the requests to stop.
 #[derive(Clone, Debug, Default)]
@@ -89,8 +89,8 @@ pub fn run(program: &Path, arguments: &[std::ffi::OsString], stop: &Stop) -> Res
 
 /// Ends everything below this process, and takes down the clusters that were started.
 pub fn clean_up(program: &Path, notes: &Path) {
-    say("stopping: what was started ends now");
-    end_all(KINDLY);
+    say("stopping: ending everything that was started");
+    end_all(GRACE);
     wait_for_packages();
     let clusters = fs::read_to_string(notes).unwrap_or_default();
     let mut clusters: Vec<_> = clusters.lines().collect();
@@ -158,7 +158,7 @@ fn wait_for_packages() {
         let all = processes();
         let own = std::process::id().cast_signed();
         let working =
-            all.values().any(|p| LET_FINISH.contains(&p.name.as_str()) && is_below(&all, p.pid, own));
+            all.values().any(|p| NOT_INTERRUPTED.contains(&p.name.as_str()) && is_below(&all, p.pid, own));
         if !working {
             return;
         }
@@ -189,7 +189,7 @@ fn is_below(all: &BTreeMap<i32, Process>, pid: i32, root: i32) -> bool {
 }
 
 fn is_let_finish(all: &BTreeMap<i32, Process>, pid: i32) -> bool {
-    above(all, pid).any(|p| LET_FINISH.contains(&p.name.as_str()))
+    above(all, pid).any(|p| NOT_INTERRUPTED.contains(&p.name.as_str()))
 }
 
 /// A process, its parent, that one's parent.

@@ -93,7 +93,7 @@ impl Download {
             command("curl", ["--fail", "--location", "--silent", "--show-error", "--max-time", "900"]);
         curl.arg("--output").arg(to).arg(&url);
         if let Err(error) = progress::run("downloading", &mut curl, Counting::Nothing) {
-            say(&format!("cluster: {error:#}; it is built instead"));
+            say(&format!("cluster: {error:#}; building it instead"));
             return Ok(false);
         }
         let bytes = fs::read(to)?;
@@ -103,8 +103,8 @@ impl Download {
         }
         ensure!(
             is == self.digest,
-            "{url} is not what it should be: its SHA-256 is {is}, and {} stands here; right would be \
-             {HOST}=off, which builds it",
+            "{url} has the SHA-256 {is}, expected {}; right would be {HOST}=off, which builds the program \
+             instead",
             self.digest
         );
         let _ = writeln!(

@@ -201,8 +201,8 @@ fn up(options: &Up) -> Result<()> {
     }
     if !rustix::process::geteuid().is_root() {
         bail!(
-            "a cluster needs root, for its network and its nodes; right would be `sudo -E env PATH=$PATH cargo \
-             xtask cluster up`, or KUBECONFIG of a cluster that runs"
+            "a cluster needs root for networks and cgroups; right would be `sudo -E env PATH=$PATH cargo xtask \
+             cluster up`, or KUBECONFIG of a cluster that runs"
         );
     }
     let begin = Instant::now();
