@@ -20,20 +20,20 @@ pub struct Row {
 const ROWS: &[Row] = &[
     Row {
         name: "demo",
-        takes: "events of one kernel after about 10 minutes, the end with a cluster after about 30; the second time \
-                after 1 and 3",
-        needs: Needs { disk: 12, memory: 6, cluster: true, packages: DEMO },
+        takes: "the first event after 4 minutes, the end with a cluster after 12; the second time after 10 and \
+                90 seconds",
+        needs: Needs { disk: 10, memory: 6, cluster: true, packages: DEMO },
         first: &[Kind::Guests],
     },
     Row {
         name: "demo alone",
-        takes: "the first event after about 10 minutes, the second time after 1",
+        takes: "the first event after 4 minutes, the second time after 10 seconds",
         needs: Needs { disk: 5, memory: 3, cluster: false, packages: &[Kind::Guests] },
         first: &[Kind::Guests],
     },
     Row {
         name: "test",
-        takes: "45 minutes the first time, 15 afterwards",
+        takes: "35 minutes the first time, 10 afterwards",
         needs: Needs { disk: 15, memory: 8, cluster: true, packages: ALL },
         first: ALL,
     },

@@ -80,7 +80,8 @@ pub fn find(program: &str) -> Option<PathBuf> {
 pub fn say(what: &str) {
     use std::io::IsTerminal;
     if std::io::stderr().is_terminal() {
-        eprintln!("\x1b[1;32m==>\x1b[0m {what}");
+        // A line of progress that somebody has drawn, or `^C`, may stand here.
+        eprintln!("\r\x1b[K\x1b[1;32m==>\x1b[0m {what}");
     } else {
         eprintln!("==> {what}");
     }
