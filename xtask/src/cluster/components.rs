@@ -310,7 +310,10 @@ pub(crate) fn go(arguments: &[&str]) -> Result<Command> {
         None => go_of_debian()?,
     };
     let mut go = command(program, arguments);
-    go.env("GOCACHE", go_build()).env("CGO_ENABLED", "0");
+    // An interrupted build leaves its temporary files: beside the cache they are removed with it.
+    let temporary = go_build().join("tmp");
+    fs::create_dir_all(&temporary).with_context(|| format!("making {}", temporary.display()))?;
+    go.env("GOCACHE", go_build()).env("GOTMPDIR", temporary).env("CGO_ENABLED", "0");
     go.env("GOFLAGS", "-mod=mod -trimpath -buildvcs=false");
     if std::env::var_os("GOTOOLCHAIN").is_none() {
         go.env("GOTOOLCHAIN", "auto");
