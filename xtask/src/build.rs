@@ -34,6 +34,11 @@ pub(crate) fn guest_programs(arch: Arch) -> Result<(PathBuf, PathBuf)> {
     Ok((folder.join("guest-init"), folder.join("trig")))
 }
 
+/// A program of this repository, in the dev profile, wherever it was built last.
+pub(crate) fn program(name: &str) -> PathBuf {
+    output_folder(Arch::Amd64, "debug").join(name)
+}
+
 /// The agent and, where there is one, the command line tool beside it: copies without debugging information,
 /// which stay as they are while the originals are built anew.
 #[derive(Clone, Debug)]

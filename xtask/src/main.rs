@@ -14,6 +14,7 @@ mod modules;
 mod picture;
 mod suite;
 mod test;
+mod tidy;
 mod vm;
 
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Xtask {
     /// Download and build what the later steps of the tests need
     #[command(hide = true)]
     TestNeeds,
+    /// Read from the text of code and docs whether the structure is as it is described
+    Tidy,
     /// Guests: stock Debian kernels in QEMU
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -92,6 +95,7 @@ impl Xtask {
             Xtask::Setup => packages::install(packages::ALL).map(|()| 0),
             Xtask::Test(options) => test::run_all(&options),
             Xtask::TestNeeds => test::make_needs(),
+            Xtask::Tidy => tidy::run(),
             Xtask::Vm(vm) => vm.execute(),
         }
     }
