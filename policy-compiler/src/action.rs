@@ -4,10 +4,11 @@ use tetragon_api::plan::{Actions, RateLimit, RateScope, ShownAction, Target};
 use tetragon_api::policy::{ActionName, ScopeName};
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::HookKind;
 use crate::feature::Feature;
-use crate::node::{Fields, Item, Place, quote};
+use crate::node::{Fields, Item, quote};
+use crate::source::Place;
 use crate::{schema, suggest, syscalls};
 
 /// Most actions of a selector, as in Tetragon.

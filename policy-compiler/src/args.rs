@@ -4,7 +4,7 @@ use tetragon_api::plan::ArgType;
 use tetragon_api::policy::TypeName;
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{ArgDraft, HookKind};
 use crate::feature::Feature;
 use crate::node::{Fields, Item, quote};
@@ -97,7 +97,7 @@ fn arg_type(cx: &mut Cx<'_>, item: &Item<'_>, name: &str, kind: HookKind) -> Opt
 }
 
 /// `auto`, written or by default.
-fn auto(cx: &mut Cx<'_>, place: &crate::node::Place, kind: HookKind, written: bool) -> Option<ArgType> {
+fn auto(cx: &mut Cx<'_>, place: &crate::source::Place, kind: HookKind, written: bool) -> Option<ArgType> {
     match kind {
         HookKind::Tracepoint => return Some(ArgType::Auto),
         HookKind::Function | HookKind::Syscall if written => {

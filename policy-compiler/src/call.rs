@@ -6,9 +6,10 @@ use tetragon_api::plan::Target;
 use tetragon_api::policy::ListType;
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::feature::Feature;
-use crate::node::{Fields, Item, Place, quote};
+use crate::node::{Fields, Item, quote};
+use crate::source::Place;
 use crate::{schema, signatures, suggest, syscalls};
 
 /// An entry of `spec.lists` that could be read.

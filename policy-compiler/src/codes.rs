@@ -3,7 +3,28 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::diagnostic::Severity;
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The policy is not compiled.
+    Error,
+    /// The policy is compiled, and most likely does not do what its author wants.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// `error`, `warning`, `note`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
 
 macro_rules! codes {
     ($($(#[$meta:meta])* $name:ident = $id:literal, $severity:ident;)*) => {

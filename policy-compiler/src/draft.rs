@@ -2,7 +2,7 @@
 
 use tetragon_api::plan::{Actions, Arg, ArgType, Hook, Matcher, Selector, Target};
 
-use crate::node::Place;
+use crate::source::Place;
 
 /// One entry of a section, for all the functions that it names.
 pub(crate) struct HookDraft {

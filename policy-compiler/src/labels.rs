@@ -6,9 +6,10 @@ use tetragon_api::policy::{LabelOperator, LabelRequirement, LabelSelector};
 use tetragon_api::workload::{CONTAINER_FIELDS, EXTRA_LABELS, POD_NAME, POD_NAMESPACE, POD_WORKLOAD};
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
-use crate::node::{Item, Place, quote};
-use crate::policy::is_subdomain;
+use crate::context::Cx;
+use crate::names::is_subdomain;
+use crate::node::{Item, quote};
+use crate::source::Place;
 use crate::{normalise, schema, suggest};
 
 /// What a selector selects.

@@ -28,6 +28,7 @@ mod action;
 mod args;
 mod call;
 mod codes;
+mod context;
 mod diagnostic;
 mod draft;
 mod feature;
@@ -38,6 +39,7 @@ mod lint;
 mod list;
 mod locate;
 mod match_args;
+mod names;
 mod node;
 pub mod normalise;
 mod policy;
@@ -57,13 +59,14 @@ use std::collections::HashSet;
 use tetragon_api::plan::Plan;
 
 pub use args::type_name;
-pub use codes::{Code, FOUND_ELSEWHERE, explain};
-pub use diagnostic::{Diagnostic, Label, Severity, Span};
+pub use codes::{Code, FOUND_ELSEWHERE, Severity, explain};
+pub use diagnostic::{Diagnostic, Label};
 pub use feature::Feature;
 pub use list::LIST_KINDS;
 pub use locate::locate;
+pub use source::Span;
 
-use diagnostic::{Cx, Kept, Owner};
+use context::{Cx, Kept, Owner};
 use node::quote;
 use source::Source;
 
@@ -154,7 +157,7 @@ pub fn compile_yaml(file_name: &str, text: &str) -> Compiled {
     let mut cx = Cx::new(&source);
     let documents = yaml::parse(&mut cx);
     if !cx.found() && documents.iter().all(|d| d.root.value == node::Value::Null) {
-        let place = node::Place { path: String::new(), span: Some(0..0) };
+        let place = source::Place { path: String::new(), span: Some(0..0) };
         cx.report(Code::NoPolicy, &place, "the file has no policy")
             .help("write apiVersion, kind, metadata and spec");
     }
@@ -228,7 +231,7 @@ pub fn unreadable(file_name: &str, why: &std::io::Error) -> Compiled {
 fn only(file_name: &str, text: &str, code: Code, at: usize, message: &str, help: &str) -> Compiled {
     let source = Source::new(file_name, text);
     let mut cx = Cx::new(&source);
-    let place = node::Place { path: String::new(), span: Some(at..at) };
+    let place = source::Place { path: String::new(), span: Some(at..at) };
     cx.report(code, &place, message).help(help);
     compiled(cx, Vec::new(), 0)
 }

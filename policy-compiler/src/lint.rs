@@ -11,9 +11,9 @@ use tetragon_api::plan::Mode;
 use tetragon_api::workload::Workloads;
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{HookDraft, MatcherDraft};
-use crate::node::Place;
+use crate::source::Place;
 
 /// Looks at a policy without errors. `spec` and `mode` are where these stand.
 pub(crate) fn run(

@@ -6,11 +6,13 @@ use std::ops::Range;
 use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED};
 
 use crate::codes::Code;
-use crate::diagnostic::{Cx, Diagnostic, Owner};
-use crate::node::{Entry, Item, Node, Place, Value, quote};
+use crate::context::{Cx, Owner};
+use crate::diagnostic::Diagnostic;
+use crate::node::{Entry, Item, Node, Value, quote};
 use crate::policy::meant_as_policy;
 use crate::render::full_name;
 use crate::schema;
+use crate::source::Place;
 use crate::yaml::Document;
 
 /// A policy, or what is meant as one.

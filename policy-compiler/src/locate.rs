@@ -1,6 +1,6 @@
 //! Where a field stands in a policy's text, for what only a node can say about it.
 
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::node::{Node, Value};
 use crate::source::Source;
 use crate::{list, yaml};

@@ -5,10 +5,11 @@ use tetragon_api::policy::ArgOperator as Op;
 
 use crate::args::type_name;
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{ArgDraft, MatcherDraft};
 use crate::feature::Feature;
-use crate::node::{Fields, Item, Place, quote};
+use crate::node::{Fields, Item, quote};
+use crate::source::Place;
 use crate::value::{self, Problem};
 use crate::{schema, suggest};
 

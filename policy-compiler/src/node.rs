@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use tetragon_api::policy::{KIND_NAMESPACED, NAMESPACE_DEFAULT};
+
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::{Cx, Owner};
 use crate::schema::{Field, State};
+use crate::source::Place;
 use crate::suggest;
 
 /// A value of a document.
@@ -99,16 +102,14 @@ pub(crate) fn quote(text: &str) -> String {
     format!("{head:?}... ({} bytes)", text.len())
 }
 
-/// Where something stands: its field path and, in a text, its bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Place {
-    pub(crate) path: String,
-    pub(crate) span: Option<Range<usize>>,
-}
-
-impl Place {
-    pub(crate) fn field(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+impl Owner {
+    /// The policy that a document describes, whatever else is wrong with it.
+    pub(crate) fn of(document: &Node) -> Owner {
+        let Some(metadata) = document.member("metadata") else { return Owner::default() };
+        let text = |name| metadata.value.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let namespaced = document.text("kind") == Some(KIND_NAMESPACED);
+        let namespace = || text("namespace").unwrap_or_else(|| NAMESPACE_DEFAULT.to_owned());
+        Owner { name: text("name"), namespace: namespaced.then(namespace) }
     }
 }
 

@@ -9,11 +9,13 @@ use tetragon_api::workload::Workloads;
 use crate::args::args;
 use crate::call::{self, Lists};
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{HookDraft, HookKind};
 use crate::feature::Feature;
-use crate::node::{Fields, Item, Node, Place, Value, quote};
+use crate::names::is_subdomain;
+use crate::node::{Fields, Item, Node, Value, quote};
 use crate::selector::{self, Policy};
+use crate::source::Place;
 use crate::{labels, lint, normalise, schema, suggest, workloads};
 
 /// What a document says it is.
@@ -175,17 +177,6 @@ fn metadata(cx: &mut Cx<'_>, document: &Fields<'_>, read: &mut Read) {
 
 fn is_namespaced(document: &Fields<'_>) -> bool {
     document.get("kind").is_some_and(|i| matches!(&i.node.value, Value::Str(kind) if kind == KIND_NAMESPACED))
-}
-
-/// A DNS subdomain of RFC 1123, as Kubernetes wants names.
-pub(crate) fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253
-        && name.split('.').all(|label| {
-            let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-            let bytes = label.as_bytes();
-            matches!((bytes.first(), bytes.last()), (Some(a), Some(z)) if inner(*a) && inner(*z))
-                && bytes.iter().all(|b| inner(*b) || *b == b'-')
-        })
 }
 
 fn hooks(cx: &mut Cx<'_>, spec: &Fields<'_>, namespace: Option<&str>) -> Vec<HookDraft> {

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::codes::Severity;
+use crate::diagnostic::Diagnostic;
+use crate::names::is_subdomain;
 use crate::node::quote;
-use crate::policy::is_subdomain;
+use crate::source::Span;
 
 /// Longest line that is shown, in bytes: JSON may be in one.
 const LONGEST_LINE: usize = 4 << 10;

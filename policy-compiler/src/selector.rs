@@ -7,7 +7,7 @@ use tetragon_api::policy::{BinaryOperator, NamespaceName, SetOperator};
 
 use crate::action;
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{ArgDraft, HookKind, MatcherDraft, SelectorDraft};
 use crate::match_args::{binary_value, match_args, missing_values, parse, texts};
 use crate::node::{FieldOf, Fields, Item, quote};

@@ -3,7 +3,33 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::diagnostic::Span;
+use serde::Serialize;
+
+/// A part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// The byte after the last one.
+    pub end: usize,
+    /// Line of the first byte, from 1.
+    pub line: usize,
+    /// Column of the first byte in characters, from 1.
+    pub column: usize,
+}
+
+/// Where something stands: its field path and, in a text, its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) path: String,
+    pub(crate) span: Option<Range<usize>>,
+}
+
+impl Place {
+    pub(crate) fn field(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
 
 /// A file's name and text, with an index of its lines.
 pub(crate) struct Source<'a> {

@@ -6,11 +6,12 @@ use tetragon_api::policy::KIND_NAMESPACED;
 use tetragon_api::workload::{Pods, Workloads};
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::MatcherDraft;
 use crate::labels::{self, Of};
-use crate::node::{Fields, Place};
+use crate::node::Fields;
 use crate::schema;
+use crate::source::Place;
 
 /// Reads those of a policy. `None`: it is for every process of its nodes.
 pub(crate) fn of_policy(

@@ -9,8 +9,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
 use serde::de::IgnoredAny;
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
-use crate::node::{Entry, Node, Place, Value, quote};
+use crate::context::Cx;
+use crate::node::{Entry, Node, Value, quote};
+use crate::source::Place;
 
 /// Most bytes of a file: a list of some ten thousand policies.
 const MAX_BYTES: usize = 64 << 20;

@@ -3,7 +3,7 @@
 use tetragon_api::plan::{ArgType, Matcher, Target, TextOp};
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{HookDraft, SelectorDraft};
 use crate::signatures;
 

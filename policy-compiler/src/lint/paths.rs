@@ -4,7 +4,7 @@ use tetragon_api::plan::{ArgType, Matcher, TextOp};
 
 use super::value_place;
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{HookDraft, MatcherDraft};
 use crate::node::quote;
 

@@ -5,7 +5,7 @@ use tetragon_api::plan::Matcher;
 use super::sets::{contradict, disjoint, implies, part_of, same_dimension, too_many, values};
 use super::value_place;
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::{HookDraft, MatcherDraft, SelectorDraft};
 
 /// Matchers of one selector that exclude each other, and values that another matcher makes dead.

@@ -4,7 +4,7 @@ use tetragon_api::plan::Matcher;
 use tetragon_api::workload::{Pods, Workloads};
 
 use crate::codes::Code;
-use crate::diagnostic::Cx;
+use crate::context::Cx;
 use crate::draft::HookDraft;
 use crate::labels;
 
