@@ -217,6 +217,16 @@ struct Unattended {
     containers: (usize, usize),
     /// An agent lives for so many milliseconds, at most.
     lives: u64,
+    /// Agents that are killed at least, or nothing is shown.
+    fewest: usize,
+}
+
+/// How many containers of a pod the kubelet says that it has started.
+fn started(namespace: &str, pod: &str) -> Result<usize> {
+    let of_pod = format!("reason=Started,involvedObject.name={pod}");
+    Ok(kubectl(&["get", "events", "-n", namespace, "--field-selector", &of_pod, "-o", "name"])?
+        .lines()
+        .count())
 }
 
 const UNATTENDED: [Unattended; 2] = [
@@ -227,6 +237,7 @@ const UNATTENDED: [Unattended; 2] = [
         denied: KILLED,
         containers: (100, 10),
         lives: 1500,
+        fewest: 2,
     },
     // It is emulated: a container takes seconds there, and so does the agent's start.
     Unattended {
@@ -236,6 +247,7 @@ const UNATTENDED: [Unattended; 2] = [
         denied: 1,
         containers: (12, 2),
         lives: 12_000,
+        fewest: 1,
     },
 ];
 
@@ -259,9 +271,9 @@ impl Unattended {
         let (web, plain) = self.containers;
         let pods = [self.pod(&namespace, "web", web), self.pod(&namespace, "plain", plain)];
         ensure!(apply(&pods.concat())?.code == Some(0), "the pods are taken");
-        // From here on the pod is known.
-        wait("its first containers have ended", || {
-            ensure!(ended(&namespace, "web")?.len() >= 2, "not yet");
+        // From here on the pod is known. Its status has nothing before the kubelet has started all of them.
+        wait("its first containers have started", || {
+            ensure!(started(&namespace, "web")? >= 2, "not yet");
             Ok(())
         })?;
         let mut agents = 0;
@@ -269,6 +281,7 @@ impl Unattended {
             self.kill_agent(random.below(self.lives))?;
             agents += 1;
         }
+        ensure!(agents >= self.fewest, "only {agents} agents were killed: the containers came too fast");
         let [of_web, of_plain] = ["web", "plain"].map(|app| all_ended(&namespace, app, self.count(app)));
         let wrong: Vec<_> = of_web?.into_iter().filter(|(.., code)| *code != self.denied).collect();
         ensure!(wrong.is_empty(), "{} of {web} were not stopped: {wrong:?}", wrong.len());
@@ -300,9 +313,10 @@ impl Unattended {
     fn kill_agent(&self, milliseconds: u64) -> Result<()> {
         let of_node = if self.node == HOST { format!("tetragon-rs-[0-9]*-{HOST}") } else { String::new() };
         let script = format!(
-            "i=0; while [ $i -lt 6000 ]; do for p in $(pgrep -x tetragon); do \
-             grep -q '{of_node}' /proc/$p/cgroup && sleep {}.{:03} && kill -KILL $p && exit 0; done; \
+            "i=0; while [ $i -lt 6000 ]; do for p in {}; do \
+             grep -q '{of_node}' $p/cgroup && sleep {}.{:03} && kill -KILL ${{p#/proc/}} && exit 0; done; \
              sleep 0.05; i=$((i + 1)); done; exit 1",
+            processes("tetragon"),
             milliseconds / 1000,
             milliseconds % 1000
         );
@@ -419,11 +433,17 @@ fn kill_agent() -> Result<()> {
     signal("tetragon", "KILL")
 }
 
+/// For a shell: `/proc/PID` of each process of that name. Nodes in guests have no pgrep.
+fn processes(program: &str) -> String {
+    format!("$(grep -lx {program} /proc/[0-9]*/comm 2>/dev/null | sed s,/comm,,)")
+}
+
 /// Sends a signal to a program of the node on this machine, where others may run it too.
 fn signal(program: &str, signal: &str) -> Result<()> {
     let script = format!(
-        "for p in $(pgrep -x {program}); do grep -q 'tetragon-rs-[0-9]*-{HOST}' /proc/$p/cgroup && kill -{signal} $p && exit 0; done; \
-         exit 1"
+        "for p in {}; do grep -q 'tetragon-rs-[0-9]*-{HOST}' $p/cgroup && kill -{signal} ${{p#/proc/}} && exit 0; done; \
+         exit 1",
+        processes(program)
     );
     let said = on_node(HOST, &["/bin/sh", "-c", &script])?;
     ensure!(said.code == Some(0), "{}", said.all());

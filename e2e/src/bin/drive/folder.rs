@@ -62,11 +62,13 @@ pub(crate) fn run() -> Result<String> {
     hammer.go()?;
     for n in 1..=CHANGES {
         let letter = if n % 2 == 0 { 'A' } else { 'B' };
-        let said = agent.log().len();
-        put("set.yaml", &set(letter, n < CHANGES / 2))?;
-        wait_for("the agent says that policies were changed", Duration::from_secs(600), || {
-            agent.log().len() > said
-        })?;
+        let own_names = n < CHANGES / 2;
+        // The last of the set: no change may come before the agent has seen the one before.
+        let last = if own_names { letter.to_ascii_lowercase().to_string() } else { "set".into() };
+        let loaded = || agent.log().matches(&format!("policy loaded policy={last}-2 ")).count();
+        let before = loaded();
+        put("set.yaml", &set(letter, own_names))?;
+        wait_for("the agent has loaded the set", Duration::from_secs(600), || loaded() > before)?;
         match n {
             20 => put("broken.yaml", "spec: [this is: no YAML\n")?,
             25 => put("unknown.yaml", &unknown("unknown"))?,
@@ -100,7 +102,8 @@ fn unknown(name: &str) -> String {
     )
 }
 
-/// The file of the running set becomes one that is broken, then one that does not load: what ran goes on.
+/// The file of the running set becomes one that is broken, then one that does not load: what ran goes on, until the
+/// next set comes.
 fn failed_update(letter: char) -> Result<()> {
     let pause = || std::thread::sleep(Duration::from_secs(1));
     pause();
@@ -109,7 +112,7 @@ fn failed_update(letter: char) -> Result<()> {
     let broken = set(letter, false).replacen("call: sys_lseek", "call: sys_no_such_call", 1);
     put("set.yaml", &broken)?;
     pause();
-    put("set.yaml", &set(letter, false))
+    Ok(())
 }
 
 /// A policy comes and goes through `tetra`, beside the others.
