@@ -1,4 +1,7 @@
 //! Data types shared by every part of tetragon-rs. No I/O, no async.
+//!
+//! - `generated/`: what protobuf's descriptions make
+//! - `event/`: an event as JSON has it
 #![warn(missing_docs)]
 
 #[cfg(feature = "crd")]

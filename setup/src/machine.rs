@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::packages::{self, Kind};
-use crate::tools::{cache, command, find, output, root};
+use crate::tools::{cache, command, find, is_root, output, root};
 
 /// How long a package source may take to answer.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -56,13 +56,6 @@ fn architecture() -> Option<String> {
     let is = std::env::consts::ARCH;
     (is != "x86_64")
         .then(|| format!("this machine is {is}; the test bed's guests and packages are for x86_64"))
-}
-
-/// Whether this program is root.
-#[must_use]
-pub fn is_root() -> bool {
-    // SAFETY: it takes nothing and cannot fail.
-    unsafe { libc::geteuid() == 0 }
 }
 
 fn rights(needs: &Needs) -> Option<String> {

@@ -14,9 +14,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::apt::{Apt, retry};
 use crate::arch::Arch;
-use crate::machine::is_root;
 use crate::progress::{self, Counting, duration};
-use crate::tools::{cache, command, find, output, root, run, say};
+use crate::tools::{cache, command, find, is_root, output, root, run, say};
 
 /// What something is installed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

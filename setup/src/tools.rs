@@ -76,6 +76,13 @@ pub fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(usual).map(|folder| folder.join(program)).find(|p| p.is_file())
 }
 
+/// Whether this program is root.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Says what is being done, on standard error: standard output belongs to results.
 pub fn say(what: &str) {
     use std::io::IsTerminal;

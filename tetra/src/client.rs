@@ -13,7 +13,7 @@ use tonic::{Response, Status};
 
 use crate::address;
 use crate::cli::Globals;
-use crate::note;
+use crate::terminal::note;
 
 /// The agent's API.
 pub(crate) type Client = FineGuidanceSensorsClient<Channel>;

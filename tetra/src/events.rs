@@ -15,7 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::{EventOutput, Getevents, Globals};
 use crate::client;
 use crate::compact::Compact;
-use crate::{closed_pipe, fields, filter, note, recorded};
+use crate::terminal::{closed_pipe, note};
+use crate::{fields, filter, recorded};
 
 /// Runs the command.
 pub(crate) fn run(globals: &Globals, options: &Getevents) -> anyhow::Result<()> {

@@ -4,6 +4,10 @@
 //!
 //! Tetragon's agent understands this client, and Tetragon's own client understands our agent: the
 //! flags and the output are its contract.
+//!
+//! - `policy/`: the compiler without an agent
+//! - `compact/`: events in one line
+//! - `terminal`: what every command prints with
 #![warn(missing_docs)]
 
 mod address;
@@ -20,6 +24,7 @@ mod policy;
 mod recorded;
 mod table;
 mod tail;
+mod terminal;
 mod tls;
 
 use std::io::{self, Write};
@@ -30,9 +35,7 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
 use cli::{Cli, Command, Globals};
-
-/// A policy has errors.
-const EXIT_POLICY_ERRORS: u8 = 2;
+use terminal::{closed_pipe, note};
 
 /// Runs the command that `args` (with the program's name first) ask for. Exit codes: 0 success, 1 any
 /// error, 2 a policy that was checked or compiled has errors.
@@ -63,19 +66,6 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = text.strip_prefix("error: ").map_or(text.clone(), |rest| format!("Error: {rest}"));
     note(text.trim_end());
     ExitCode::FAILURE
-}
-
-/// A line on stderr. Where that is closed there is nobody to tell.
-fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-fn closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        io.or(json) == Some(io::ErrorKind::BrokenPipe)
-    })
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {

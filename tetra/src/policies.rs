@@ -1,7 +1,7 @@
 //! Commands that ask the agent about its policies, its health and its version, change policies, and call it
 //! as a container runtime's hook does.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use anyhow::Context;
@@ -15,6 +15,7 @@ use tetragon_api::event::{
 
 use crate::cli::{CreateContainer, Generate, Globals, Mode, Output, Target, Tracingpolicy};
 use crate::client::call;
+use crate::terminal::print;
 use crate::{mode, table};
 
 /// What `tracingpolicy generate empty` prints.
@@ -225,14 +226,6 @@ fn say(line: &str) -> anyhow::Result<()> {
 
 fn json(value: &impl Serialize) -> anyhow::Result<()> {
     say(&serde_json::to_string(value)?)
-}
-
-/// Prints to stdout; a closed pipe is an error that `main` knows.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
 }
 
 #[cfg(test)]

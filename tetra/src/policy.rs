@@ -1,55 +1,19 @@
 //! `tetra policy`: the policy compiler without an agent.
 
+mod checked;
 mod summary;
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
-use tetragon_compiler::{Code, Compiled, Diagnostic, compile_bytes, explain, unreadable};
+use tetragon_compiler::{Code, Diagnostic, explain};
 
+use self::checked::Checked;
 use self::summary::Summary;
 use crate::cli::{Color, Output, Policy};
-use crate::policies::print;
-use crate::{EXIT_POLICY_ERRORS, note};
-
-/// A file and what became of it.
-struct Checked {
-    file: String,
-    text: String,
-    compiled: Compiled,
-}
-
-impl Checked {
-    /// A file that cannot be read is a finding like any other: it does not hide those of other files.
-    fn new(path: &Path) -> Self {
-        let stdin = path == Path::new("-");
-        let file = if stdin { "stdin".into() } else { path.display().to_string() };
-        match read(path, stdin) {
-            Ok(bytes) => {
-                let compiled = compile_bytes(&file, &bytes);
-                Self { compiled, file, text: String::from_utf8_lossy(&bytes).into_owned() }
-            }
-            Err(error) => Self { compiled: unreadable(&file, &error), file, text: String::new() },
-        }
-    }
-
-    /// An error if it has objects and none is a policy.
-    fn or_no_policy(self) -> Self {
-        Self { compiled: self.compiled.or_no_policy(), ..self }
-    }
-}
-
-fn read(path: &Path, stdin: bool) -> io::Result<Vec<u8>> {
-    if !stdin {
-        return std::fs::read(path);
-    }
-    let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
+use crate::terminal::{EXIT_POLICY_ERRORS, note, print};
 
 /// Runs a subcommand.
 pub(crate) fn run(command: Policy) -> anyhow::Result<ExitCode> {

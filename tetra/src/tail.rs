@@ -14,8 +14,9 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Tail;
+use crate::client;
 use crate::events::Signals;
-use crate::{client, note};
+use crate::terminal::note;
 
 /// How often a file that has not grown is looked at.
 const LOOK: Duration = Duration::from_millis(200);

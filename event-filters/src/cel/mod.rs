@@ -5,6 +5,7 @@
 //! messages before it is used: every field exists, every function fits, the result is a bool.
 
 mod check;
+mod error;
 mod functions;
 mod net;
 mod types;
@@ -20,38 +21,14 @@ use cel::context::VariableResolver;
 use cel::{Context, Env, Value};
 use tetragon_api::event::GetEventsResponse;
 use tetragon_api::event::fields::{self, Message};
-use thiserror::Error;
+
+pub use error::CelError;
 
 use crate::Reason;
 use value::MessageVal;
 
 /// Characters of an expression at most: it may come from a client.
 const LENGTH_MAX: usize = 8192;
-
-/// Why an expression cannot be used.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("`{expression}`: line {line}, column {column}: {message}")]
-pub struct CelError {
-    /// The expression, or how it begins.
-    pub expression: String,
-    /// Where, from 1.
-    pub line: usize,
-    /// Where in the line, from 1.
-    pub column: usize,
-    /// Why, and what would be right.
-    pub message: String,
-}
-
-impl CelError {
-    fn new(text: &str, line: usize, column: usize, message: String) -> CelError {
-        const SHOWN: usize = 200;
-        let mut expression: String = text.chars().take(SHOWN).collect();
-        if expression.len() < text.len() {
-            expression.push_str("...");
-        }
-        CelError { expression, line, column, message }
-    }
-}
 
 /// Stack of the thread that checks an expression, of which only what is used takes memory: some 1.6 kB for each
 /// operator of the longest.

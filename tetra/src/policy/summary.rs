@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tetragon_compiler::{Code, CompiledPolicy, Feature, Severity};
 
-use super::Checked;
+use super::checked::Checked;
 use crate::table;
 
 /// Names that are shown for a feature, and of policies with mistakes.
