@@ -8,13 +8,20 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod act;
 mod base;
+mod call;
 mod cgroups;
-mod engine;
+mod dims;
+mod gate;
+mod judge;
 mod kernel;
+mod limit;
 mod maps;
 mod programs;
-mod text;
+mod read;
+mod record;
+mod task;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {

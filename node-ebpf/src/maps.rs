@@ -299,3 +299,13 @@ pub unsafe fn record(s: *mut Scratch) -> *mut u8 {
 pub unsafe fn release(s: *mut Scratch) {
     unsafe { crate::kernel::add(&raw mut (*s).claim, u64::MAX) };
 }
+
+#[inline(always)]
+pub unsafe fn first_act(w: u64, bits: u64) -> *const Act {
+    unsafe { at(&ACTS, (w * 64 + bits.trailing_zeros() as u64) as u32) }
+}
+
+#[inline(always)]
+pub unsafe fn at_word(w: u64) -> *const Word {
+    unsafe { at(&WORDS, w as u32) }
+}

@@ -1,0 +1,3 @@
+//! How values are read from the kernel's memory.
+
+pub mod text;
