@@ -14,6 +14,7 @@ pub mod plan;
 pub mod policy;
 #[cfg(feature = "published")]
 pub mod published;
+pub mod reason;
 pub mod selector;
 #[cfg(feature = "grpc")]
 pub mod service;

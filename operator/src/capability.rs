@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use tetragon_api::plan::{Hook, Plan, Target};
+use tetragon_api::reason;
 use tetragon_api::status::NodeCapabilities;
 
 use crate::index::Node;
-use crate::reason;
 
 /// Why a kernel cannot do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use tetragon_api::plan::Plan;
 use tetragon_api::policy::API_VERSION;
 use tetragon_api::published::{PlanMeta, PolicyRef, PublishedError, encode};
+use tetragon_api::reason;
 use tetragon_api::status::{MAX_MESSAGE, PlanStatus};
 use tetragon_compiler::{Diagnostic, Severity};
 
 use crate::rollout::{self, Ask};
-use crate::{reason, text};
+use crate::text;
 
 /// A policy's plan, as it is published.
 #[derive(Clone, Debug, PartialEq)]

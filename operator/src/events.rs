@@ -4,11 +4,12 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tetragon_api::reason;
 use tetragon_api::status::TracingPolicyStatus;
 
 use crate::rollout::{COMPLETE, PROGRESSING, STOPPED};
 use crate::status::{ACCEPTED, READY, SELECTS_NOTHING};
-use crate::{reason, text};
+use crate::text;
 
 /// Longest note that the API server takes.
 const MAX_NOTE: usize = 1024;

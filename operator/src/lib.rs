@@ -17,7 +17,6 @@ pub mod lost;
 pub mod metrics;
 pub mod pod_info;
 pub mod publish;
-pub mod reason;
 pub mod retire;
 pub mod rollout;
 pub mod run;

@@ -17,6 +17,7 @@ use kube::Resource as _;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use serde_json::json;
+use tetragon_api::reason;
 use tetragon_api::status::TetragonNode;
 use tokio::time::Instant;
 
@@ -24,7 +25,6 @@ use crate::controller::metrics::ReasonLabel;
 use crate::controller::{Context, Error};
 use crate::index::Gone;
 use crate::publish::MANAGER;
-use crate::reason;
 
 /// How often the nodes are looked through.
 const LOOK: Duration = Duration::from_secs(5);

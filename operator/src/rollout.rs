@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tetragon_api::plan::Mode;
+use tetragon_api::reason;
 use tetragon_api::status::RolloutStatus;
 
 use crate::index::Tally;
-use crate::{reason, text};
+use crate::text;
 
 /// The annotation of a policy that asks for a rollout in steps.
 pub const ANNOTATION: &str = "tetragon-rs.dev/rollout";

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tetragon_api::published::mode_name;
+use tetragon_api::reason;
 use tetragon_api::status::{
     FailureGroup, MAX_FAILURES, MAX_MESSAGE, MAX_SAMPLES, MAX_WARNINGS, NodeCounts, RolloutStatus,
     TracingPolicyStatus, WorkloadCounts,
@@ -15,7 +16,7 @@ use tetragon_api::status::{
 use crate::compile::{Compiled, Fault, Version};
 use crate::index::{Group, Tally};
 use crate::rollout::{PROGRESSING, STOPPED};
-use crate::{reason, text};
+use crate::text;
 
 /// The policy is free of errors.
 pub const ACCEPTED: &str = "Accepted";

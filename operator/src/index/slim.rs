@@ -10,10 +10,11 @@ use kube::Resource;
 use kube::core::ClusterResourceScope;
 use kube::core::NamespaceResourceScope;
 use serde::{Deserialize, Deserializer};
+use tetragon_api::reason;
 use tetragon_api::status::{MAX_MESSAGE, NodeCapabilities, NodePolicyState, TetragonNode as Full};
 
 use super::{Agent, PolicyKey, Report, Said, Selected};
-use crate::{reason, text};
+use crate::text;
 
 /// Reads the few fields of the metadata that a watch needs.
 fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {

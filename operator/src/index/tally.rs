@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tetragon_api::plan::Mode;
 use tetragon_api::policy::LabelSelector;
 use tetragon_api::published::{bucket, mode_name};
+use tetragon_api::reason;
 use tetragon_api::status::{MAX_SAMPLES, NodePolicyState};
 
 use super::{Entry, PolicyKey, Report, Selected, State};
-use crate::reason;
 
 /// What the nodes should do about a policy.
 #[derive(Clone, Copy, Debug)]
