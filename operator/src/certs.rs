@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use axum::http::Uri;
 use k8s_openapi::ByteString;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -28,9 +27,11 @@ use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use tetragon_tls::provider;
+
+use crate::config::Host;
 
 /// How long a certificate is good for.
 pub const LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -41,40 +42,6 @@ const BEFORE: Duration = Duration::from_secs(24 * 3600);
 pub fn install_provider() {
     // An error says that one is installed already, and there is only this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// Whom API servers ask for: the name or address that a certificate is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host(String);
-
-impl Host {
-    /// Of a Service.
-    pub fn of_service(service: &str, namespace: &str) -> Host {
-        Host(format!("{service}.{namespace}.svc"))
-    }
-
-    /// Of the host of an https URL.
-    pub fn of_url(url: &str) -> Result<Host> {
-        let uri: Uri = url.parse().context("it is no URL")?;
-        if uri.scheme_str() != Some("https") {
-            bail!("API servers ask webhooks over https only");
-        }
-        if uri.query().is_some()
-            || url.contains('#')
-            || uri.authority().is_some_and(|a| a.as_str().contains('@'))
-        {
-            bail!("API servers take no webhook URL with a user, a query or a fragment");
-        }
-        let host = uri.host().context("it has no host")?.trim_matches(['[', ']']);
-        let host = Host(host.to_owned());
-        host.server()?;
-        Ok(host)
-    }
-
-    fn server(&self) -> Result<ServerName<'_>> {
-        ServerName::try_from(self.0.as_str())
-            .with_context(|| format!("{:?} is neither a name nor an address", self.0))
-    }
 }
 
 /// A certificate with its key, in PEM.

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use axum::http::Uri;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use rustls::pki_types::ServerName;
 
 use tetragon_daemon::flags::{LoadError, read_config_dir, weaker_arguments};
 use tetragon_daemon::log;
-
-use crate::certs::Host;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -178,6 +178,40 @@ pub struct Serve {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(pub Option<String>);
 
+/// Whom API servers ask for: the name or address that a certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host(pub(crate) String);
+
+impl Host {
+    /// Of a Service.
+    pub fn of_service(service: &str, namespace: &str) -> Host {
+        Host(format!("{service}.{namespace}.svc"))
+    }
+
+    /// Of the host of an https URL.
+    pub fn of_url(url: &str) -> Result<Host> {
+        let uri: Uri = url.parse().context("it is no URL")?;
+        if uri.scheme_str() != Some("https") {
+            bail!("API servers ask webhooks over https only");
+        }
+        if uri.query().is_some()
+            || url.contains('#')
+            || uri.authority().is_some_and(|a| a.as_str().contains('@'))
+        {
+            bail!("API servers take no webhook URL with a user, a query or a fragment");
+        }
+        let host = uri.host().context("it has no host")?.trim_matches(['[', ']']);
+        let host = Host(host.to_owned());
+        host.server()?;
+        Ok(host)
+    }
+
+    pub(crate) fn server(&self) -> Result<ServerName<'_>> {
+        ServerName::try_from(self.0.as_str())
+            .with_context(|| format!("{:?} is neither a name nor an address", self.0))
+    }
+}
+
 impl Cli {
     /// Reads the command line, the environment and the configuration folder. `Err`: what is wrong,
     /// for standard error; help and version are errors of clap too, that print to standard output.
@@ -329,6 +363,16 @@ mod tests {
         ] {
             let error = load(&args).unwrap_err();
             assert!(error.contains(text), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_urls() {
+        assert_eq!(Host::of_url("https://127.0.0.1:9443/validate").unwrap(), Host("127.0.0.1".into()));
+        assert_eq!(Host::of_url("https://[::1]:9443/x").unwrap(), Host("::1".into()));
+        assert_eq!(Host::of_url("https://hook.example.org/").unwrap(), Host("hook.example.org".into()));
+        for wrong in ["", "http://a/", "https:///x", "https://a b/", "https://under score/"] {
+            assert!(Host::of_url(wrong).is_err(), "{wrong}");
         }
     }
 

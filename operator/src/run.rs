@@ -23,11 +23,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::certs;
 use crate::certs::keeper::Keeper;
 use crate::certs::served::Served;
-use crate::certs::{self, Host};
 use crate::client;
-use crate::config::Serve;
+use crate::config::{Host, Serve};
 use crate::controller;
 use crate::crds::Install;
 use crate::index::{self, Index};

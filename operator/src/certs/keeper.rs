@@ -17,8 +17,9 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Certs, Host, LIFE, Step, step, take};
+use super::{Certs, LIFE, Step, step, take};
 use crate::client::{FIELD_MANAGER, kube_error};
+use crate::config::Host;
 use crate::index::watch::patient;
 
 /// The webhook's name in the configuration.

@@ -15,7 +15,8 @@ use rustls::sign::CertifiedKey;
 use tetragon_tls::provider;
 use tokio::sync::watch;
 
-use super::{Certs, Host, Pair};
+use super::{Certs, Pair};
+use crate::config::Host;
 use crate::index::watch::patient;
 
 /// The certificate in use.

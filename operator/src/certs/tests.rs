@@ -19,16 +19,6 @@ fn next(certs: &Certs, at: SystemTime, published: bool) -> Step {
 }
 
 #[test]
-fn hosts_of_urls() {
-    assert_eq!(Host::of_url("https://127.0.0.1:9443/validate").unwrap(), Host("127.0.0.1".into()));
-    assert_eq!(Host::of_url("https://[::1]:9443/x").unwrap(), Host("::1".into()));
-    assert_eq!(Host::of_url("https://hook.example.org/").unwrap(), Host("hook.example.org".into()));
-    for wrong in ["", "http://a/", "https:///x", "https://a b/", "https://under score/"] {
-        assert!(Host::of_url(wrong).is_err(), "{wrong}");
-    }
-}
-
-#[test]
 fn new_certificates_work_for_their_names_and_their_life() {
     for host in
         [host(), Host::of_url("https://127.0.0.1:1/").unwrap(), Host::of_url("https://[::1]:1/").unwrap()]
