@@ -46,8 +46,8 @@ use metrics::{Metrics, ReasonLabel};
 
 use crate::compile::{Compiled, Fault, Version};
 use crate::events::{self, Teller};
-use crate::index::watch::patient;
 use crate::index::{Index, PolicyKey, Scope, Tally, Wanted};
+use crate::platform::watch::patient;
 use crate::publish::{self, Found, MANAGER, Plans, caught_up};
 use crate::rollout::{self, Now, Recorded, Stage, Watched};
 use crate::{lost, retire, status};

@@ -4,23 +4,19 @@
 
 pub mod capability;
 pub mod certs;
-pub mod client;
 pub mod compile;
 pub mod config;
 pub mod controller;
-pub mod crds;
 pub mod events;
 pub mod index;
-pub mod lease;
-pub mod logs;
 pub mod lost;
 pub mod metrics;
+pub mod platform;
 pub mod pod_info;
 pub mod publish;
 pub mod retire;
 pub mod rollout;
 pub mod run;
-pub mod serve;
 pub mod status;
 pub mod text;
 pub mod webhook;

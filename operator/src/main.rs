@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use tetragon_operator::config::{Cli, Command};
-use tetragon_operator::{crds, logs, run};
+use tetragon_operator::platform::{crds, logs};
+use tetragon_operator::run;
 
 /// The C library's allocator does not find the room that lists of large objects leave when something small
 /// that stays was put between them.

@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::certs::served::Served;
-use crate::lease;
+use crate::platform::lease;
 
 /// What happened to a question of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::controller::Error;
 use crate::controller::metrics::{Metrics, ReasonLabel};
-use crate::index::watch::patient;
+use crate::platform::watch::patient;
 use crate::publish::MANAGER;
 
 use book::{Book, Key, Side};

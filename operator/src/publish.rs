@@ -20,7 +20,7 @@ use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, de
 use crate::compile::Version;
 use crate::controller::Error;
 use crate::controller::metrics::Metrics;
-use crate::index::watch::patient;
+use crate::platform::watch::patient;
 
 /// The operator's field manager.
 pub const MANAGER: &str = "tetragon-operator";

@@ -26,15 +26,15 @@ use tokio::task::JoinSet;
 use crate::certs;
 use crate::certs::keeper::Keeper;
 use crate::certs::served::Served;
-use crate::client;
 use crate::config::{Host, Serve};
 use crate::controller;
-use crate::crds::Install;
 use crate::index::{self, Index};
-use crate::lease::{self, Candidate};
 use crate::metrics::Metrics;
+use crate::platform::client;
+use crate::platform::crds::Install;
+use crate::platform::lease::{self, Candidate};
+use crate::platform::serve::{self, Health};
 use crate::pod_info;
-use crate::serve::{self, Health};
 use crate::webhook::Webhook;
 
 /// API servers may take this long to stop asking a replica that is not ready.

@@ -18,9 +18,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Certs, LIFE, Step, step, take};
-use crate::client::{FIELD_MANAGER, kube_error};
 use crate::config::Host;
-use crate::index::watch::patient;
+use crate::platform::client::{FIELD_MANAGER, kube_error};
+use crate::platform::watch::patient;
 
 /// The webhook's name in the configuration.
 pub const WEBHOOK: &str = "tracingpolicies.tetragon-rs.dev";

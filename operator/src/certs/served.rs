@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Certs, Pair};
 use crate::config::Host;
-use crate::index::watch::patient;
+use crate::platform::watch::patient;
 
 /// The certificate in use.
 #[derive(Debug, Default)]

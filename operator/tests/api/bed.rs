@@ -51,7 +51,7 @@ pub async fn configuration() -> Config {
     if std::env::var_os("KUBECONFIG").is_none_or(|k| k.is_empty()) {
         panic!("these tests need a real API server: set KUBECONFIG, as `cargo xtask cluster up` prints it");
     }
-    tetragon_operator::client::configuration("").await.expect("the kubeconfig of KUBECONFIG")
+    tetragon_operator::platform::client::configuration("").await.expect("the kubeconfig of KUBECONFIG")
 }
 
 impl Bed {

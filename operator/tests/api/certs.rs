@@ -13,7 +13,7 @@ use tetragon_operator::certs::keeper::{Keeper, WEBHOOK};
 use tetragon_operator::certs::served::Served;
 use tetragon_operator::config::Host;
 use tetragon_operator::metrics::Metrics;
-use tetragon_operator::serve::until_stopped;
+use tetragon_operator::platform::serve::until_stopped;
 use tetragon_operator::webhook::Webhook;
 use tetragon_tls::server::TlsListener;
 use tokio::net::TcpListener;

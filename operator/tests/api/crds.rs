@@ -9,8 +9,8 @@ use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tetragon_api::crd::CRD_VERSION_ANNOTATION;
 use tetragon_operator::controller::dereference::resource;
-use tetragon_operator::crds::Install;
 use tetragon_operator::index::Scope;
+use tetragon_operator::platform::crds::Install;
 
 use crate::bed::{Bed, eventually, gone, test};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tetragon_operator::lease::{Candidate, Times, identity};
+use tetragon_operator::platform::lease::{Candidate, Times, identity};
 use tetragon_operator::run::lead;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
-use tetragon_operator::lease::NAME;
+use tetragon_operator::platform::lease::NAME;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::bed::{Bed, Operator, address, eventually, get, gone, test};

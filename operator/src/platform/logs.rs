@@ -48,7 +48,7 @@ mod tests {
             let _ = std::thread::spawn(|| panic!("on purpose")).join();
             return;
         }
-        let this = ["--exact", "logs::tests::a_panic_in_a_thread_ends_the_process"];
+        let this = ["--exact", "platform::logs::tests::a_panic_in_a_thread_ends_the_process"];
         let program = std::env::current_exe().unwrap();
         let output = std::process::Command::new(program).args(this).env(HERE, "1").output().unwrap();
         assert_eq!(output.status.code(), Some(DEFECT), "{output:?}");

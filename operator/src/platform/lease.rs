@@ -18,7 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::client::{FIELD_MANAGER, kube_error};
+use super::client::{FIELD_MANAGER, kube_error};
 
 /// Tetragon's name, so that its operator and this one do not lead at the same time during an upgrade.
 pub const NAME: &str = "tetragon-operator-resource-lock";

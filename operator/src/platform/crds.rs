@@ -15,7 +15,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt as _};
 use tetragon_api::crd::{CRD_VERSION, CRD_VERSION_ANNOTATION};
 
-use crate::client::{FIELD_MANAGER, kube_error};
+use super::client::{FIELD_MANAGER, kube_error};
 use crate::config::Serve;
 
 /// How long a definition may take to be served.
