@@ -3,7 +3,6 @@
 #![warn(missing_docs)]
 
 pub mod capability;
-pub mod certs;
 pub mod compile;
 pub mod config;
 pub mod controller;

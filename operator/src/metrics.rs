@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::certs::served::Served;
+use crate::platform::certs::served::Served;
 use crate::platform::lease;
 
 /// What happened to a question of the API server.

@@ -23,17 +23,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::certs;
-use crate::certs::keeper::Keeper;
-use crate::certs::served::Served;
 use crate::config::{Host, Serve};
 use crate::controller;
 use crate::index::{self, Index};
 use crate::metrics::Metrics;
-use crate::platform::client;
+use crate::platform::certs::keeper::Keeper;
+use crate::platform::certs::served::Served;
 use crate::platform::crds::Install;
 use crate::platform::lease::{self, Candidate};
 use crate::platform::serve::{self, Health};
+use crate::platform::{certs, client};
 use crate::pod_info;
 use crate::webhook::Webhook;
 

@@ -1,5 +1,7 @@
-//! The base of the operator: the API server, its watches, the lease, the definitions, HTTP, the log.
+//! The base of the operator: the API server, its watches, the lease, certificates, the definitions, HTTP,
+//! the log.
 
+pub mod certs;
 pub mod client;
 pub mod crds;
 pub mod lease;

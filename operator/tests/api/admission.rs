@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tetragon_api::status::TetragonNode;
-use tetragon_operator::certs::keeper::WEBHOOK;
+use tetragon_operator::platform::certs::keeper::WEBHOOK;
 
 use crate::bed::{Bed, Operator, TESTER, eventually, get, gone, kubectl, test};
 use crate::https;

@@ -37,7 +37,7 @@ pub struct Bed {
 /// Runs a test when it is its turn.
 pub fn test<F: Future<Output = ()>>(body: impl FnOnce(Bed) -> F) {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    tetragon_operator::certs::install_provider();
+    tetragon_operator::platform::certs::install_provider();
     RUNTIME.block_on(async {
         let client = Client::try_from(configuration().await).unwrap();
         let bed = Bed { client, _turn: turn };

@@ -9,10 +9,10 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use tetragon_operator::certs::keeper::{Keeper, WEBHOOK};
-use tetragon_operator::certs::served::Served;
 use tetragon_operator::config::Host;
 use tetragon_operator::metrics::Metrics;
+use tetragon_operator::platform::certs::keeper::{Keeper, WEBHOOK};
+use tetragon_operator::platform::certs::served::Served;
 use tetragon_operator::platform::serve::until_stopped;
 use tetragon_operator::webhook::Webhook;
 use tetragon_tls::server::TlsListener;
@@ -139,7 +139,7 @@ fn rotations_leave_no_gap_and_no_connection_drops() {
 fn what_was_damaged_is_made_again() {
     test(async |bed| {
         clean(&bed).await;
-        let parts = start(bed.client.clone(), tetragon_operator::certs::LIFE).await;
+        let parts = start(bed.client.clone(), tetragon_operator::platform::certs::LIFE).await;
         eventually("there is a certificate", async || parts.served.ready().then_some(()).ok_or(())).await;
         configure(&bed, &parts.address).await;
         eventually("the webhook is asked", async || ask(&bed).await).await;
@@ -172,7 +172,7 @@ fn what_was_damaged_is_made_again() {
 fn authorities_that_somebody_took_out_are_put_back() {
     test(async |bed| {
         clean(&bed).await;
-        let parts = start(bed.client.clone(), tetragon_operator::certs::LIFE).await;
+        let parts = start(bed.client.clone(), tetragon_operator::platform::certs::LIFE).await;
         configure(&bed, &parts.address).await;
         eventually("the webhook is asked", async || ask(&bed).await).await;
         let good = bundle(&bed).await;

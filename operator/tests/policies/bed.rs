@@ -134,7 +134,7 @@ impl Bed {
             let filter = tracing_subscriber::EnvFilter::from_default_env();
             tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().init();
         }
-        tetragon_operator::certs::install_provider();
+        tetragon_operator::platform::certs::install_provider();
         let client = Client::try_default().await.expect("the API server of KUBECONFIG");
         let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let bed = Bed {
