@@ -46,7 +46,7 @@ use metrics::{Metrics, ReasonLabel};
 
 use crate::compile::{Compiled, Fault, Version};
 use crate::events::{self, Teller};
-use crate::index::{Index, PolicyKey, Scope, Tally, Wanted};
+use crate::nodes::{Index, PolicyKey, Scope, Tally, Wanted};
 use crate::platform::watch::patient;
 use crate::publish::{self, Found, MANAGER, Plans, caught_up};
 use crate::rollout::{self, Now, Recorded, Stage, Watched};
@@ -71,7 +71,7 @@ pub struct Context {
     pub namespace: String,
     /// Name of this replica, for events.
     pub instance: String,
-    /// What is known of the nodes; somebody else keeps it up to date ([`crate::index::watch::watch`]).
+    /// What is known of the nodes; somebody else keeps it up to date ([`crate::nodes::watch::watch`]).
     pub index: Arc<Index>,
     /// What is counted.
     pub metrics: Metrics,

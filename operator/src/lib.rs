@@ -2,14 +2,13 @@
 //! nodes say about them.
 #![warn(missing_docs)]
 
-pub mod capability;
 pub mod compile;
 pub mod config;
 pub mod controller;
 pub mod events;
-pub mod index;
 pub mod lost;
 pub mod metrics;
+pub mod nodes;
 pub mod platform;
 pub mod pod_info;
 pub mod publish;

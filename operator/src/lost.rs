@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::controller::metrics::ReasonLabel;
 use crate::controller::{Context, Error};
-use crate::index::Gone;
+use crate::nodes::Gone;
 use crate::publish::MANAGER;
 
 /// How often the nodes are looked through.
@@ -133,7 +133,7 @@ async fn write(api: &Api<PartialObjectMeta<TetragonNode>>, gone: &Gone) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::Said;
+    use crate::nodes::Said;
 
     const GRACE: Duration = Duration::from_secs(40);
 

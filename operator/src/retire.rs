@@ -10,7 +10,7 @@ use tetragon_api::published::PolicyRef;
 
 use crate::controller::Error;
 use crate::controller::dereference::{kind, resource};
-use crate::index::Scope;
+use crate::nodes::Scope;
 use crate::publish::{Found, Plans};
 
 /// Deletes the versions that no node names any more. `others`: the plans of the policy but the wanted one.

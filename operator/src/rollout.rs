@@ -12,7 +12,7 @@ use tetragon_api::plan::Mode;
 use tetragon_api::reason;
 use tetragon_api::status::RolloutStatus;
 
-use crate::index::Tally;
+use crate::nodes::Tally;
 use crate::text;
 
 /// The annotation of a policy that asks for a rollout in steps.

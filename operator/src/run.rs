@@ -25,8 +25,8 @@ use tokio::task::JoinSet;
 
 use crate::config::{Host, Serve};
 use crate::controller;
-use crate::index::{self, Index};
 use crate::metrics::Metrics;
+use crate::nodes::{self, Index};
 use crate::platform::certs::keeper::Keeper;
 use crate::platform::certs::served::Served;
 use crate::platform::crds::Install;
@@ -170,7 +170,7 @@ impl Operator {
         parts.spawn(async move {
             // Before that a new cluster has no TetragonNodes to watch.
             tried.notified().await;
-            index::watch::watch(client, namespace, index).await;
+            nodes::watch::watch(client, namespace, index).await;
             bail!("the nodes are not watched any more")
         });
         if let Some(served) = self.served.clone() {

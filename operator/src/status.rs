@@ -14,7 +14,7 @@ use tetragon_api::status::{
 };
 
 use crate::compile::{Compiled, Fault, Version};
-use crate::index::{Group, Tally};
+use crate::nodes::{Group, Tally};
 use crate::rollout::{PROGRESSING, STOPPED};
 use crate::text;
 

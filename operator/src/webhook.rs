@@ -21,8 +21,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::index::Index;
 use crate::metrics::{Answer, Metrics};
+use crate::nodes::Index;
 
 /// An API server takes requests of up to 3 MiB, and asks with the old and the new object.
 const LARGEST: usize = 8 << 20;

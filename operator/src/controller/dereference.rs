@@ -7,7 +7,7 @@ use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED};
 use tetragon_api::published::PolicyRef;
 use tetragon_api::status::TracingPolicyStatus;
 
-use crate::index::{PolicyKey, Scope};
+use crate::nodes::{PolicyKey, Scope};
 use crate::status;
 
 /// The kind of policies of a scope.

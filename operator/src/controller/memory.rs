@@ -10,9 +10,8 @@ use tetragon_api::published::PolicyRef;
 use tetragon_api::status::TracingPolicyStatus;
 
 use super::metrics::{Metrics, POLICY_STATES};
-use crate::capability;
 use crate::compile::{Compiled, Version, compile};
-use crate::index::{Index, Part};
+use crate::nodes::{Index, Part, capability};
 use crate::rollout::{self, Stage};
 use crate::status;
 

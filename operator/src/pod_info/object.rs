@@ -15,7 +15,7 @@ use tetragon_api::policy::API_VERSION;
 use tetragon_api::status::{PodInfoSpec, PodInfoStatus, PodIp, WorkloadObject, WorkloadType};
 
 use super::book::Key;
-use crate::index::slim::resource;
+use crate::nodes::slim::resource;
 
 /// Reads the metadata without what is not needed: managed fields are larger than all the rest.
 fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {

@@ -1,7 +1,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
-use crate::index::{Group, Part};
+use crate::nodes::{Group, Part};
 
 fn time(seconds: i64) -> Time {
     Time(Timestamp::from_second(1_800_000_000 + seconds).unwrap())

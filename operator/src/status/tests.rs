@@ -8,7 +8,7 @@ use tetragon_api::published::PolicyRef;
 use tetragon_api::workload::{Pods, Workloads};
 
 use super::*;
-use crate::index::{Part, Sum};
+use crate::nodes::{Part, Sum};
 
 fn time(seconds: i64) -> Time {
     Time(Timestamp::from_second(1_800_000_000 + seconds).unwrap())

@@ -8,9 +8,8 @@ use tetragon_api::policy::KIND_NAMESPACED;
 use tetragon_api::published::PolicyRef;
 use tetragon_compiler::{Diagnostic, Severity};
 
-use crate::capability;
 use crate::compile::Version;
-use crate::index::Node;
+use crate::nodes::{Node, capability};
 use crate::rollout;
 
 /// An error, and where it is.

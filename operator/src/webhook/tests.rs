@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use tetragon_api::status::NodeCapabilities;
 
 use super::*;
-use crate::index::{Agent, Labels, Said};
+use crate::nodes::{Agent, Labels, Said};
 
 #[expect(clippy::needless_pass_by_value, reason = "a json! stands in the call")]
 fn policy(spec: Value) -> Value {

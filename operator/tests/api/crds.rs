@@ -9,7 +9,7 @@ use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tetragon_api::crd::CRD_VERSION_ANNOTATION;
 use tetragon_operator::controller::dereference::resource;
-use tetragon_operator::index::Scope;
+use tetragon_operator::nodes::Scope;
 use tetragon_operator::platform::crds::Install;
 
 use crate::bed::{Bed, eventually, gone, test};

@@ -9,6 +9,8 @@ use tetragon_api::published::bucket;
 use tetragon_api::status::NodePolicyState;
 
 use super::*;
+use crate::nodes::reports::Selected;
+use crate::nodes::tally::Part;
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -8,7 +8,8 @@ use tetragon_api::published::{bucket, mode_name};
 use tetragon_api::reason;
 use tetragon_api::status::{MAX_SAMPLES, NodePolicyState};
 
-use super::{Entry, PolicyKey, Report, Selected, State};
+use super::index::{Agent, Entry, PolicyKey, State};
+use super::reports::{Report, Selected};
 
 /// What the nodes should do about a policy.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +175,7 @@ impl<'a> Outcome<'a> {
     }
 
     /// The agent was told, and has not answered.
-    fn not_reported(agent: Option<&'a super::Agent>) -> Self {
+    fn not_reported(agent: Option<&'a Agent>) -> Self {
         match agent.filter(|a| !a.reason.is_empty()) {
             Some(agent) => Outcome::pending(&agent.reason, &agent.message),
             None => Outcome::pending(reason::NOT_REPORTED, "the agent has not said what became of it"),

@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer};
 use tetragon_api::reason;
 use tetragon_api::status::{MAX_MESSAGE, NodeCapabilities, NodePolicyState, TetragonNode as Full};
 
-use super::{Agent, PolicyKey, Report, Said, Selected};
+use super::index::{Agent, PolicyKey, Said};
+use super::reports::{Report, Selected};
 use crate::text;
 
 /// Reads the few fields of the metadata that a watch needs.

@@ -1,14 +1,8 @@
 //! What is known of the nodes: their labels, their agents, and what became of each policy there.
 //!
-//! Events go in, counts come out. No I/O and no clock here: [`watch`] feeds it. Each TetragonNode is
-//! taken apart when it arrives and dropped: what nodes say is repetitive, so every policy has one
-//! number per node that points to a shared [`Report`].
-
-mod changes;
-mod reports;
-pub(crate) mod slim;
-mod tally;
-pub mod watch;
+//! Events go in, counts come out. No I/O and no clock here: [`watch`](super::watch) feeds it. Each
+//! TetragonNode is taken apart when it arrives and dropped: what nodes say is repetitive, so every policy
+//! has one number per node that points to a shared [`Report`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,12 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tetragon_api::status::NodeCapabilities;
 use tokio::sync::watch as channel;
 
-pub use changes::{Changed, Scope};
-pub use reports::{Report, Selected};
-pub use tally::{Group, Part, Sum, Tally, Wanted};
-
-use changes::Changes;
-use reports::Reports;
+use super::changes::{Changed, Changes, Scope};
+use super::reports::{Report, Reports};
+use super::tally::{self, Tally, Wanted};
 
 /// A policy, as nodes name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,11 +117,11 @@ impl Default for Index {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// In the order of names: samples are stable.
-    nodes: BTreeMap<Arc<str>, Entry>,
-    policies: HashMap<PolicyKey, Column>,
-    reports: Reports,
+    pub(super) nodes: BTreeMap<Arc<str>, Entry>,
+    pub(super) policies: HashMap<PolicyKey, Column>,
+    pub(super) reports: Reports,
     pods: HashMap<String, Pod>,
     /// Places in columns that no node has.
     free: Vec<usize>,
@@ -140,13 +131,13 @@ struct State {
 }
 
 /// What is known of one node.
-struct Entry {
+pub(super) struct Entry {
     /// Its place in every column.
-    place: usize,
+    pub(super) place: usize,
     /// Of its Node; `None`: there is none.
-    labels: Option<Arc<Labels>>,
+    pub(super) labels: Option<Arc<Labels>>,
     /// Of its TetragonNode; `None`: there is none.
-    agent: Option<Arc<Agent>>,
+    pub(super) agent: Option<Arc<Agent>>,
     said: Said,
     pods: usize,
     ready_pods: usize,
@@ -156,12 +147,12 @@ struct Entry {
 
 impl Entry {
     /// The node exists and is meant to run an agent.
-    fn counts(&self) -> bool {
+    pub(super) fn counts(&self) -> bool {
         self.labels.is_some() && (self.agent.is_some() || self.pods > 0)
     }
 
     /// Nothing says that the agent does not run.
-    fn alive(&self) -> bool {
+    pub(super) fn alive(&self) -> bool {
         // What an operator before this one has seen of the pods stands in the TetragonNode.
         let pod = if self.pod_seen { self.ready_pods > 0 } else { !self.said.lost };
         pod && self.agent.as_ref().is_none_or(|a| !a.stopped)
@@ -178,14 +169,14 @@ impl Entry {
 
 /// What the nodes say of one policy.
 #[derive(Default)]
-struct Column {
+pub(super) struct Column {
     /// By the node's place; [`Reports::NONE`]: nothing.
     reports: Vec<u32>,
     used: usize,
 }
 
 impl Column {
-    fn get(&self, place: usize) -> u32 {
+    pub(super) fn get(&self, place: usize) -> u32 {
         self.reports.get(place).copied().unwrap_or(Reports::NONE)
     }
 }

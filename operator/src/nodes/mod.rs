@@ -1,0 +1,14 @@
+//! The nodes: their labels, their agents, what those can do, and what they report of each policy.
+
+pub mod capability;
+mod changes;
+mod index;
+mod reports;
+pub(crate) mod slim;
+mod tally;
+pub mod watch;
+
+pub use changes::{Changed, Scope};
+pub use index::{Agent, Gone, Index, Labels, Node, Pod, PolicyKey, Said, Source};
+pub use reports::{Report, Selected};
+pub use tally::{Group, Part, Sum, Tally, Wanted};
