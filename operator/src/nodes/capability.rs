@@ -10,7 +10,7 @@ use tetragon_api::plan::{Hook, Plan, Target};
 use tetragon_api::reason;
 use tetragon_api::status::NodeCapabilities;
 
-use super::index::Node;
+use super::model::Node;
 
 /// Why a kernel cannot do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,7 +169,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::nodes::index::Agent;
+    use crate::nodes::model::Agent;
 
     #[expect(clippy::needless_pass_by_value, reason = "a json! stands in the call")]
     fn plan(spec: serde_json::Value) -> Plan {

@@ -5,21 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use super::index::PolicyKey;
-
-/// The two kinds of policies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// TracingPolicy.
-    Cluster,
-    /// TracingPolicyNamespaced.
-    Namespaced,
-}
-
-impl Scope {
-    /// Both.
-    pub const ALL: [Scope; 2] = [Scope::Cluster, Scope::Namespaced];
-}
+use super::model::{PolicyKey, Scope};
 
 /// What changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

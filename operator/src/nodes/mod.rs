@@ -3,12 +3,14 @@
 pub mod capability;
 mod changes;
 mod index;
+mod model;
 mod reports;
 pub(crate) mod slim;
 mod tally;
 pub mod watch;
 
-pub use changes::{Changed, Scope};
-pub use index::{Agent, Gone, Index, Labels, Node, Pod, PolicyKey, Said, Source};
+pub use changes::Changed;
+pub use index::Index;
+pub use model::{Agent, Gone, Labels, Node, Pod, PolicyKey, Said, Scope, Source};
 pub use reports::{Report, Selected};
 pub use tally::{Group, Part, Sum, Tally, Wanted};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use tetragon_api::reason;
 use tetragon_api::status::{MAX_MESSAGE, NodeCapabilities, NodePolicyState, TetragonNode as Full};
 
-use super::index::{Agent, PolicyKey, Said};
+use super::model::{Agent, PolicyKey, Said};
 use super::reports::{Report, Selected};
 use crate::text;
 

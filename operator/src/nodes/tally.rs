@@ -8,7 +8,7 @@ use tetragon_api::published::{bucket, mode_name};
 use tetragon_api::reason;
 use tetragon_api::status::{MAX_SAMPLES, NodePolicyState};
 
-use super::index::{Agent, Entry, PolicyKey, State};
+use super::model::{Agent, Entry, PolicyKey, State};
 use super::reports::{Report, Selected};
 
 /// What the nodes should do about a policy.

@@ -12,7 +12,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::index::{Index, Pod, Source};
+use super::index::Index;
+use super::model::{Pod, Source};
 use super::slim;
 use crate::platform::watch::patient;
 
