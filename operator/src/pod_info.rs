@@ -25,10 +25,10 @@ use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::Instant;
 
-use crate::controller::Error;
-use crate::controller::metrics::{Metrics, ReasonLabel};
 use crate::platform::watch::patient;
-use crate::publish::MANAGER;
+use crate::policies::Error;
+use crate::policies::metrics::{Metrics, ReasonLabel};
+use crate::policies::publish::MANAGER;
 
 use book::{Book, Key, Side};
 use object::{Content, Pod, PodInfo};

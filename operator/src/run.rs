@@ -24,7 +24,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Host, Serve};
-use crate::controller;
 use crate::metrics::Metrics;
 use crate::nodes::{self, Index};
 use crate::platform::certs::keeper::Keeper;
@@ -34,6 +33,7 @@ use crate::platform::lease::{self, Candidate};
 use crate::platform::serve::{self, Health};
 use crate::platform::{certs, client};
 use crate::pod_info;
+use crate::policies;
 use crate::webhook::Webhook;
 
 /// API servers may take this long to stop asking a replica that is not ready.
@@ -68,7 +68,7 @@ struct Operator {
     index: Arc<Index>,
     health: Health,
     metrics: Metrics,
-    policies: controller::metrics::Metrics,
+    policies: policies::metrics::Metrics,
     /// The webhook's certificate, if there is a webhook.
     served: Option<Arc<Served>>,
     host: Host,
@@ -84,7 +84,7 @@ impl Operator {
         tracing::info!(server = %configuration.cluster_url, namespace, version = env!("CARGO_PKG_VERSION"), "starts");
         let served = flags.webhook_address.0.is_some().then(Arc::<Served>::default);
         let mut registry = Registry::default();
-        let policies = controller::metrics::Metrics::default();
+        let policies = policies::metrics::Metrics::default();
         policies.register(&mut registry);
         let operator = Operator {
             client: client::client(configuration)?,
@@ -226,13 +226,13 @@ impl Operator {
         let writes_pod_infos = !flags.skip_pod_info_crd;
         let work = move || {
             let keeper = keeper.clone();
-            let context = controller::Context {
+            let context = policies::Context {
                 client: client.clone(),
                 namespace: namespace.clone(),
                 instance: identity.clone(),
                 index: index.clone(),
                 metrics: policies.clone(),
-                timing: controller::Timing::default(),
+                timing: policies::Timing::default(),
             };
             async move {
                 let certificates = async {
@@ -246,7 +246,7 @@ impl Operator {
                         pod_info::run(client, metrics).await;
                     }
                 };
-                tokio::join!(certificates, controller::run(context), pod_infos);
+                tokio::join!(certificates, policies::run(context), pod_infos);
             }
         };
         let metrics = self.metrics.clone();

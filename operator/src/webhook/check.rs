@@ -8,9 +8,9 @@ use tetragon_api::policy::KIND_NAMESPACED;
 use tetragon_api::published::PolicyRef;
 use tetragon_compiler::{Diagnostic, Severity};
 
-use crate::compile::Version;
 use crate::nodes::{Node, capability};
-use crate::rollout;
+use crate::policies::compile::Version;
+use crate::policies::rollout;
 
 /// An error, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

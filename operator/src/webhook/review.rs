@@ -10,7 +10,7 @@ use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED};
 use super::check::Verdict;
 use super::warnings;
 use crate::metrics::Answer;
-use crate::rollout::ANNOTATION;
+use crate::policies::rollout::ANNOTATION;
 
 /// Longest list of causes.
 const MAX_CAUSES: usize = 100;

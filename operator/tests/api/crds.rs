@@ -8,9 +8,9 @@ use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 use tetragon_api::crd::CRD_VERSION_ANNOTATION;
-use tetragon_operator::controller::dereference::resource;
 use tetragon_operator::nodes::Scope;
 use tetragon_operator::platform::crds::Install;
+use tetragon_operator::policies::dereference::resource;
 
 use crate::bed::{Bed, eventually, gone, test};
 

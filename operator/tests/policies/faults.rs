@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tetragon_api::published::{JSON_KEY, PlanMeta, decode};
-use tetragon_operator::controller::metrics::ReasonLabel;
+use tetragon_operator::policies::metrics::ReasonLabel;
 
 use crate::agents::Agents;
 use crate::bed::{

@@ -8,8 +8,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
-use tetragon_operator::controller::metrics::Metrics;
 use tetragon_operator::pod_info;
+use tetragon_operator::policies::metrics::Metrics;
 use tokio::task::JoinSet;
 
 use crate::bed::{Bed, MARK, NAMESPACE, eventually, scenario, until_quiet};

@@ -7,8 +7,8 @@ use tetragon_api::policy::{API_VERSION, KIND, KIND_NAMESPACED};
 use tetragon_api::published::PolicyRef;
 use tetragon_api::status::TracingPolicyStatus;
 
+use super::status;
 use crate::nodes::{PolicyKey, Scope};
-use crate::status;
 
 /// The kind of policies of a scope.
 pub fn kind(scope: Scope) -> &'static str {

@@ -7,8 +7,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tetragon_api::reason;
 use tetragon_api::status::TracingPolicyStatus;
 
-use crate::rollout::{COMPLETE, PROGRESSING, STOPPED};
-use crate::status::{ACCEPTED, READY, SELECTS_NOTHING};
+use super::rollout::{COMPLETE, PROGRESSING, STOPPED};
+use super::status::{ACCEPTED, READY, SELECTS_NOTHING};
 use crate::text;
 
 /// Longest note that the API server takes.

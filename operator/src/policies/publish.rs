@@ -17,9 +17,9 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, decode, name_prefix};
 
-use crate::compile::Version;
-use crate::controller::Error;
-use crate::controller::metrics::Metrics;
+use super::compile::Version;
+use super::error::Error;
+use super::metrics::Metrics;
 use crate::platform::watch::patient;
 
 /// The operator's field manager.

@@ -21,10 +21,11 @@ use tetragon_api::reason;
 use tetragon_api::status::TetragonNode;
 use tokio::time::Instant;
 
-use crate::controller::metrics::ReasonLabel;
-use crate::controller::{Context, Error};
+use super::controller::Context;
+use super::error::Error;
+use super::metrics::ReasonLabel;
+use super::publish::MANAGER;
 use crate::nodes::Gone;
-use crate::publish::MANAGER;
 
 /// How often the nodes are looked through.
 const LOOK: Duration = Duration::from_secs(5);

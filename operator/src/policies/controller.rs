@@ -13,11 +13,6 @@
 //! Each step can be the last one before this process dies: what was written is found again, and what
 //! was not is decided again in the same way.
 
-pub mod dereference;
-mod error;
-mod memory;
-pub mod metrics;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,18 +34,17 @@ use tetragon_api::published::{PlanMeta, name_prefix};
 use tetragon_api::status::{RolloutStatus, TracingPolicyStatus};
 use tokio::sync::Notify;
 
-use dereference::{Subject, kind, resource};
-pub use error::Error;
-use memory::{Memories, Memory};
-use metrics::{Metrics, ReasonLabel};
-
-use crate::compile::{Compiled, Fault, Version};
-use crate::events::{self, Teller};
+use super::compile::{Compiled, Fault, Version};
+use super::dereference::{Subject, kind, resource};
+use super::error::Error;
+use super::events::{self, Teller};
+use super::memory::{Memories, Memory};
+use super::metrics::{Metrics, ReasonLabel};
+use super::publish::{self, Found, MANAGER, Plans, caught_up};
+use super::rollout::{self, Now, Recorded, Stage, Watched};
+use super::{lost, retire, status};
 use crate::nodes::{Index, PolicyKey, Scope, Tally, Wanted};
 use crate::platform::watch::patient;
-use crate::publish::{self, Found, MANAGER, Plans, caught_up};
-use crate::rollout::{self, Now, Recorded, Stage, Watched};
-use crate::{lost, retire, status};
 
 /// Policies that are reconciled at once.
 const CONCURRENCY: u16 = 8;

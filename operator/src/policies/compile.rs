@@ -12,7 +12,7 @@ use tetragon_api::reason;
 use tetragon_api::status::{MAX_MESSAGE, PlanStatus};
 use tetragon_compiler::{Diagnostic, Severity};
 
-use crate::rollout::{self, Ask};
+use super::rollout::{self, Ask};
 use crate::text;
 
 /// A policy's plan, as it is published.

@@ -9,11 +9,11 @@ use kube::core::DynamicObject;
 use tetragon_api::published::PolicyRef;
 use tetragon_api::status::TracingPolicyStatus;
 
+use super::compile::{Compiled, Version, compile};
 use super::metrics::{Metrics, POLICY_STATES};
-use crate::compile::{Compiled, Version, compile};
+use super::rollout::{self, Stage};
+use super::status;
 use crate::nodes::{Index, Part, capability};
-use crate::rollout::{self, Stage};
-use crate::status;
 
 /// Of one policy.
 #[derive(Default)]

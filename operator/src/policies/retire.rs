@@ -8,10 +8,10 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, ResourceExt as _};
 use tetragon_api::published::PolicyRef;
 
-use crate::controller::Error;
-use crate::controller::dereference::{kind, resource};
+use super::dereference::{kind, resource};
+use super::error::Error;
+use super::publish::{Found, Plans};
 use crate::nodes::Scope;
-use crate::publish::{Found, Plans};
 
 /// Deletes the versions that no node names any more. `others`: the plans of the policy but the wanted one.
 pub async fn retire(plans: &Plans, others: &[Found], in_use: &BTreeSet<String>) -> Result<(), Error> {

@@ -13,9 +13,9 @@ use tetragon_api::status::{
     TracingPolicyStatus, WorkloadCounts,
 };
 
-use crate::compile::{Compiled, Fault, Version};
+use super::compile::{Compiled, Fault, Version};
+use super::rollout::{PROGRESSING, STOPPED};
 use crate::nodes::{Group, Tally};
-use crate::rollout::{PROGRESSING, STOPPED};
 use crate::text;
 
 /// The policy is free of errors.
