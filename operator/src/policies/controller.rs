@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt as _;
@@ -27,7 +28,6 @@ use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, ResourceExt as _};
 use serde_json::json;
 use tetragon_api::policy::API_VERSION;
 use tetragon_api::published::{PlanMeta, name_prefix};
@@ -35,6 +35,7 @@ use tetragon_api::status::{RolloutStatus, TracingPolicyStatus};
 use tokio::sync::Notify;
 
 use super::compile::{Compiled, Fault, Version};
+use super::context::Context;
 use super::dereference::{Subject, kind, resource};
 use super::error::Error;
 use super::events::{self, Teller};
@@ -43,7 +44,7 @@ use super::metrics::{Metrics, ReasonLabel};
 use super::publish::{self, Found, MANAGER, Plans, caught_up};
 use super::rollout::{self, Now, Recorded, Stage, Watched};
 use super::{lost, retire, status};
-use crate::nodes::{Index, PolicyKey, Scope, Tally, Wanted};
+use crate::nodes::{PolicyKey, Scope, Tally, Wanted};
 use crate::platform::watch::patient;
 
 /// Policies that are reconciled at once.
@@ -56,56 +57,6 @@ const ANYWAY: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How often gauges are set.
 const SURVEY: Duration = Duration::from_secs(5);
-
-/// What the controller needs.
-pub struct Context {
-    /// To the API server.
-    pub client: Client,
-    /// Where plans are, and the agents' pods.
-    pub namespace: String,
-    /// Name of this replica, for events.
-    pub instance: String,
-    /// What is known of the nodes; somebody else keeps it up to date ([`crate::nodes::watch::watch`]).
-    pub index: Arc<Index>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Times.
-    pub timing: Timing,
-}
-
-/// Times that tests make shorter.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Least time between two looks at a policy because of its nodes.
-    pub debounce: Duration,
-    /// Least time between two such looks at any policies, on average: with 1,000 policies, one is looked
-    /// at once in 5 s.
-    pub debounce_each: Duration,
-    /// Least time between two writes of a status in which only numbers and texts differ, with 1,000
-    /// nodes or more; with fewer nodes down to a fifth of it.
-    pub progress: Duration,
-    /// Least time between two such writes of any policies, on average: with 1,000 policies, one status
-    /// follows its numbers once in 50 s.
-    pub progress_each: Duration,
-    /// What nodes said about a version before it was resumed is not held against it for this long.
-    pub settle: Duration,
-    /// An agent whose pod is gone or not ready has this long to say something, or to come back.
-    pub grace: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Timing {
-            debounce: Duration::from_millis(500),
-            debounce_each: Duration::from_millis(5),
-            progress: Duration::from_secs(5),
-            progress_each: Duration::from_millis(50),
-            settle: Duration::from_secs(30),
-            // As long as Kubernetes waits for a node.
-            grace: Duration::from_secs(40),
-        }
-    }
-}
 
 /// What the parts of a running controller share.
 struct Leader {

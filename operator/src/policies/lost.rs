@@ -21,7 +21,7 @@ use tetragon_api::reason;
 use tetragon_api::status::TetragonNode;
 use tokio::time::Instant;
 
-use super::controller::Context;
+use super::context::Context;
 use super::error::Error;
 use super::metrics::ReasonLabel;
 use super::publish::MANAGER;

@@ -2,6 +2,7 @@
 //! files; `controller.rs` has their order.
 
 pub mod compile;
+mod context;
 mod controller;
 pub mod dereference;
 mod error;
@@ -14,5 +15,6 @@ pub mod retire;
 pub mod rollout;
 pub mod status;
 
-pub use controller::{Context, Timing, run};
+pub use context::{Context, Timing};
+pub use controller::run;
 pub use error::Error;
