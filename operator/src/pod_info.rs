@@ -25,10 +25,10 @@ use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::time::Instant;
 
+use crate::platform::client::FIELD_MANAGER;
 use crate::platform::watch::patient;
 use crate::policies::Error;
 use crate::policies::metrics::{Metrics, ReasonLabel};
-use crate::policies::publish::MANAGER;
 
 use book::{Book, Key, Side};
 use object::{Content, Pod, PodInfo};
@@ -138,7 +138,7 @@ impl Writer {
         let pod = pods.get_opt(&key.name).await.map_err(Error::api("read a pod"))?;
         let Some(content) = pod.as_ref().and_then(Content::of_pod) else { return Ok(()) };
         let infos: Api<PodInfo> = Api::namespaced(self.client.clone(), &key.namespace);
-        let params = PatchParams::apply(MANAGER).force();
+        let params = PatchParams::apply(FIELD_MANAGER).force();
         let object = content.object(key);
         let applied = infos.patch(&key.name, &params, &Patch::Apply(&object)).await;
         let applied = Content::of_info(applied.map_err(Error::api("write a PodInfo"))?);

@@ -41,10 +41,11 @@ use super::error::Error;
 use super::events::{self, Teller};
 use super::memory::{Memories, Memory};
 use super::metrics::{Metrics, ReasonLabel};
-use super::publish::{self, Found, MANAGER, Plans, caught_up};
+use super::publish::{self, Found, Plans, caught_up};
 use super::rollout::{self, Now, Recorded, Stage, Watched};
 use super::{lost, retire, status};
 use crate::nodes::{PolicyKey, Scope, Tally, Wanted};
+use crate::platform::client::FIELD_MANAGER;
 use crate::platform::watch::patient;
 
 /// Policies that are reconciled at once.
@@ -455,7 +456,7 @@ async fn write(
         },
         "status": status,
     });
-    let params = PatchParams::apply(MANAGER).force();
+    let params = PatchParams::apply(FIELD_MANAGER).force();
     let written = api.patch_status(&subject.policy.name, &params, &Patch::Apply(&patch)).await;
     let written = written.map_err(Error::api("write the status"))?;
     leader.context.metrics.status_writes.inc();

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::error::Error;
 use super::metrics::ReasonLabel;
-use super::publish::MANAGER;
 use crate::nodes::Gone;
+use crate::platform::client::FIELD_MANAGER;
 
 /// How often the nodes are looked through.
 const LOOK: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ async fn write(api: &Api<PartialObjectMeta<TetragonNode>>, gone: &Gone) -> Resul
         "metadata": {"name": &*gone.node, "resourceVersion": gone.said.version},
         "status": {"conditions": [condition]},
     });
-    let params = PatchParams::apply(MANAGER).force();
+    let params = PatchParams::apply(FIELD_MANAGER).force();
     let written = api.patch_status(&gone.node, &params, &Patch::Apply(&patch)).await;
     written.map(drop).map_err(Error::api("tell that an agent is gone"))
 }

@@ -20,10 +20,8 @@ use tetragon_api::published::{OBJECT_LABEL, OBJECT_PLAN, PlanMeta, PolicyRef, de
 use super::compile::Version;
 use super::error::Error;
 use super::metrics::Metrics;
+use crate::platform::client::FIELD_MANAGER;
 use crate::platform::watch::patient;
-
-/// The operator's field manager.
-pub const MANAGER: &str = "tetragon-operator";
 
 /// All annotations that begin so are the operator's.
 const PREFIX: &str = "tetragon-rs.dev/";
@@ -283,7 +281,7 @@ impl Plans {
 
     async fn apply(&self, object: &ConfigMap, meta: &PlanMeta) -> Result<(), Error> {
         let name = object.name_any();
-        let params = PatchParams::apply(MANAGER).force();
+        let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied =
             self.api.patch(&name, &params, &Patch::Apply(object)).await.map_err(Error::api("publish"))?;
         self.metrics.plan_writes.inc();
@@ -307,7 +305,7 @@ impl Plans {
         }
         let uid = there.uid();
         let patch = json!({"metadata": {"uid": uid, "annotations": annotations}});
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
         let done =
             self.api.patch(name, &params, &Patch::Merge(&patch)).await.map_err(Error::api("publish"))?;
         self.metrics.plan_writes.inc();
