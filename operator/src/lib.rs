@@ -2,6 +2,7 @@
 //! nodes say about them.
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod config;
 pub mod metrics;
 pub mod nodes;
@@ -10,4 +11,3 @@ pub mod pod_info;
 pub mod policies;
 pub mod run;
 pub mod text;
-pub mod webhook;

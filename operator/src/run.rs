@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::admission::webhook::Webhook;
 use crate::config::{Host, Serve};
 use crate::metrics::Metrics;
 use crate::nodes::{self, Index};
@@ -34,7 +35,6 @@ use crate::platform::serve::{self, Health};
 use crate::platform::{certs, client};
 use crate::pod_info;
 use crate::policies;
-use crate::webhook::Webhook;
 
 /// API servers may take this long to stop asking a replica that is not ready.
 const LINGER: Duration = Duration::from_secs(2);

@@ -7,10 +7,6 @@
 //!
 //! Nothing here has side effects, so a dry run is the same. [`TlsListener`](tetragon_tls::server::TlsListener) carries it.
 
-mod check;
-mod review;
-mod warnings;
-
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +17,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
+use super::{check, review};
 use crate::metrics::{Answer, Metrics};
 use crate::nodes::Index;
 
