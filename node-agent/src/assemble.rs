@@ -11,8 +11,8 @@ use tetragon_api::event::{
     ProcessTracepoint, RateLimitInfo, Timestamp,
 };
 use tetragon_api::plan::{ArgType, Hook, ShownAction, Target};
+use tetragon_engine::{ArgValue, CallRecord, ExecRecord, Match, Record, function_name};
 
-use crate::engine::{ArgValue, CallRecord, ExecRecord, Match, Record, function_name};
 use crate::facts::{permission, signal_name, unknown_message};
 use crate::pods::places::Places;
 use crate::pods::store::Store;

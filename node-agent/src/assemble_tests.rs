@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tetragon_abi::engine::PROC_CLONE;
 use tetragon_api::plan::{Actions, Arg, Plan, Selector};
+use tetragon_engine::{CgroupRecord, PolicyInput, Reading};
 
 use super::*;
 use crate::clock::Clock;
-use crate::engine::{CgroupRecord, PolicyInput, Reading};
 
 fn assembler(ancestors: AncestorKinds) -> Assembler {
     let options = Options { capacity: 100, node: "node".into(), ..Default::default() };

@@ -12,16 +12,15 @@ use std::time::{Duration, Instant};
 use tetragon_api::event::{TracingPolicyMode, TracingPolicyStatus};
 use tetragon_api::plan::Mode;
 use tetragon_compiler::{Code, Compiled, Severity, compile_bytes, compile_yaml, locate};
+use tetragon_engine::{Cause, Kernel, KernelLosses, PolicyReport};
 use tokio::sync::{Notify, oneshot};
 
 use crate::counters::{Counters, Kernel as Numbers};
-use crate::engine::{Cause, KernelLosses, PolicyReport};
 use crate::folder::{Change, Folder};
 use crate::kubernetes::local::{Local, Row};
 use crate::kubernetes::plans::Decision;
 use crate::pods::classifier::{Classifier, Request};
 use crate::policies::{K8S, Outcome, Policy, PolicyKey, STATIC, Store, StoreError};
-use crate::runtime::Kernel;
 use crate::watch::Notice;
 
 /// How often the kernel's numbers are read.

@@ -6,11 +6,11 @@ use std::sync::mpsc;
 use tetragon_api::event::TracingPolicyState;
 use tetragon_api::plan::Target;
 use tetragon_api::workload::Container;
-
-use super::*;
-use crate::engine::{
+use tetragon_engine::{
     ApplyReport, Backend, Cause, CgroupRecord, Classified, EngineError, HookReport, PolicyInput, ProgramStats,
 };
+
+use super::*;
 use crate::pods::classifier::{FILE, Request};
 use crate::pods::{Change, Subject};
 

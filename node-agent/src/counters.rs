@@ -8,10 +8,9 @@ use std::time::Instant;
 
 use tetragon_api::event::{EventType, GetEventsResponse, TracingPolicyActionCounters};
 use tetragon_api::plan::{ShownAction, Target};
+use tetragon_engine::{KernelLosses, Match, ProgramStats, function_name};
 
 use crate::elasticsearch;
-use crate::engine::function_name;
-use crate::engine::{KernelLosses, Match, ProgramStats};
 use crate::kubernetes::counts::Counts;
 use crate::kubernetes::limit::Window;
 use crate::pods;
@@ -106,15 +105,6 @@ pub struct Kernel {
     pub programs: Vec<ProgramStats>,
     /// Memory of all maps, in bytes.
     pub map_memory: u64,
-}
-
-impl KernelLosses {
-    /// Events that are missing in the stream.
-    pub fn events(&self) -> u64 {
-        // A record may stand for events of several policies, and not all of them may be known.
-        let calls = self.by_policy.values().sum::<u64>() + self.uncounted;
-        calls.max(self.call) + self.exec + self.exit
-    }
 }
 
 /// Labels that say whose an event was: namespace, workload, pod, binary.
@@ -458,9 +448,9 @@ mod tests {
     use std::sync::Arc;
 
     use tetragon_api::plan::{Actions, Hook, Plan, Selector};
+    use tetragon_engine::PolicyInput;
 
     use super::*;
-    use crate::engine::PolicyInput;
 
     fn matched(id: u64, enforce: bool) -> Match {
         let actions = Actions { signal: Some(9), shown: ShownAction::Sigkill, ..Default::default() };

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use tetragon_api::event::get_events_response::Event;
 use tetragon_api::event::{GetEventsResponse, Process, ProcessExec};
+use tetragon_engine::Match;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -18,7 +19,6 @@ use tower::service_fn;
 
 use super::*;
 use crate::counters::get;
-use crate::engine::Match;
 use crate::pods::object::tests::{id, pod as reported, web};
 use crate::pods::wait::{Assembled, Waiting};
 use crate::process::Proc;

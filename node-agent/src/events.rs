@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tetragon_api::event::GetEventsResponse;
+use tetragon_engine::{CgroupRecord, Match, Record, Records};
 
 use crate::assemble::Assembler;
 use crate::clock;
 use crate::counters::{Counters, add, get};
-use crate::engine::{CgroupRecord, Match, Record};
 use crate::export::{Exporter, FLUSH_AFTER};
 use crate::hub::Hub;
 use crate::pods::wait::Waiting;
 use crate::procfs::ProcInfo;
-use crate::runtime::Records;
 
 /// How often clocks are read, losses told and files rotated.
 const TICK: Duration = Duration::from_secs(1);

@@ -8,13 +8,13 @@ use std::sync::mpsc;
 use clap::Parser as _;
 use serde_json::Value;
 use tetragon_abi::record;
+use tetragon_engine::KernelLosses;
 
 use super::*;
 use crate::assemble::AncestorKinds;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::{Kernel, Series};
-use crate::engine::KernelLosses;
 use crate::process::{Cache, Options};
 use crate::procfs::ProcFs;
 use tetragon_filters::{Fields, Filters};

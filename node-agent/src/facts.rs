@@ -11,9 +11,9 @@ use tetragon_api::event::{
     BinaryProperties, Capabilities, EnvVar, FileProperties, InodeProperties, Namespace, Namespaces, Process,
     ProcessCredentials, ProcessPrivilegesChanged,
 };
+use tetragon_engine::ExecRecord;
 
 use crate::clock::Clock;
-use crate::engine::ExecRecord;
 use crate::process::{Key, Options, Proc, exec_id};
 use crate::procfs::ProcInfo;
 

@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tetragon_api::plan::Plan;
+use tetragon_engine::Facts;
 use tokio::sync::watch as channel;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::control::{Board, Command, DecisionBox};
 use crate::counters::{Alarm, Counters};
-use crate::engine::Facts;
 use crate::pods;
 use crate::pods::store::Store;
 use cache::{Cache, Found};

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use tetragon_daemon::metrics::plain;
+use tetragon_engine::{KernelLosses, ProgramStats};
 
 use super::*;
 use crate::counters::HookCounts;
-use crate::engine::{KernelLosses, ProgramStats};
 
 fn event(binary: &str) -> tetragon_api::event::GetEventsResponse {
     serde_json::from_value(serde_json::json!({"process_exec": {"process": {"binary": binary}}})).unwrap()

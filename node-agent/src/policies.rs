@@ -11,8 +11,7 @@ use tetragon_api::event::{
 };
 use tetragon_api::plan::{Mode, Plan, Target};
 use tetragon_compiler::CompiledPolicy;
-
-use crate::engine::{ApplyReport, Cause, PolicyInput, PolicyReport};
+use tetragon_engine::{ApplyReport, Cause, PolicyInput, PolicyReport};
 
 /// The domain of policies from files.
 pub const STATIC: &str = "static";
@@ -199,7 +198,7 @@ impl Policy {
 
     fn hook_statuses(&self) -> Vec<HookStatus> {
         let hooks = self.report.hooks.iter().enumerate();
-        let status = |(i, h): (usize, &crate::engine::HookReport)| HookStatus {
+        let status = |(i, h): (usize, &tetragon_engine::HookReport)| HookStatus {
             section: section(&h.field).to_owned(),
             state: match h.backend {
                 Some(_) if h.error.is_none() => HookState::StatusLoaded,

@@ -1,7 +1,8 @@
 //! Tests of the policy store, with a scripted engine.
 
+use tetragon_engine::{Backend, Cause, HookReport};
+
 use super::*;
-use crate::engine::{Backend, Cause, HookReport};
 
 fn yaml(name: &str, call: &str, extra: &str) -> String {
     format!(

@@ -10,10 +10,10 @@ use tetragon_abi::config::NAMESPACES;
 use tetragon_abi::engine::{PROC_CLONE, PROC_INIT_TREE};
 use tetragon_abi::record;
 use tetragon_api::event::{EnvVar, Process, UserRecord};
+use tetragon_engine::ExecRecord;
 use tetragon_filters::Redaction;
 
 use crate::clock::Clock;
-use crate::engine::ExecRecord;
 use crate::facts;
 use crate::pods::cgroup::Place;
 use crate::pods::object::{Container, Pod};

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tetragon_abi::config::NAMESPACES;
 use tetragon_abi::record::{Credentials, ENVS_MAX};
+use tetragon_engine::strings;
 
 use crate::clock::Clock;
-use crate::engine::strings;
 use crate::pods::cgroup::Place;
 
 /// Longest argument text that is kept, as from the kernel.

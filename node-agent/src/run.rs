@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tetragon_daemon::late::Late;
+use tetragon_engine::{Engine, EngineOptions, ProcSeed, Records};
 use tetragon_filters::Redaction;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -28,7 +29,6 @@ use crate::config::{Ancestors, Config, RUN_DIR, Usernames};
 use crate::control::{Board, Cluster, Command, Control, PolicyFile, read_folders};
 use crate::counters::Counters;
 use crate::cri::{Asked, Asker};
-use crate::engine::{Engine, EngineOptions, ProcSeed};
 use crate::events::{self, Pipeline};
 use crate::export::Exporter;
 use crate::folder::Folder;
@@ -45,7 +45,6 @@ use crate::pods::store::Store;
 use crate::pods::wait::Waiting;
 use crate::process::{Cache, Options};
 use crate::procfs::{ProcFs, ProcInfo};
-use crate::runtime::Records;
 use crate::serve::{Pages, addresses, serve_grpc, serve_http};
 use crate::users::Users;
 use crate::watch::Watch;
@@ -349,7 +348,7 @@ fn read_policies(config: &Config, folders: &mut [Folder]) -> Result<Vec<PolicyFi
 
 struct EngineParts {
     engine: Engine,
-    reader: crate::engine::Reader,
+    reader: tetragon_engine::Reader,
     /// Held until the end: no second agent on the same folder.
     _lock: File,
 }

@@ -8,13 +8,13 @@ use tetragon_api::plan::Mode;
 use tetragon_api::published::{PlanMeta, PolicyRef};
 use tetragon_api::status::{MAX_MESSAGE, NodeHook, NodePolicy, NodePolicyState};
 use tetragon_api::workload::Choice;
+use tetragon_engine::{Cause, HookReport};
 
 use super::cache::{Cache, Cached, Found};
 use super::counts::Counts;
 use super::plans::{Decision, Verdict, Why, stem};
 use super::reason;
 use crate::counters::EventCounts;
-use crate::engine::{Cause, HookReport};
 use crate::policies::{K8S, Over, Policy, PolicyKey, Store};
 
 /// What is said of a policy of the cluster, but for its numbers.
@@ -373,7 +373,7 @@ fn cause(hooks: &[HookReport]) -> &'static str {
     if refused { reason::LOAD_FAILED } else { reason::HOOK_NOT_AVAILABLE }
 }
 
-fn mode_word(running: &crate::engine::PolicyInput) -> &'static str {
+fn mode_word(running: &tetragon_engine::PolicyInput) -> &'static str {
     match (running.plan.enforces(), running.enforce) {
         (false, _) => "observe",
         (true, true) => tetragon_api::published::mode_name(Mode::Enforce),

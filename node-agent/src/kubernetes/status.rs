@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tetragon_api::plan::FORMAT;
 use tetragon_api::status::{NodeCapabilities, NodePolicy, NodePolicyState, PolicyCounts, TetragonNodeStatus};
+use tetragon_engine::Facts;
 
 use super::local::Row;
 use super::plans::Why;
 use super::reason;
 use crate::counters::{Counters, get};
-use crate::engine::Facts;
 use crate::pods::store::Store;
 
 /// The one condition of a node.
@@ -210,7 +210,7 @@ mod tests {
         use NodePolicyState::{Failed, Loaded, Pending, Skipped};
         let counters = Counters::default();
         counters.set_kernel(crate::counters::Kernel {
-            losses: crate::engine::KernelLosses {
+            losses: tetragon_engine::KernelLosses {
                 by_policy: [(("a".to_owned(), None, "f".to_owned()), 5)].into(),
                 exec: 2,
                 ..Default::default()
@@ -279,7 +279,7 @@ mod tests {
         let kernel =
             |namespace: Option<&str>| ("two".to_owned(), namespace.map(str::to_owned), "f".to_owned());
         counters.set_kernel(crate::counters::Kernel {
-            losses: crate::engine::KernelLosses {
+            losses: tetragon_engine::KernelLosses {
                 by_policy: [(kernel(None), 100), (kernel(Some("shop")), 200)].into(),
                 ..Default::default()
             },

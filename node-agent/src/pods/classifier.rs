@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tetragon_api::workload::Container;
+use tetragon_engine::{CgroupRecord, Classified, Kernel, walk};
 use tokio::sync::oneshot;
 
 use super::Change;
 use super::classes::{Class, Classes, Whose};
 pub use super::kept::FILE;
 use super::kept::Keeper;
-use crate::engine::{CgroupRecord, Classified, walk};
-use crate::runtime::Kernel;
 
 /// Classifies the node's cgroups.
 #[derive(Debug, Default)]
@@ -248,10 +247,11 @@ impl Classifier {
 mod tests {
     use std::collections::BTreeMap;
 
+    use tetragon_engine::{ApplyReport, EngineError, KernelLosses, PolicyInput, ProgramStats};
+
     use super::super::Subject;
     use super::super::kept::Kept;
     use super::*;
-    use crate::engine::{ApplyReport, EngineError, KernelLosses, PolicyInput, ProgramStats};
 
     const UID: &str = "8d2e5a4f-9c1b-4f6e-a1d3-0c9b7e6f5a42";
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 
+use tetragon_engine::CgroupRecord;
+
 use super::cgroup::{OfPod, Place};
-use crate::engine::CgroupRecord;
 
 /// Cgroups remembered.
 const KNOWN_MAX: usize = 8192;

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tetragon_api::event::{GetEventsResponse, Process};
+use tetragon_engine::Match;
 
 use super::counts::Counts;
 use super::message::message;
 use super::store::{Found, Store};
 use crate::counters::add;
-use crate::engine::Match;
 use crate::process::Proc;
 
 /// Events that wait at most. When there are more, the oldest is sent as it is.

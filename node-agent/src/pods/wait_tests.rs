@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tetragon_abi::engine::PROC_CLONE;
 use tetragon_abi::record;
+use tetragon_engine::{CgroupRecord, ExecRecord, Record};
 
 use super::*;
 use crate::assemble::{AncestorKinds, Assembler};
 use crate::clock::Clock;
 use crate::counters::get;
-use crate::engine::{CgroupRecord, ExecRecord, Record};
 use crate::pods::object::tests::{id, pod, web};
 use crate::pods::object::{Container, Pod};
 use crate::process::{Cache, Options};

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use tetragon_agent::engine::{
+use tetragon_engine::{
     ApplyReport, ArgValue, CallRecord, Engine, EngineOptions, KernelLosses, Match, PolicyInput, Record,
 };
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use tetragon_agent::engine::{ApplyReport, CallRecord, Cause, PolicyInput};
+use tetragon_engine::{ApplyReport, CallRecord, Cause, PolicyInput};
 
 use crate::bench::{Bench, arg, policy};
 
@@ -24,7 +24,7 @@ type Seen = BTreeMap<(String, i64), u32>;
 fn note(seen: &mut Seen, c: &CallRecord) {
     for m in &c.matches {
         let whence = match arg(c, m, 0) {
-            Some(tetragon_agent::engine::ArgValue::Int(n)) => *n,
+            Some(tetragon_engine::ArgValue::Int(n)) => *n,
             _ => -1,
         };
         *seen.entry((m.policy.plan.name.clone(), whence)).or_default() += 1;

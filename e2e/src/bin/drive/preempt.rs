@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, ensure};
-use tetragon_agent::engine::{ArgValue, CallRecord};
+use tetragon_engine::{ArgValue, CallRecord};
 
 use crate::bench::{self, Bench, policy};
 use crate::hammer::{self, Count, Hammer};

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tetragon_agent::engine::{CallRecord, Classified, PolicyInput};
 use tetragon_api::plan::Plan;
 use tetragon_api::policy::LabelSelector;
 use tetragon_api::workload::{Container, Pods, Workloads};
+use tetragon_engine::{CallRecord, Classified, PolicyInput};
 
 use crate::bench::{self, Bench, policy};
 

@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tetragon_agent::engine::{CgroupRecord, Engine, EngineOptions, PolicyInput, Reader, Record};
 use tetragon_agent::pods::classifier::Classifier;
 use tetragon_agent::pods::{Change, Subject};
 use tetragon_api::workload::Container;
+use tetragon_engine::{CgroupRecord, Engine, EngineOptions, PolicyInput, Reader, Record};
 
 use crate::bench::policy;
 use crate::hammer::{Count, Hammer};

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tetragon_agent::engine::{ApplyReport, ArgValue, Backend, CallRecord, Engine, Match, PolicyInput};
+use tetragon_engine::{ApplyReport, ArgValue, Backend, CallRecord, Engine, Match, PolicyInput};
 
 use crate::bench::{self, Bench, policy};
 use crate::hammer::{self, Count, Hammer};

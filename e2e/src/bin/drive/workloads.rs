@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use tetragon_agent::engine::{ArgValue, CallRecord, Classified, PolicyInput};
 use tetragon_api::plan::{Matcher, Plan, UnknownContainers};
 use tetragon_api::policy::LabelSelector;
 use tetragon_api::workload::{Container, Pods, Workloads};
+use tetragon_engine::{ArgValue, CallRecord, Classified, PolicyInput};
 
 use crate::bench::{self, Bench, policy};
 use crate::hammer::{self, Hammer};

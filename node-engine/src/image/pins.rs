@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{EngineError, failed};
-use crate::engine::hook::LINK;
-use crate::engine::sys::{self, Map, MapSpec};
+use crate::hook::LINK;
+use crate::sys::{self, Map, MapSpec};
 
 /// The seed's map.
 pub(super) const SEED_FILE: &str = "seed";

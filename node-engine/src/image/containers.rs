@@ -6,10 +6,10 @@ use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_api::workload::Container;
 
 use super::{Engine, EngineError};
-use crate::engine::hook::HookError;
-use crate::engine::link::{Context, Linker, Unit};
-use crate::engine::resolve::Attach;
-use crate::engine::workloads::Given;
+use crate::hook::HookError;
+use crate::link::{Context, Linker, Unit};
+use crate::resolve::Attach;
+use crate::workloads::Given;
 
 /// Whether a cgroup was classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

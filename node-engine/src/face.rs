@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use tetragon_api::workload::Container;
 
-use crate::engine::{
+use crate::{
     ApplyReport, Classified, Engine, EngineError, KernelLosses, PolicyInput, ProgramStats, Reader, Record,
 };
 

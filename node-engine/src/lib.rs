@@ -9,6 +9,7 @@ mod base;
 mod btf;
 mod cgroups;
 mod dims;
+mod face;
 mod format;
 mod hook;
 mod image;
@@ -32,6 +33,7 @@ use tetragon_api::plan::{ArgType, Plan};
 
 pub use base::ProcSeed;
 pub use cgroups::{Found, Hierarchy, walk};
+pub use face::{Kernel, Records};
 pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
 pub use read::{Reader, strings};
 
@@ -288,6 +290,15 @@ pub struct KernelLosses {
     pub skipped: u64,
     /// By policy name, namespace and hook function: events lost because the ring was full.
     pub by_policy: BTreeMap<(String, Option<String>, String), u64>,
+}
+
+impl KernelLosses {
+    /// Events that are missing in the stream.
+    pub fn events(&self) -> u64 {
+        // A record may stand for events of several policies, and not all of them may be known.
+        let calls = self.by_policy.values().sum::<u64>() + self.uncounted;
+        calls.max(self.call) + self.exec + self.exit
+    }
 }
 
 /// One loaded program and what the kernel counts of it (times need `kernel.bpf_stats_enabled`).

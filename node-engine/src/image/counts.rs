@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 
 use super::{Engine, function_name};
-use crate::engine::hook::Hook;
-use crate::engine::read::{History, lock};
-use crate::engine::sys;
-use crate::engine::{KernelLosses, ProgramStats};
+use crate::hook::Hook;
+use crate::read::{History, lock};
+use crate::sys;
+use crate::{KernelLosses, ProgramStats};
 
 /// Losses by name, namespace and function of a policy.
 pub(super) type ByPolicy = BTreeMap<(String, Option<String>, String), u64>;
