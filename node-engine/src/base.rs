@@ -6,10 +6,10 @@ use std::path::Path;
 use tetragon_abi::engine::{EXE_HEAD, EXE_TAIL, Exe, PROC_INIT_TREE, Proc};
 use tetragon_abi::hash::Hash128;
 
-use super::cgroups;
 use super::hook::{HookError, Shared};
 use super::object::Load;
 use super::sys::{self, Map};
+use crate::node::cgroups;
 
 /// A process that ran before the agent, from /proc.
 #[derive(Clone, Debug, Default)]

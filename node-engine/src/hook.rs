@@ -9,9 +9,9 @@ use tetragon_api::workload::Container;
 
 use super::link::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
 use super::object::{Constants, Load, ObjectError, Programs};
-use super::resolve::{Attach, Details};
 use super::sys::{self, Map, MapSpec, Plain};
 use super::{Backend, Cause};
+use crate::node::resolve::{Attach, Details};
 
 /// What every hook shares.
 pub struct Shared {

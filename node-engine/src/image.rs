@@ -18,19 +18,19 @@ use tetragon_abi::config::HookConfig;
 use tetragon_api::plan::{ArgType, Target};
 
 use super::base::{self, Base, ProcSeed};
-use super::btf::{Btf, BtfError};
-use super::cgroups::Hierarchy;
 use super::hook::{Hook, HookError, LINK, Shared};
-use super::kernel::{self, Kernel, MissingMember};
 use super::link::{Context, Layout, Linker, Unit};
 use super::object::{Constants, ObjectError, Programs};
 use super::read::{History, Reader, lock};
-use super::resolve::{Attach, Details, Unavailable, resolve};
 use super::ring::Ring;
 use super::shape::LinkError;
 use super::sys::{self, Map, MapSpec};
 use super::workloads::Containers;
 use super::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
+use crate::node::btf::{Btf, BtfError};
+use crate::node::cgroups::Hierarchy;
+use crate::node::kernel::{self, Kernel, MissingMember};
+use crate::node::resolve::{Attach, Details, Unavailable, resolve};
 
 pub use containers::Classified;
 use counts::ByPolicy;
@@ -753,7 +753,7 @@ pub fn function_name(target: &tetragon_api::plan::Target) -> String {
     use tetragon_api::plan::Target::*;
     match target {
         Function(f) | Lsm(f) => f.clone(),
-        Syscall(s) => super::resolve::syscall_symbol(s),
+        Syscall(s) => crate::node::resolve::syscall_symbol(s),
         Tracepoint(s, e) | RawTracepoint(s, e) => format!("{s}/{e}"),
     }
 }

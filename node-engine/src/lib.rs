@@ -6,20 +6,16 @@
 //! ```
 
 mod base;
-mod btf;
-mod cgroups;
 mod dims;
 mod face;
-mod format;
 mod hook;
 mod image;
-mod kernel;
 mod link;
 #[cfg(test)]
 mod link_tests;
+mod node;
 mod object;
 mod read;
-mod resolve;
 mod ring;
 mod shape;
 mod sys;
@@ -32,9 +28,9 @@ use tetragon_abi::record;
 use tetragon_api::plan::{ArgType, Plan};
 
 pub use base::ProcSeed;
-pub use cgroups::{Found, Hierarchy, walk};
 pub use face::{Kernel, Records};
 pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
+pub use node::cgroups::{Found, Hierarchy, walk};
 pub use read::{Reader, strings};
 
 /// One policy as the engine is asked to run it.

@@ -17,10 +17,10 @@ use tetragon_api::plan::{Arg, ArgType, Hook};
 use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
-use super::format::Field;
 use super::shape::{LinkError, Needs, Position, Shape, bits, free};
 use super::workloads::Numbered;
 use super::{PolicyInput, Reading};
+use crate::node::format::Field;
 
 /// One hook of one policy.
 #[derive(Debug)]

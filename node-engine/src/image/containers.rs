@@ -8,7 +8,7 @@ use tetragon_api::workload::Container;
 use super::{Engine, EngineError};
 use crate::hook::HookError;
 use crate::link::{Context, Linker, Unit};
-use crate::resolve::Attach;
+use crate::node::resolve::Attach;
 use crate::workloads::Given;
 
 /// Whether a cgroup was classified.

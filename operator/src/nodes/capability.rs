@@ -1,7 +1,7 @@
 //! What a node's kernel cannot do of what a plan asks: told before the node tries. A pure function of
 //! the plan and of what the agent says of its kernel.
 //!
-//! It says no more than is sure, as the agent decides it (`node-engine/src/resolve.rs`): whether
+//! It says no more than is sure, as the agent decides it (`node-engine/src/node/resolve.rs`): whether
 //! a kernel has a certain function is not known here.
 
 use std::collections::BTreeMap;

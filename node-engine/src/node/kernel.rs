@@ -5,7 +5,7 @@ use tetragon_api::plan::NamespaceKind;
 
 use super::btf::Btf;
 use super::cgroups::Hierarchy;
-use super::{Facts, sys};
+use crate::{Facts, sys};
 
 /// Facts of the node's kernel.
 #[derive(Debug)]
