@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tetragon_abi::engine::{Act, Entry, Head, Set, Word};
 use tetragon_api::workload::Container;
 
-use super::link::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
 use super::object::{Constants, Load, ObjectError, Programs};
 use super::sys::{self, Map, MapSpec, Plain};
 use super::{Backend, Cause};
+use crate::link::linker::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
 use crate::node::resolve::{Attach, Details};
 
 /// What every hook shares.
@@ -499,9 +499,9 @@ impl Slot {
         let program = shared.programs.load(load, &constants, &maps)?;
         let zero = Tables {
             entries: vec![Entry::default(); shape.entries],
-            sets: vec![super::link::EMPTY; shape.sets],
+            sets: vec![crate::link::linker::EMPTY; shape.sets],
             words: vec![Word::default(); shape.words],
-            defaults: vec![super::link::EMPTY; shape.dims.len()],
+            defaults: vec![crate::link::linker::EMPTY; shape.dims.len()],
             acts: vec![Act::default(); shape.words * 64],
             bloom: vec![0; shape.bloom],
             head: Head::default(),

@@ -19,14 +19,14 @@ use tetragon_api::plan::{ArgType, Target};
 
 use super::base::{self, Base, ProcSeed};
 use super::hook::{Hook, HookError, LINK, Shared};
-use super::link::{Context, Layout, Linker, Unit};
 use super::object::{Constants, ObjectError, Programs};
 use super::read::{History, Reader, lock};
 use super::ring::Ring;
-use super::shape::LinkError;
 use super::sys::{self, Map, MapSpec};
-use super::workloads::Containers;
 use super::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
+use crate::link::linker::{Context, Layout, Linker, Unit};
+use crate::link::shape::LinkError;
+use crate::link::workloads::Containers;
 use crate::node::btf::{Btf, BtfError};
 use crate::node::cgroups::Hierarchy;
 use crate::node::kernel::{self, Kernel, MissingMember};
@@ -614,7 +614,7 @@ impl Engine {
             for u in h.units() {
                 let Some(p) = report.policies.get_mut(&u.policy.id) else { continue };
                 for m in u.plan().selectors.iter().flat_map(|s| &s.matchers) {
-                    let (e, x) = super::dims::values(m);
+                    let (e, x) = crate::link::dims::values(m);
                     p.kernel_memory += e as u64 * exact + x as u64 * prefix;
                 }
             }

@@ -6,20 +6,15 @@
 //! ```
 
 mod base;
-mod dims;
 mod face;
 mod hook;
 mod image;
 mod link;
-#[cfg(test)]
-mod link_tests;
 mod node;
 mod object;
 mod read;
 mod ring;
-mod shape;
 mod sys;
-mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

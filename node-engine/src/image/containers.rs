@@ -7,9 +7,9 @@ use tetragon_api::workload::Container;
 
 use super::{Engine, EngineError};
 use crate::hook::HookError;
-use crate::link::{Context, Linker, Unit};
+use crate::link::linker::{Context, Linker, Unit};
+use crate::link::workloads::Given;
 use crate::node::resolve::Attach;
-use crate::workloads::Given;
 
 /// Whether a cgroup was classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use tetragon_api::workload::Container;
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::shape::{LinkError, Needs, Position, Shape, bits, free};
 use super::workloads::Numbered;
-use super::{PolicyInput, Reading};
 use crate::node::format::Field;
+use crate::{PolicyInput, Reading};
 
 /// One hook of one policy.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tetragon_abi::cgroup::FIRST;
 use tetragon_api::workload::Container;
 
-use super::link::Linker;
+use super::linker::Linker;
 
 /// Containers by number.
 pub type Numbered = BTreeMap<u64, Arc<Container>>;

@@ -14,9 +14,9 @@ use tetragon_api::policy::LabelSelector;
 use tetragon_api::workload::{Container, Pods, Workloads};
 use tetragon_compiler::interpret::{Call, Process, Value, Workload, matches};
 
-use super::PolicyInput;
-use super::link::{Context, Layout, Linker, NewKey, OldKey, Prefix, Tables, Unit, layout};
+use super::linker::{Context, Layout, Linker, NewKey, OldKey, Prefix, Tables, Unit, layout};
 use super::workloads::Numbered;
+use crate::PolicyInput;
 
 const SEED: [u64; 2] = [3, 5];
 const HOST_NS: [u32; 10] = [100, 101, 102, 103, 104, 105, 106, 107, 108, 109];
