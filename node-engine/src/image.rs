@@ -17,9 +17,6 @@ use std::sync::{Arc, Mutex};
 use tetragon_abi::config::HookConfig;
 use tetragon_api::plan::{ArgType, Target};
 
-use super::base::{self, Base, ProcSeed};
-use super::hook::{Hook, HookError, LINK, Shared};
-use super::object::{Constants, ObjectError, Programs};
 use super::read::{History, Reader, lock};
 use super::ring::Ring;
 use super::sys::{self, Map, MapSpec};
@@ -27,6 +24,9 @@ use super::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyR
 use crate::link::linker::{Context, Layout, Linker, Unit};
 use crate::link::shape::LinkError;
 use crate::link::workloads::Containers;
+use crate::load::base::{self, Base, ProcSeed};
+use crate::load::hook::{Hook, HookError, LINK, Shared};
+use crate::load::object::{Constants, ObjectError, Programs};
 use crate::node::btf::{Btf, BtfError};
 use crate::node::cgroups::Hierarchy;
 use crate::node::kernel::{self, Kernel, MissingMember};

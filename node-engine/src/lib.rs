@@ -5,13 +5,11 @@
 //! Plans --link--> hook images --load--> slot of each hook --state word--> judged calls --> Records
 //! ```
 
-mod base;
 mod face;
-mod hook;
 mod image;
 mod link;
+mod load;
 mod node;
-mod object;
 mod read;
 mod ring;
 mod sys;
@@ -22,9 +20,9 @@ use std::sync::Arc;
 use tetragon_abi::record;
 use tetragon_api::plan::{ArgType, Plan};
 
-pub use base::ProcSeed;
 pub use face::{Kernel, Records};
 pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
+pub use load::base::ProcSeed;
 pub use node::cgroups::{Found, Hierarchy, walk};
 pub use read::{Reader, strings};
 

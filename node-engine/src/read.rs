@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use tetragon_abi::engine::MAX_ARGS;
 use tetragon_abi::record::*;
 
-use super::hook::View;
 use super::ring::Ring;
 use super::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
+use crate::load::hook::View;
 
 /// How records are read: by state word and hook. Shared by the engine, which adds, and the reader,
 /// which drops what no record can be of any more.

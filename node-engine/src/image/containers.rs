@@ -6,9 +6,9 @@ use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_api::workload::Container;
 
 use super::{Engine, EngineError};
-use crate::hook::HookError;
 use crate::link::linker::{Context, Linker, Unit};
 use crate::link::workloads::Given;
+use crate::load::hook::HookError;
 use crate::node::resolve::Attach;
 
 /// Whether a cgroup was classified.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 
 use super::{Engine, function_name};
-use crate::hook::Hook;
+use crate::load::hook::Hook;
 use crate::read::{History, lock};
 use crate::sys;
 use crate::{KernelLosses, ProgramStats};

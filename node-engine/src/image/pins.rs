@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{EngineError, failed};
-use crate::hook::LINK;
+use crate::load::hook::LINK;
 use crate::sys::{self, Map, MapSpec};
 
 /// The seed's map.

@@ -2,7 +2,7 @@
 //!
 //! It is incremental, because a node may have a thousand policies on a hook: adding one touches its
 //! own values, a few words, and the entries of longer prefixes. What must change in a slot's tables
-//! is found by comparison with what the slot holds (see `hook.rs`).
+//! is found by comparison with what the slot holds (see `load/hook.rs`).
 //!
 //! What cannot be changed without loading a program is the [`Shape`]: which arguments are read,
 //! which dimensions exist, how large the tables are.

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 
 use tetragon_abi::config::{HookConfig, Offsets};
 
-use super::sys::{self, LoadError, Map, MapSpec, ProgramSpec};
 use crate::node::btf::Btf;
+use crate::sys::{self, LoadError, Map, MapSpec, ProgramSpec};
 
 /// The object, built from `node-ebpf/` by the build script.
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tetragon-ebpf"));

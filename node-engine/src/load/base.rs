@@ -8,8 +8,8 @@ use tetragon_abi::hash::Hash128;
 
 use super::hook::{HookError, Shared};
 use super::object::Load;
-use super::sys::{self, Map};
 use crate::node::cgroups;
+use crate::sys::{self, Map};
 
 /// A process that ran before the agent, from /proc.
 #[derive(Clone, Debug, Default)]

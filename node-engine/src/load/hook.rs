@@ -8,10 +8,10 @@ use tetragon_abi::engine::{Act, Entry, Head, Set, Word};
 use tetragon_api::workload::Container;
 
 use super::object::{Constants, Load, ObjectError, Programs};
-use super::sys::{self, Map, MapSpec, Plain};
-use super::{Backend, Cause};
 use crate::link::linker::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
 use crate::node::resolve::{Attach, Details};
+use crate::sys::{self, Map, MapSpec, Plain};
+use crate::{Backend, Cause};
 
 /// What every hook shares.
 pub struct Shared {
