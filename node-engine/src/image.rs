@@ -17,8 +17,6 @@ use std::sync::{Arc, Mutex};
 use tetragon_abi::config::HookConfig;
 use tetragon_api::plan::{ArgType, Target};
 
-use super::read::{History, Reader, lock};
-use super::ring::Ring;
 use super::sys::{self, Map, MapSpec};
 use super::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 use crate::link::linker::{Context, Layout, Linker, Unit};
@@ -31,6 +29,8 @@ use crate::node::btf::{Btf, BtfError};
 use crate::node::cgroups::Hierarchy;
 use crate::node::kernel::{self, Kernel, MissingMember};
 use crate::node::resolve::{Attach, Details, Unavailable, resolve};
+use crate::records::read::{History, Reader, lock};
+use crate::records::ring::Ring;
 
 pub use containers::Classified;
 use counts::ByPolicy;

@@ -10,8 +10,7 @@ mod image;
 mod link;
 mod load;
 mod node;
-mod read;
-mod ring;
+mod records;
 mod sys;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +23,7 @@ pub use face::{Kernel, Records};
 pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
 pub use load::base::ProcSeed;
 pub use node::cgroups::{Found, Hierarchy, walk};
-pub use read::{Reader, strings};
+pub use records::read::{Reader, strings};
 
 /// One policy as the engine is asked to run it.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 
 use super::{Engine, function_name};
 use crate::load::hook::Hook;
-use crate::read::{History, lock};
+use crate::records::read::{History, lock};
 use crate::sys;
 use crate::{KernelLosses, ProgramStats};
 

@@ -8,8 +8,8 @@ use tetragon_abi::engine::MAX_ARGS;
 use tetragon_abi::record::*;
 
 use super::ring::Ring;
-use super::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
 use crate::load::hook::View;
+use crate::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
 
 /// How records are read: by state word and hook. Shared by the engine, which adds, and the reader,
 /// which drops what no record can be of any more.
@@ -48,7 +48,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(ring: Ring, history: Arc<Mutex<History>>) -> Reader {
+    pub(crate) fn new(ring: Ring, history: Arc<Mutex<History>>) -> Reader {
         Reader { ring, history }
     }
 
