@@ -5,8 +5,8 @@
 //! Plans --link--> hook images --load--> slot of each hook --state word--> judged calls --> Records
 //! ```
 
+mod engine;
 mod face;
-mod image;
 mod link;
 mod load;
 mod node;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use tetragon_abi::record;
 use tetragon_api::plan::{ArgType, Plan};
 
+pub use engine::{Classified, Engine, EngineError, EngineOptions, function_name};
 pub use face::{Kernel, Records};
-pub use image::{Classified, Engine, EngineError, EngineOptions, function_name};
 pub use load::base::ProcSeed;
 pub use node::cgroups::{Found, Hierarchy, walk};
 pub use records::read::{Reader, strings};

@@ -17,8 +17,6 @@ use std::sync::{Arc, Mutex};
 use tetragon_abi::config::HookConfig;
 use tetragon_api::plan::{ArgType, Target};
 
-use super::sys::{self, Map, MapSpec};
-use super::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 use crate::link::linker::{Context, Layout, Linker, Unit};
 use crate::link::shape::LinkError;
 use crate::link::workloads::Containers;
@@ -31,6 +29,8 @@ use crate::node::kernel::{self, Kernel, MissingMember};
 use crate::node::resolve::{Attach, Details, Unavailable, resolve};
 use crate::records::read::{History, Reader, lock};
 use crate::records::ring::Ring;
+use crate::sys::{self, Map, MapSpec};
+use crate::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 
 pub use containers::Classified;
 use counts::ByPolicy;
