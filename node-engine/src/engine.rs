@@ -27,10 +27,10 @@ use crate::node::btf::{Btf, BtfError};
 use crate::node::cgroups::Hierarchy;
 use crate::node::kernel::{self, Kernel, MissingMember};
 use crate::node::resolve::{Attach, Details, Unavailable, resolve};
+use crate::policy::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 use crate::records::read::{History, Reader, lock};
 use crate::records::ring::Ring;
 use crate::sys::{self, Map, MapSpec};
-use crate::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 
 pub use containers::Classified;
 use counts::ByPolicy;

@@ -4,9 +4,11 @@ use std::os::fd::AsFd;
 
 use tetragon_api::workload::Container;
 
-use crate::{
-    ApplyReport, Classified, Engine, EngineError, KernelLosses, PolicyInput, ProgramStats, Reader, Record,
-};
+use crate::engine::{Classified, Engine, EngineError};
+use crate::losses::{KernelLosses, ProgramStats};
+use crate::policy::{ApplyReport, PolicyInput};
+use crate::record::Record;
+use crate::records::read::Reader;
 
 /// The kernel's side: policies in, numbers out.
 pub trait Kernel: Send + 'static {

@@ -6,9 +6,9 @@ use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 
 use super::{Engine, function_name};
 use crate::load::hook::Hook;
+use crate::losses::{KernelLosses, ProgramStats};
 use crate::records::read::{History, lock};
 use crate::sys;
-use crate::{KernelLosses, ProgramStats};
 
 /// Losses by name, namespace and function of a policy.
 pub(super) type ByPolicy = BTreeMap<(String, Option<String>, String), u64>;

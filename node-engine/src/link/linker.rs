@@ -20,7 +20,8 @@ use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::shape::{LinkError, Needs, Position, Shape, bits, free};
 use super::workloads::Numbered;
 use crate::node::format::Field;
-use crate::{PolicyInput, Reading};
+use crate::policy::PolicyInput;
+use crate::record::Reading;
 
 /// One hook of one policy.
 #[derive(Debug)]

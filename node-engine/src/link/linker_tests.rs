@@ -16,7 +16,7 @@ use tetragon_compiler::interpret::{Call, Process, Value, Workload, matches};
 
 use super::linker::{Context, Layout, Linker, NewKey, OldKey, Prefix, Tables, Unit, layout};
 use super::workloads::Numbered;
-use crate::PolicyInput;
+use crate::policy::PolicyInput;
 
 const SEED: [u64; 2] = [3, 5];
 const HOST_NS: [u32; 10] = [100, 101, 102, 103, 104, 105, 106, 107, 108, 109];

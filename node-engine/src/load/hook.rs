@@ -10,8 +10,8 @@ use tetragon_api::workload::Container;
 use super::object::{Constants, Load, ObjectError, Programs};
 use crate::link::linker::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
 use crate::node::resolve::{Attach, Details};
+use crate::policy::{Backend, Cause};
 use crate::sys::{self, Map, MapSpec, Plain};
-use crate::{Backend, Cause};
 
 /// What every hook shares.
 pub struct Shared {

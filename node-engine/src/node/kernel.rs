@@ -5,7 +5,8 @@ use tetragon_api::plan::NamespaceKind;
 
 use super::btf::Btf;
 use super::cgroups::Hierarchy;
-use crate::{Facts, sys};
+use crate::policy::Facts;
+use crate::sys;
 
 /// Facts of the node's kernel.
 #[derive(Debug)]

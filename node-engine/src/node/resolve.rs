@@ -8,7 +8,7 @@ use tetragon_compiler::type_name;
 use super::btf::{Btf, Described};
 use super::format::{self, Field};
 use super::kernel::Kernel;
-use crate::{Backend, Cause};
+use crate::policy::{Backend, Cause};
 
 /// How and where programs are attached. Policies that have the same are served by one program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,7 +9,7 @@ use tetragon_abi::record::*;
 
 use super::ring::Ring;
 use crate::load::hook::View;
-use crate::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
+use crate::record::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
 
 /// How records are read: by state word and hook. Shared by the engine, which adds, and the reader,
 /// which drops what no record can be of any more.
