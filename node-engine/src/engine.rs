@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex};
 use tetragon_abi::config::HookConfig;
 use tetragon_api::plan::{ArgType, Target};
 
-use crate::link::linker::{Context, Layout, Linker, Unit};
+use crate::link::linker::Linker;
 use crate::link::shape::LinkError;
+use crate::link::tables::Layout;
+use crate::link::unit::{Context, Unit};
 use crate::link::workloads::Containers;
 use crate::load::base::{self, Base, ProcSeed};
 use crate::load::hook::{Hook, HookError, LINK, Shared};

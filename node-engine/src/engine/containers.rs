@@ -6,7 +6,8 @@ use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_api::workload::Container;
 
 use super::{Engine, EngineError};
-use crate::link::linker::{Context, Linker, Unit};
+use crate::link::linker::Linker;
+use crate::link::unit::{Context, Unit};
 use crate::link::workloads::Given;
 use crate::load::hook::HookError;
 use crate::node::resolve::Attach;

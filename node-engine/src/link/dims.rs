@@ -11,7 +11,7 @@ use tetragon_api::plan::{
 };
 use tetragon_api::workload::{Container, Workloads};
 
-use super::linker::{Context, Unit};
+use super::unit::{Context, Unit};
 
 /// A question about a call. `lane`: a selector that asks the same question twice (`Prefix` and
 /// `NotPrefix` on one argument) asks it once in each of two lanes. The order is that of evaluation:

@@ -13,200 +13,14 @@ use std::sync::Arc;
 use tetragon_abi::config::HookConfig;
 use tetragon_abi::engine::*;
 use tetragon_abi::hash::Hash128;
-use tetragon_api::plan::{Arg, ArgType, Hook};
+use tetragon_api::plan::Arg;
 use tetragon_api::workload::Container;
 
 use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::shape::{LinkError, Needs, Position, Shape, bits, free};
-use super::workloads::Numbered;
-use crate::node::format::Field;
-use crate::policy::PolicyInput;
+use super::tables::{Bits, EMPTY, Layout, NewKey, OldKey, Owner, Owners, Placed, Prefix, Tables, Value};
+use super::unit::{Context, Unit, UnitKey};
 use crate::record::Reading;
-
-/// One hook of one policy.
-#[derive(Debug)]
-pub struct Unit {
-    /// The policy.
-    pub policy: Arc<PolicyInput>,
-    /// Index in its plan's hooks.
-    pub hook: usize,
-}
-
-impl Unit {
-    /// Its part of the plan.
-    pub fn plan(&self) -> &Hook {
-        &self.policy.plan.hooks[self.hook]
-    }
-    /// What identifies it.
-    pub fn key(&self) -> UnitKey {
-        (self.policy.id, self.hook)
-    }
-}
-
-/// Policy id and index of the hook in the plan.
-pub type UnitKey = (u64, usize);
-
-/// What the linker must know of the node and of the hook.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// Of the hash.
-    pub seed: [u64; 2],
-    /// `host_ns`, by kind.
-    pub host_ns: [u32; 10],
-    /// Strings are in the kernel's memory (functions that are not system calls).
-    pub kernel_strings: bool,
-    /// Of a tracepoint: the fields of its format; else empty.
-    pub fields: Vec<Field>,
-    /// The containers that are known, which the linker keeps up to date.
-    pub containers: Numbered,
-}
-
-impl Context {
-    /// How an argument is read: its position, and its type as the format of a tracepoint has it.
-    pub fn reading(&self, a: &Arg) -> (u32, ArgType) {
-        if a.ty != ArgType::Auto {
-            return (a.index, a.ty);
-        }
-        (a.index, self.fields.get(a.index as usize).map_or(ArgType::Uint64, Field::auto))
-    }
-}
-
-/// Sparse set of selectors: (word, bits), sorted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Bits(Vec<(u8, u64)>);
-
-impl Bits {
-    fn change(&mut self, word: u8, bits: u64, on: bool) {
-        match self.0.binary_search_by_key(&word, |b| b.0) {
-            Ok(i) if on => self.0[i].1 |= bits,
-            Ok(i) => {
-                self.0[i].1 &= !bits;
-                if self.0[i].1 == 0 {
-                    self.0.remove(i);
-                }
-            }
-            Err(i) if on => self.0.insert(i, (word, bits)),
-            Err(_) => {}
-        }
-    }
-    fn union(&mut self, other: &Bits) {
-        for (w, b) in &other.0 {
-            self.change(*w, *b, true);
-        }
-    }
-}
-
-/// A value of an index.
-#[derive(Clone, Debug, Default)]
-struct Value {
-    /// Its entry.
-    id: u32,
-    /// Selectors that list it.
-    direct: Bits,
-    /// It is a workload's number.
-    of_workload: bool,
-}
-
-/// Key of the prefix index: tag and data, and how many bits of it count.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Prefix {
-    /// Tag and data; bits beyond `bits` are zero.
-    pub data: Vec<u8>,
-    /// Length in bits, with the tag.
-    pub bits: u32,
-}
-
-impl Prefix {
-    /// `self` begins `other`.
-    fn begins(&self, other: &Prefix) -> bool {
-        let (bytes, rest) = ((self.bits / 8) as usize, self.bits % 8);
-        if other.bits < self.bits || other.data.len() < bytes || other.data[..bytes] != self.data[..bytes] {
-            return false;
-        }
-        rest == 0 || (other.data[bytes] ^ self.data[bytes]) >> (8 - rest) == 0
-    }
-    /// Its first `bits` bits.
-    fn cut(&self, bits: u32) -> Prefix {
-        let mut data = self.data[..bits.div_ceil(8) as usize].to_vec();
-        if !bits.is_multiple_of(8) {
-            *data.last_mut().expect("bits > 0") &= 0xffu8 << (8 - bits % 8);
-            data.resize(self.data.len(), 0);
-        }
-        Prefix { data, bits }
-    }
-}
-
-/// The tables of one slot, as they should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tables {
-    /// By id; 0 is empty.
-    pub entries: Vec<Entry>,
-    /// By set id; 0 is empty.
-    pub sets: Vec<Set>,
-    /// By word.
-    pub words: Vec<Word>,
-    /// By dimension.
-    pub defaults: Vec<Set>,
-    /// By selector.
-    pub acts: Vec<Act>,
-    /// The binaries that are listed, as a Bloom filter.
-    pub bloom: Vec<u64>,
-    /// Summaries; `state` is set when the slot is written.
-    pub head: Head,
-}
-
-/// Which selector of which policy a bit is.
-#[derive(Clone, Debug)]
-pub struct Owner {
-    /// The policy's hook.
-    pub unit: Arc<Unit>,
-    /// The selector.
-    pub selector: u8,
-    /// For each of the plan's arguments, which of the hook's readings it is.
-    pub args: Arc<[Reading]>,
-}
-
-/// By bit.
-pub type Owners = Vec<Option<Owner>>;
-
-/// Where the selectors of policies lie, and how many there are: by [`PolicyInput::policy`] and index of the hook in
-/// the plan.
-pub type Layout = HashMap<(u64, usize), (Position, usize)>;
-
-/// Of the owners' units.
-pub fn layout(owners: &Owners) -> Layout {
-    let of = |(bit, owner): (usize, &Option<Owner>)| {
-        let Owner { unit, .. } = owner.as_ref().filter(|o| o.selector == 0)?;
-        let at = ((bit / 64) as u8, (bit % 64) as u8);
-        Some(((unit.policy.policy, unit.hook), (at, unit.plan().selectors.len())))
-    };
-    owners.iter().enumerate().filter_map(of).collect()
-}
-
-/// A value to be put into an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NewKey {
-    /// In the exact index.
-    Exact(Hash128, u32),
-    /// In the prefix index; the entry of the longest key that begins it, or 0.
-    Prefix(Prefix, u32, u32),
-}
-
-/// A value to be taken out of an index, and its entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OldKey {
-    /// Of the exact index.
-    Exact(Hash128, u32),
-    /// Of the prefix index.
-    Prefix(Prefix, u32),
-}
-
-#[derive(Debug)]
-struct Placed {
-    unit: Arc<Unit>,
-    word: u8,
-    first: u8,
-}
 
 /// All policies of one hook, linked.
 #[derive(Debug)]
@@ -240,9 +54,6 @@ pub struct Linker {
     /// Exact values that are numbers of workloads.
     workload_values: usize,
 }
-
-/// An empty set.
-pub const EMPTY: Set = Set { words: [0; MAX_WORDS] };
 
 impl Linker {
     /// Links `units` from scratch into a shape that fits them with some room. A unit whose policy has a position with

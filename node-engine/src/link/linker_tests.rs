@@ -14,7 +14,9 @@ use tetragon_api::policy::LabelSelector;
 use tetragon_api::workload::{Container, Pods, Workloads};
 use tetragon_compiler::interpret::{Call, Process, Value, Workload, matches};
 
-use super::linker::{Context, Layout, Linker, NewKey, OldKey, Prefix, Tables, Unit, layout};
+use super::linker::Linker;
+use super::tables::{Layout, NewKey, OldKey, Prefix, Tables, layout};
+use super::unit::{Context, Unit};
 use super::workloads::Numbered;
 use crate::policy::PolicyInput;
 

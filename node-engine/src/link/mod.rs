@@ -5,4 +5,6 @@ pub mod linker;
 #[cfg(test)]
 mod linker_tests;
 pub mod shape;
+pub mod tables;
+pub mod unit;
 pub mod workloads;

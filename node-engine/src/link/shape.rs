@@ -6,7 +6,7 @@ use tetragon_abi::engine::*;
 use tetragon_api::plan::{ArgType, TextOp};
 
 use super::dims::{DimKey, conjuncts};
-use super::linker::{Context, Unit};
+use super::unit::{Context, Unit};
 
 /// What cannot change while an engine is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use tetragon_abi::engine::{Act, Entry, Head, Set, Word};
 use tetragon_api::workload::Container;
 
 use super::object::{Constants, Load, ObjectError, Programs};
-use crate::link::linker::{Layout, Linker, NewKey, OldKey, Owners, Prefix, Tables, Unit, layout};
+use crate::link::linker::Linker;
+use crate::link::tables::{Layout, NewKey, OldKey, Owners, Prefix, Tables, layout};
+use crate::link::unit::Unit;
 use crate::node::resolve::{Attach, Details};
 use crate::policy::{Backend, Cause};
 use crate::sys::{self, Map, MapSpec, Plain};
@@ -499,9 +501,9 @@ impl Slot {
         let program = shared.programs.load(load, &constants, &maps)?;
         let zero = Tables {
             entries: vec![Entry::default(); shape.entries],
-            sets: vec![crate::link::linker::EMPTY; shape.sets],
+            sets: vec![crate::link::tables::EMPTY; shape.sets],
             words: vec![Word::default(); shape.words],
-            defaults: vec![crate::link::linker::EMPTY; shape.dims.len()],
+            defaults: vec![crate::link::tables::EMPTY; shape.dims.len()],
             acts: vec![Act::default(); shape.words * 64],
             bloom: vec![0; shape.bloom],
             head: Head::default(),
