@@ -20,6 +20,7 @@ use super::dims::{Conjunct, DimKey, IndexKey, conjuncts, means, workloads};
 use super::shape::{LinkError, Needs, Position, Shape, bits, free};
 use super::tables::{Bits, EMPTY, Layout, NewKey, OldKey, Owner, Owners, Placed, Prefix, Tables, Value};
 use super::unit::{Context, Unit, UnitKey};
+use super::workloads::Containers;
 use crate::record::Reading;
 
 /// All policies of one hook, linked.
@@ -567,5 +568,22 @@ impl Linker {
             }
         }
         c
+    }
+}
+
+impl Containers {
+    /// A linker knows them all.
+    pub fn is_known_to(&self, linker: &Linker) -> bool {
+        !linker.asks_workload() || self.all.keys().all(|n| linker.context().containers.contains_key(n))
+    }
+
+    /// Tells a linker of those that it does not know, as far as it has room.
+    pub fn introduce(&self, linker: &mut Linker) {
+        for (number, (container, _)) in &self.all {
+            let known = linker.context().containers.contains_key(number);
+            if !known && !linker.add_container(*number, container) {
+                return;
+            }
+        }
     }
 }

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use tetragon_abi::cgroup::FIRST;
 use tetragon_api::workload::Container;
 
-use super::linker::Linker;
-
 /// Containers by number.
 pub type Numbered = BTreeMap<u64, Arc<Container>>;
 
@@ -18,7 +16,7 @@ pub type Numbered = BTreeMap<u64, Arc<Container>>;
 pub struct Containers {
     numbers: HashMap<Arc<Container>, u64>,
     /// By number: the container, and how many cgroups are of it.
-    all: BTreeMap<u64, (Arc<Container>, usize)>,
+    pub(super) all: BTreeMap<u64, (Arc<Container>, usize)>,
     /// The number of each cgroup, and whether it is a pod's own.
     cgroups: HashMap<u64, (u64, bool)>,
     given: u64,
@@ -69,21 +67,6 @@ impl Containers {
     /// All that have numbers.
     pub fn numbered(&self) -> Numbered {
         self.all.iter().map(|(n, c)| (*n, c.0.clone())).collect()
-    }
-
-    /// A linker knows them all.
-    pub fn is_known_to(&self, linker: &Linker) -> bool {
-        !linker.asks_workload() || self.all.keys().all(|n| linker.context().containers.contains_key(n))
-    }
-
-    /// Tells a linker of those that it does not know, as far as it has room.
-    pub fn introduce(&self, linker: &mut Linker) {
-        for (number, (container, _)) in &self.all {
-            let known = linker.context().containers.contains_key(number);
-            if !known && !linker.add_container(*number, container) {
-                return;
-            }
-        }
     }
 
     /// Cgroups, their numbers, and whether each is a pod's own.
