@@ -111,6 +111,13 @@ pub struct Owner {
 /// By bit.
 pub type Owners = Vec<Option<Owner>>;
 
+/// How records of a hook are read under one state word.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Who owns which bit.
+    pub owners: Arc<Owners>,
+}
+
 /// Where the selectors of policies lie, and how many there are: by [`PolicyInput::policy`](crate::PolicyInput::policy) and index of the hook in
 /// the plan.
 pub type Layout = HashMap<(u64, usize), (Position, usize)>;

@@ -9,7 +9,7 @@ use tetragon_api::workload::Container;
 
 use super::object::{Constants, Load, ObjectError, Programs};
 use crate::link::linker::Linker;
-use crate::link::tables::{Layout, NewKey, OldKey, Owners, Prefix, Tables, layout};
+use crate::link::tables::{Layout, NewKey, OldKey, Owners, Prefix, Tables, View, layout};
 use crate::link::unit::Unit;
 use crate::node::resolve::{Attach, Details};
 use crate::policy::{Backend, Cause};
@@ -87,13 +87,6 @@ pub const LINK: &str = "link_";
 
 fn call<T>(what: &str, r: std::io::Result<T>) -> Result<T, HookError> {
     r.map_err(|error| HookError::Call { what: what.to_owned(), error })
-}
-
-/// How records of a hook are read under one state word.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Who owns which bit.
-    pub owners: Arc<Owners>,
 }
 
 /// The tables of one slot in the kernel, and what is in them.

@@ -8,7 +8,7 @@ use tetragon_abi::engine::MAX_ARGS;
 use tetragon_abi::record::*;
 
 use super::ring::Ring;
-use crate::load::hook::View;
+use crate::link::tables::View;
 use crate::record::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Record};
 
 /// How records are read: by state word and hook. Shared by the engine, which adds, and the reader,
