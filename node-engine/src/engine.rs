@@ -28,7 +28,7 @@ use crate::load::object::{Constants, ObjectError, Programs};
 use crate::node::btf::{Btf, BtfError};
 use crate::node::cgroups::Hierarchy;
 use crate::node::kernel::{self, Kernel, MissingMember};
-use crate::node::resolve::{Attach, Details, Unavailable, resolve};
+use crate::node::resolve::{Attach, Details, Unavailable, function_name, resolve};
 use crate::policy::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 use crate::records::read::{History, Reader, lock};
 use crate::records::ring::Ring;
@@ -748,16 +748,6 @@ fn relink(hook: &mut Hook, units: &[Arc<Unit>]) -> (Vec<Arc<Unit>>, bool) {
     }
     let fits = new.iter().all(|u| linker.add(u));
     (new, fits)
-}
-
-/// What events and counters call a hook: system calls have the architecture's prefix.
-pub fn function_name(target: &tetragon_api::plan::Target) -> String {
-    use tetragon_api::plan::Target::*;
-    match target {
-        Function(f) | Lsm(f) => f.clone(),
-        Syscall(s) => crate::node::resolve::syscall_symbol(s),
-        Tracepoint(s, e) | RawTracepoint(s, e) => format!("{s}/{e}"),
-    }
 }
 
 /// Strings among the arguments are in the kernel's memory.

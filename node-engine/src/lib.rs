@@ -16,11 +16,12 @@ mod record;
 mod records;
 mod sys;
 
-pub use engine::{Classified, Engine, EngineError, EngineOptions, function_name};
+pub use engine::{Classified, Engine, EngineError, EngineOptions};
 pub use face::{Kernel, Records};
 pub use load::base::ProcSeed;
 pub use losses::{KernelLosses, ProgramStats};
 pub use node::cgroups::{Found, Hierarchy, walk};
+pub use node::resolve::function_name;
 pub use policy::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 pub use record::{ArgValue, CallRecord, CgroupRecord, ExecRecord, Match, Reading, Record};
 pub use records::read::{Reader, strings};

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 
-use super::{Engine, function_name};
+use super::Engine;
 use crate::load::hook::Hook;
 use crate::losses::{KernelLosses, ProgramStats};
+use crate::node::resolve::function_name;
 use crate::records::read::{History, lock};
 use crate::sys;
 

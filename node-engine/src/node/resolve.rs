@@ -89,6 +89,16 @@ fn symbol_on(arch: &str, name: &str) -> String {
     }
 }
 
+/// What events and counters call a hook: system calls have the architecture's prefix.
+pub fn function_name(target: &Target) -> String {
+    use Target::*;
+    match target {
+        Function(f) | Lsm(f) => f.clone(),
+        Syscall(s) => syscall_symbol(s),
+        Tracepoint(s, e) | RawTracepoint(s, e) => format!("{s}/{e}"),
+    }
+}
+
 /// Decides how `hook` is attached.
 pub fn resolve(kernel: &Kernel, btf: &Btf, hook: &Hook) -> Result<(Attach, Details), Unavailable> {
     let denies = hook.selectors.iter().any(|s| s.actions.deny.is_some());
