@@ -24,6 +24,7 @@ use crate::link::unit::{Context, Unit};
 use crate::link::workloads::Containers;
 use crate::load::base::{self, Base, ProcSeed};
 use crate::load::hook::{Hook, HookError, LINK, Shared};
+use crate::load::maps::{grace_maps, raise_limits};
 use crate::load::object::{Constants, ObjectError, Programs};
 use crate::node::btf::{Btf, BtfError};
 use crate::node::cgroups::Hierarchy;
@@ -753,35 +754,4 @@ fn relink(hook: &mut Hook, units: &[Arc<Unit>]) -> (Vec<Arc<Unit>>, bool) {
 /// Strings among the arguments are in the kernel's memory.
 fn kernel_strings(attach: &Attach) -> bool {
     !(attach.syscall || attach.backend == Backend::Tracepoint && attach.name.starts_with("syscalls/"))
-}
-
-/// A map of maps, whose update waits for running programs, and a map to put into it.
-fn grace_maps() -> std::io::Result<(Map, Map)> {
-    let spec = MapSpec {
-        name: "tg_grace",
-        kind: sys::MAP_ARRAY,
-        key: 4,
-        value: 4,
-        entries: 1,
-        flags: 0,
-        inner: None,
-    };
-    let inner = Map::create(spec)?;
-    let outer = Map::create(MapSpec {
-        name: "tg_grace_outer",
-        kind: sys::MAP_ARRAY_OF_MAPS,
-        inner: Some(&inner),
-        ..spec
-    })?;
-    Ok((outer, inner))
-}
-
-/// Before 5.11 maps count as locked memory; every map and program is a descriptor.
-fn raise_limits() {
-    let limits = [(libc::RLIMIT_MEMLOCK, libc::RLIM_INFINITY), (libc::RLIMIT_NOFILE, 65536)];
-    for (which, n) in limits {
-        let limit = libc::rlimit { rlim_cur: n, rlim_max: n };
-        // SAFETY: reads the struct.
-        unsafe { libc::setrlimit(which, &raw const limit) };
-    }
 }

@@ -2,4 +2,5 @@
 
 pub mod base;
 pub mod hook;
+pub mod maps;
 pub mod object;
