@@ -251,6 +251,29 @@ impl ArgType {
     pub fn is_signed(self) -> bool {
         matches!(self, ArgType::Int8 | ArgType::Int16 | ArgType::Int32 | ArgType::Int64)
     }
+    /// Its name in messages, as policies write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ArgType::Int8 => "int8",
+            ArgType::Uint8 => "uint8",
+            ArgType::Int16 => "int16",
+            ArgType::Uint16 => "uint16",
+            ArgType::Int32 => "int",
+            ArgType::Uint32 => "uint32",
+            ArgType::Int64 => "int64",
+            ArgType::Uint64 => "uint64",
+            ArgType::Size => "size_t",
+            ArgType::String => "string",
+            ArgType::File => "file",
+            ArgType::Path => "path",
+            ArgType::Dentry => "dentry",
+            ArgType::Fd => "fd",
+            ArgType::LinuxBinprm => "linux_binprm",
+            ArgType::Capability => "capability",
+            ArgType::Auto => "auto",
+            ArgType::Nop => "nop",
+        }
+    }
 }
 
 /// One selector: its matchers are ANDed. The first selector of a hook that matches decides.

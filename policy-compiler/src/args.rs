@@ -140,27 +140,3 @@ fn supported(name: TypeName) -> Option<ArgType> {
         _ => return None,
     })
 }
-
-/// The name of a type in messages, as policies write it.
-pub fn type_name(ty: ArgType) -> &'static str {
-    match ty {
-        ArgType::Int8 => "int8",
-        ArgType::Uint8 => "uint8",
-        ArgType::Int16 => "int16",
-        ArgType::Uint16 => "uint16",
-        ArgType::Int32 => "int",
-        ArgType::Uint32 => "uint32",
-        ArgType::Int64 => "int64",
-        ArgType::Uint64 => "uint64",
-        ArgType::Size => "size_t",
-        ArgType::String => "string",
-        ArgType::File => "file",
-        ArgType::Path => "path",
-        ArgType::Dentry => "dentry",
-        ArgType::Fd => "fd",
-        ArgType::LinuxBinprm => "linux_binprm",
-        ArgType::Capability => "capability",
-        ArgType::Auto => "auto",
-        ArgType::Nop => "nop",
-    }
-}

@@ -58,7 +58,6 @@ use std::collections::HashSet;
 
 use tetragon_api::plan::Plan;
 
-pub use args::type_name;
 pub use codes::{Code, FOUND_ELSEWHERE, Severity, explain};
 pub use diagnostic::{Diagnostic, Label};
 pub use feature::Feature;

@@ -3,7 +3,6 @@
 use tetragon_api::plan::{ArgType, IntRange, Matcher, TextOp};
 use tetragon_api::policy::ArgOperator as Op;
 
-use crate::args::type_name;
 use crate::codes::Code;
 use crate::context::Cx;
 use crate::draft::{ArgDraft, MatcherDraft};
@@ -94,7 +93,7 @@ fn match_arg(cx: &mut Cx<'_>, item: &Item<'_>, args: &[ArgDraft]) -> Option<Matc
     let ty = args[arg].ty?;
     let place = fields.place.clone();
     if matches!(ty, ArgType::Capability | ArgType::Nop) {
-        let message = format!("an argument of type {} cannot be compared", type_name(ty));
+        let message = format!("an argument of type {} cannot be compared", ty.name());
         cx.report(Code::OperatorMismatch, &op_place, message)
             .help("read it as an integer type, as type: int");
         return None;
@@ -143,7 +142,7 @@ fn mismatch(cx: &mut Cx<'_>, place: &Place, op: Op, ty: ArgType, compares: &Comp
         Compares::Other(what) => what,
         _ => "integers",
     };
-    let message = format!("{} compares {what}, and the argument is of type {}", op.name(), type_name(ty));
+    let message = format!("{} compares {what}, and the argument is of type {}", op.name(), ty.name());
     let help = if ty == ArgType::Auto {
         "auto is compared as an integer: write the argument's type, as type: string".to_owned()
     } else if ty.is_text() {

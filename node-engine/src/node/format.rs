@@ -2,7 +2,6 @@
 
 use tetragon_abi::config::{FIELD_CHARS, FIELD_LOCATED, FIELD_SIGNED, FIELD_UNSIGNED, FROM_FIELD, FieldSpec};
 use tetragon_api::plan::ArgType;
-use tetragon_compiler::type_name as name;
 
 /// Bytes at the beginning of an event that its programs do not get: a pointer of the kernel's own lies
 /// there instead of the common fields.
@@ -144,7 +143,7 @@ impl Field {
             "is {} ({} bytes), which type {} does not fit; {}",
             self.declared,
             self.size,
-            name(ty),
+            ty.name(),
             self.right(holds)
         ))
     }
@@ -152,7 +151,7 @@ impl Field {
     /// The type to write.
     fn right(&self, holds: Holds<'_>) -> String {
         match holds {
-            Holds::Integer => format!("write type: {}", name(self.auto())),
+            Holds::Integer => format!("write type: {}", self.auto().name()),
             Holds::Chars | Holds::LocatedChars => "write type: string".into(),
             Holds::StructPointer(to @ ("file" | "path" | "dentry" | "linux_binprm")) => {
                 format!("write type: {to}")
@@ -172,7 +171,7 @@ impl Holds<'_> {
         match ty {
             ArgType::Nop => true,
             ArgType::File | ArgType::Path | ArgType::Dentry | ArgType::LinuxBinprm => {
-                self == Holds::StructPointer(name(ty))
+                self == Holds::StructPointer(ty.name())
             }
             ArgType::String => {
                 matches!(self, Holds::Chars | Holds::LocatedChars | Holds::CharPointer | Holds::Pointer)

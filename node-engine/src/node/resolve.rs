@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use tetragon_api::plan::{ArgType, Hook, Target};
-use tetragon_compiler::type_name;
 
 use super::btf::{Btf, Described};
 use super::format::{self, Field};
@@ -279,7 +278,7 @@ fn check_args(btf: &Btf, function: &str, params: &[u32], hook: &Hook) -> Result<
                         return refuse(format!(
                             "index {} of {function} is a struct {s} *, which type {} does not fit",
                             a.index,
-                            type_name(ty)
+                            ty.name()
                         ));
                     }
                     Described::Integer if ty == ArgType::String => {
