@@ -6,8 +6,9 @@
 //! make the old slot like the new one. Where that needs a program, it is loaded when nothing else is
 //! to be done, so that the next change of values loads nothing.
 
-mod containers;
+pub mod containers;
 mod counts;
+pub mod error;
 mod pins;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,18 +26,18 @@ use crate::link::workloads::Containers;
 use crate::load::base::{self, Base, ProcSeed};
 use crate::load::hook::{Hook, HookError, LINK, Shared};
 use crate::load::maps::{grace_maps, raise_limits};
-use crate::load::object::{Constants, ObjectError, Programs};
-use crate::node::btf::{Btf, BtfError};
+use crate::load::object::{Constants, Programs};
+use crate::losses::ByPolicy;
+use crate::node::btf::Btf;
 use crate::node::cgroups::Hierarchy;
-use crate::node::kernel::{self, Kernel, MissingMember};
+use crate::node::kernel::{self, Kernel};
 use crate::node::resolve::{Attach, Details, Unavailable, function_name, resolve};
 use crate::policy::{ApplyReport, Backend, Cause, Facts, HookReport, PolicyInput, PolicyReport};
 use crate::records::read::{History, Reader, lock};
 use crate::records::ring::Ring;
 use crate::sys::{self, Map, MapSpec};
 
-pub use containers::Classified;
-use counts::ByPolicy;
+use error::{EngineError, failed};
 use pins::{SEED_FILE, folders, remove_pins, seed_of};
 
 /// How the engine is started.
@@ -50,31 +51,6 @@ pub struct EngineOptions {
     pub procfs: String,
     /// Exec records have the environment.
     pub environment: bool,
-}
-
-/// The engine cannot work on this kernel.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// No type information.
-    #[error(transparent)]
-    Btf(#[from] BtfError),
-    /// A structure is not what it should be.
-    #[error(transparent)]
-    Kernel(#[from] MissingMember),
-    /// A map or program of the base sensor.
-    #[error(transparent)]
-    Hook(#[from] HookError),
-    /// A map, or the object.
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    /// A system call.
-    #[error("{what}: {error}")]
-    Call {
-        /// What was tried.
-        what: String,
-        /// What the kernel said.
-        error: std::io::Error,
-    },
 }
 
 /// The engine. Dropped without [`Engine::release`] it leaves what is pinned in force.
@@ -683,10 +659,6 @@ fn add_units(wanted: &mut Wanted, placed: &Placed) {
             None => drop(wanted.insert(attach.clone(), (details.clone(), vec![unit.clone()]))),
         }
     }
-}
-
-fn failed(what: &str, error: std::io::Error) -> EngineError {
-    EngineError::Call { what: what.to_owned(), error }
 }
 
 /// A policy's hook that cannot be had.

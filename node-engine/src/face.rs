@@ -4,7 +4,9 @@ use std::os::fd::AsFd;
 
 use tetragon_api::workload::Container;
 
-use crate::engine::{Classified, Engine, EngineError};
+use crate::engine::Engine;
+use crate::engine::containers::Classified;
+use crate::engine::error::EngineError;
 use crate::losses::{KernelLosses, ProgramStats};
 use crate::policy::{ApplyReport, PolicyInput};
 use crate::record::Record;

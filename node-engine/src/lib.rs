@@ -16,7 +16,9 @@ mod record;
 mod records;
 mod sys;
 
-pub use engine::{Classified, Engine, EngineError, EngineOptions};
+pub use engine::containers::Classified;
+pub use engine::error::EngineError;
+pub use engine::{Engine, EngineOptions};
 pub use face::{Kernel, Records};
 pub use load::base::ProcSeed;
 pub use losses::{KernelLosses, ProgramStats};

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Losses by name, namespace and function of a policy.
+pub(crate) type ByPolicy = BTreeMap<(String, Option<String>, String), u64>;
+
 /// Losses in the kernel since the programs were loaded.
 #[derive(Clone, Debug, Default)]
 pub struct KernelLosses {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tetragon_abi::cgroup::{HOST, UNKNOWN};
 use tetragon_api::workload::Container;
 
-use super::{Engine, EngineError};
+use super::Engine;
+use super::error::EngineError;
 use crate::link::linker::Linker;
 use crate::link::unit::{Context, Unit};
 use crate::link::workloads::Given;

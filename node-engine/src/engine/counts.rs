@@ -1,18 +1,13 @@
 //! What the kernel has counted under an image: losses, runs of programs, memory.
 
-use std::collections::BTreeMap;
-
 use tetragon_abi::engine::{LOST_COUNTERS, Lost, LostKey};
 
 use super::Engine;
 use crate::load::hook::Hook;
-use crate::losses::{KernelLosses, ProgramStats};
+use crate::losses::{ByPolicy, KernelLosses, ProgramStats};
 use crate::node::resolve::function_name;
 use crate::records::read::{History, lock};
 use crate::sys;
-
-/// Losses by name, namespace and function of a policy.
-pub(super) type ByPolicy = BTreeMap<(String, Option<String>, String), u64>;
 
 impl Engine {
     /// What was lost in the kernel.

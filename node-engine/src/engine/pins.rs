@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{EngineError, failed};
+use super::error::{EngineError, failed};
 use crate::load::hook::LINK;
 use crate::sys::{self, Map, MapSpec};
 
