@@ -1,4 +1,4 @@
-//! What the rest of the agent needs of the engine, so that it can be tested without a kernel.
+//! What the agent needs of the engine, so that it can be tested without a kernel.
 
 use std::os::fd::AsFd;
 
