@@ -5,21 +5,17 @@
 //! Plans --link--> hook images --load--> slot of each hook --state word--> judged calls --> Records
 //! ```
 //!
-//! The parts, from top to bottom. A file imports files of its own part and of the parts that its row
-//! names, so imports go down. They never form a circle.
+//! From top to bottom; a line imports only from itself and from lines below it:
 //!
-//! | part | purpose | may import |
-//! | --- | --- | --- |
-//! | `face.rs` | the two traits by which the agent knows the engine, and which its tests implement | all below |
-//! | `engine.rs`, `engine/` | the policies in force, changed all at once; containers; counts; pins | all below |
-//! | `records/` | the ring, and records from its bytes | `link/`, `record.rs` |
-//! | `load/` | programs and maps in the kernel, hooks and the base sensor | `link/`, `node/`, `policy.rs`, `sys.rs` |
-//! | `link/` | the policies of one hook as tables, without a system call | `node/format.rs`, `record.rs`, `policy.rs` |
-//! | `node/` | the kernel of this node: types, features, cgroups, ways to attach | `policy.rs`, `sys.rs` |
-//! | `record.rs` | the types of records | `policy.rs` |
-//! | `policy.rs` | the types of policies and of reports about them | nothing |
-//! | `losses.rs` | the types of what the kernel counts | nothing |
-//! | `sys.rs` | bpf(2) and perf_event_open(2) | nothing |
+//! - `face`: the two traits by which the agent knows the engine, and which its tests implement
+//! - `engine/`: the policies in force, changed all at once; containers, counts, pins
+//! - `records/`: the ring, and records from its bytes
+//! - `load/`: programs and maps in the kernel, hooks and the base sensor
+//! - `link/`: the policies of one hook as tables, without a system call
+//! - `node/`: the kernel of this node: types, features, cgroups, ways to attach
+//! - `record`: the types of records
+//! - `policy` `losses`: the types of policies, of reports about them, and of what the kernel counts
+//! - `sys`: bpf(2) and perf_event_open(2)
 
 mod engine;
 mod face;
