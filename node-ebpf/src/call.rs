@@ -1,4 +1,4 @@
-//! What is known of the call: its process, its arguments as integers, and what its dimensions have answered.
+//! The call: its process, its arguments as integers, and the answers of its dimensions.
 
 use crate::{
     kernel::{get, put},

@@ -21,8 +21,8 @@ const ROWS: &[Row] = &[
     Row {
         name: "demo",
         takes: "the first event after 4 minutes, the end with a cluster after 12; the second time after 10 and \
-                90 seconds",
-        needs: Needs { disk: 10, memory: 6, cluster: true, packages: DEMO },
+                100 seconds",
+        needs: Needs { disk: 12, memory: 6, cluster: true, packages: DEMO },
         first: &[Kind::Guests],
     },
     Row {
@@ -33,7 +33,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "test",
-        takes: "35 minutes the first time, 10 afterwards",
+        takes: "40 minutes the first time, 10 afterwards",
         needs: Needs { disk: 15, memory: 8, cluster: true, packages: ALL },
         first: ALL,
     },

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(std::thread::available_parallelism().map_or(2, |n| n.get()));
     let wanted = |variable: &str| std::env::var(variable).unwrap_or_default();
     let (only, kernels) = (wanted("TETRAGON_SCENARIOS"), wanted("TETRAGON_KERNELS"));
-    // Who names some wants them, however long they take.
+    // Scenarios that are named run, however long they take.
     let long = [wanted("TETRAGON_LONG"), only.clone(), kernels.clone()].iter().any(|v| !v.is_empty());
     let is_in = |list: &str, name: &str| list.is_empty() || list.split(',').any(|n| n == name);
     let bed = Arc::new(Bed::default());

@@ -325,16 +325,21 @@ impl Stage {
     fn until(&self, what: &str, ask: impl Fn() -> Result<bool>) -> Result<()> {
         let begin = Instant::now();
         let mut ticker = Ticker::new(what);
+        let mut last = String::new();
         while begin.elapsed() < PATIENCE {
-            // The API server may be busy.
-            if ask().unwrap_or(false) {
-                ticker.end();
-                return Ok(());
+            // The API server may be busy: an error is shown while it lasts, and when it does not end.
+            match ask() {
+                Ok(true) => {
+                    ticker.end();
+                    return Ok(());
+                }
+                Ok(false) => last.clear(),
+                Err(error) => last = format!("{error:#}"),
             }
             std::thread::sleep(Duration::from_millis(500));
-            ticker.tick(String::new);
+            ticker.tick(|| last.clone());
         }
-        bail!("not within {}: {what}", duration(PATIENCE))
+        bail!("not within {}: {what} {last}", duration(PATIENCE))
     }
 
     /// Shows events while the workload provokes them; true: the open was among them.

@@ -22,7 +22,7 @@ const PROGRAMS: [(&str, &str); 4] = [
 /// Flags of other programs that stand alone in a sentence: cargo's, helm's, buildah's.
 const OTHERS: &[&str] = &["--workspace", "--set", "--kube-version", "--platform"];
 /// Where flags are defined that no `--help` shows: Tetragon's, which are accepted or refused by name.
-const HIDDEN: [&str; 2] = ["node-agent/src", "tetra/src"];
+const HIDDEN: [&str; 2] = ["node-agent/src/config.rs", "tetra/src/cli.rs"];
 /// Files and templates that look like values of the chart.
 const NO_VALUES: &[&str] = &["tetragon.sock", "tetragon.pid", "tetragon.volumemounts.extra"];
 /// Where metrics are registered.
@@ -113,7 +113,7 @@ impl Flags {
     }
 
     fn unknown(&self, line: &str) -> Vec<String> {
-        // A family, such as `--tls-*`, is none.
+        // A family such as `--tls-*` is not a flag.
         static FLAG: LazyLock<Regex> = LazyLock::new(|| {
             Regex::new(r"(?:^|[\s\[(/])(--[a-z][a-z0-9-]*[a-z0-9])(?:[^a-z0-9-]|$)")
                 .expect("a valid expression")
